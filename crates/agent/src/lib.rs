@@ -1,0 +1,1 @@
+//! Observe, decide, perform: the shell around the HA core.

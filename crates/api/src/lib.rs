@@ -1,0 +1,1 @@
+//! HTTP: the status page, health checks, and the operator's requests.

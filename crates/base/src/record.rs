@@ -1,0 +1,229 @@
+//! The cluster's shared record, as it stands in the store (PROTOCOL section 1).
+//!
+//! Each is a JSON value under one key and is changed only by compare-and-swap. Fields are
+//! added, never renamed: a newer node reads an older node's record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DirectoryId, History, Lsn, NodeName, Position, Term, Timeline};
+
+/// The keys of the store, below the cluster's prefix.
+pub mod key {
+    /// [`super::Leader`], bound to the holder's lease: it vanishes when the lease ends.
+    pub const LEADER: &str = "leader";
+    /// [`crate::Term`]: the highest ever given out.
+    pub const TERM: &str = "term";
+    /// [`crate::Timeline`]: the highest ever reserved.
+    pub const TIMELINE: &str = "timeline";
+    /// [`super::Sync`].
+    pub const SYNC: &str = "sync";
+    /// [`super::Handover`].
+    pub const HANDOVER: &str = "handover";
+    /// [`super::Intent`].
+    pub const INTENT: &str = "intent";
+    /// [`super::Initialize`].
+    pub const INITIALIZE: &str = "initialize";
+    /// The right to run initdb, bound to the lease of the node that does: a [`crate::NodeName`].
+    pub const INITIALIZING: &str = "initializing";
+    /// A list of [`super::Change`], newest last, at most [`super::HISTORY_LEN_MAX`].
+    pub const HISTORY: &str = "history";
+    /// [`super::Config`]: the cluster file in force.
+    pub const CONFIG: &str = "config";
+    /// [`super::Member`] of each node, bound to its lease: `members/<node>`.
+    pub const MEMBERS: &str = "members/";
+}
+
+/// Entries kept under [`key::HISTORY`].
+pub const HISTORY_LEN_MAX: usize = 200;
+
+/// Who may be primary, as long as the lease that this key is bound to lives.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Leader {
+    pub node: NodeName,
+    pub term: Term,
+}
+
+/// Which directories hold acknowledged commits.
+///
+/// Meaning: every commit acknowledged in `term` or any earlier term is at or before `floor`,
+/// or is flushed on at least `needed` of `voters`; a voter counts only if it is past `floor`.
+/// Without voters the leader stands alone: only its own directory has everything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sync {
+    /// Counts the rewrites of this record.
+    pub revision: u64,
+    pub term: Term,
+    pub leader: NodeName,
+    /// The leader's own directory.
+    pub directory: DirectoryId,
+    pub floor: Position,
+    pub voters: BTreeSet<DirectoryId>,
+    pub needed: u32,
+}
+
+/// The leader's offer to pass its term on, made when no process of its server is left
+/// (PROTOCOL section 6).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Handover {
+    pub term: Term,
+    pub from: NodeName,
+    pub to: NodeName,
+    /// The end of the leader's WAL: its last complete record.
+    pub end: Position,
+    pub attempt: u32,
+}
+
+/// What an operator asked for. One at a time; the leader removes it when it is done or refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// Drawn by the asker; tells two equal requests apart.
+    pub id: String,
+    pub kind: IntentKind,
+    /// Who asked, for the history.
+    pub by: String,
+}
+
+/// The kinds of [`Intent`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum IntentKind {
+    /// Move the primary while its node is alive; to the best standby when none is named.
+    Switchover { to: Option<NodeName> },
+    /// Take over although the leader cannot be reached. `accept_loss`: also when commits that
+    /// were acknowledged may be missing on `to`.
+    Failover { to: NodeName, accept_loss: bool },
+}
+
+/// Written once, by the node that ran initdb: the cluster's identity.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Initialize {
+    pub by: NodeName,
+    /// `pg_control`'s database system identifier; a directory with another one is refused.
+    pub system_identifier: u64,
+    pub major: u32,
+}
+
+/// The cluster file in force, as `howdah apply` left it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Config {
+    pub revision: u64,
+    /// The text of `howdah.toml`. Secrets are references there, never values.
+    pub text: String,
+}
+
+/// What a node says of itself, every second and whenever it changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    pub node: NodeName,
+    pub host: String,
+    pub postgres_port: u16,
+    pub peer_port: u16,
+    pub http_port: u16,
+    /// The data directory, once there is one.
+    pub directory: Option<DirectoryId>,
+    pub server: ServerState,
+    /// End of the WAL that this directory holds: flushed, as its server or its disk says.
+    pub position: Option<Position>,
+    pub history: Option<History>,
+    /// Replayed so far, on a standby.
+    pub replayed: Option<Lsn>,
+    /// The upstream that the WAL receiver streams from now.
+    pub streaming_from: Option<NodeName>,
+    /// Replay delay by the primary's clock, milliseconds, while streaming.
+    pub replay_lag_ms: Option<u64>,
+    /// What this directory holds after the end of a term.
+    pub report: Option<Report>,
+    /// The leader's statement that no process of its server is left, and where its WAL ends.
+    pub ended: Option<Ended>,
+    /// May this node become primary, and may it be a voter (tags of the cluster file).
+    #[serde(default)]
+    pub no_failover: bool,
+    #[serde(default)]
+    pub failover_priority: u32,
+    /// The last decision: rule number and sentence.
+    pub rule: u16,
+    pub reason: String,
+    /// Parameters that wait for a restart.
+    #[serde(default)]
+    pub pending_restart: Vec<String>,
+    /// What is wrong with this node, one sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
+    /// Wall clock of the last change, for display only: milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// PostgreSQL's version, such as `15.18`.
+    pub version: Option<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The state of one server, in Patroni's sense of `state` and `role`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerState {
+    /// No directory yet, or one that is being made.
+    Creating,
+    Stopped,
+    Starting,
+    /// Accepts writes, but clients are not let in yet (PROTOCOL section 8).
+    PrimaryGated,
+    Primary,
+    /// In recovery, not streaming.
+    Standby,
+    /// In recovery, streaming.
+    Streaming,
+    Stopping,
+    /// A directory that must not be used: of another cluster, or half copied.
+    Refused,
+    /// The probe did not answer in time: neither up nor down.
+    Unknown,
+}
+
+/// A standby's answer to "the lease of `term` is over": where its WAL ends, read afterwards.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub term: Term,
+    pub position: Position,
+    pub history: History,
+}
+
+/// The leader's server is gone to the last process; its WAL ends at `end`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    pub term: Term,
+    pub end: Position,
+    /// Whether it was a clean shutdown.
+    pub clean: bool,
+}
+
+/// One line of the cluster's history: a new term.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Change {
+    pub at_unix_ms: u64,
+    pub term: Term,
+    pub timeline: Timeline,
+    pub leader: NodeName,
+    pub from: Option<NodeName>,
+    pub kind: ChangeKind,
+    /// Where the new term begins in the WAL.
+    pub begins: Position,
+    /// The decision's rule and sentence.
+    pub rule: u16,
+    pub reason: String,
+    /// What can be said about loss: `none`, or the bound in words.
+    pub loss: String,
+}
+
+/// The kinds of [`Change`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Bootstrap,
+    Restart,
+    Switchover,
+    Handover,
+    Failover,
+    Forced,
+}

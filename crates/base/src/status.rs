@@ -1,0 +1,74 @@
+//! What an operator sees: the one truth behind `howdah status`, its `--json`, and the page.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Change, Member, ServerState};
+use crate::{ClusterName, NodeName, Position, Term};
+
+/// The cluster as one node sees it. `howdah status --json` prints it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    pub cluster: ClusterName,
+    /// The node that answers.
+    pub seen_by: NodeName,
+    pub durability: String,
+    pub term: Term,
+    /// The holder of the lease.
+    pub leader: Option<NodeName>,
+    pub store: StoreStatus,
+    pub nodes: Vec<NodeStatus>,
+    pub endpoints: Vec<Endpoint>,
+    /// How many nodes may be lost now without losing an acknowledged commit; `None` in `async`.
+    pub nodes_spare: Option<u32>,
+    /// What is wrong, one sentence each; empty when all is well.
+    pub problems: Vec<String>,
+    pub history: Vec<Change>,
+    /// Revision of the cluster file in force.
+    pub config_revision: u64,
+}
+
+/// Whether the store answers this node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoreStatus {
+    pub kind: String,
+    pub reachable: bool,
+    pub error: Option<String>,
+}
+
+/// One line of the screen.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub node: NodeName,
+    pub host: String,
+    pub postgres_port: u16,
+    pub http_port: u16,
+    pub state: ServerState,
+    pub position: Option<Position>,
+    /// Behind the leader, in bytes of WAL.
+    pub lag_bytes: Option<u64>,
+    /// Behind the leader, in milliseconds of replay.
+    pub lag_ms: Option<u64>,
+    /// Counts for synchronous commit.
+    pub voter: bool,
+    /// The last decision's rule and sentence.
+    pub rule: u16,
+    pub reason: String,
+    /// Why this node cannot be promoted now; `None` when it can.
+    pub not_promotable: Option<String>,
+    pub pending_restart: Vec<String>,
+    pub problems: Vec<String>,
+    /// The node has a live record in the store.
+    pub alive: bool,
+    /// The node's own record, for `explain`.
+    pub member: Option<Member>,
+}
+
+/// Where clients connect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub node: NodeName,
+    /// `rw`, `ro` or `any`.
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+}

@@ -1,0 +1,39 @@
+//! What the proxy routes by. The agent is its only writer and sends it on a `watch` channel.
+
+use std::collections::BTreeMap;
+
+use crate::{NodeName, Term};
+
+/// Who serves what, as one node sees it now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Topology {
+    /// The highest term seen. A connection that was routed by a lower one to another primary
+    /// is cut.
+    pub term: Term,
+    /// The primary of `term`, once its gate is open.
+    pub primary: Option<NodeName>,
+    pub nodes: BTreeMap<NodeName, Route>,
+    /// What this node's own server may serve now; a request of a peer is judged by it.
+    pub local: Local,
+}
+
+/// How a node is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    pub host: String,
+    /// The port on which the node's proxy takes relayed clients of other nodes (mutual TLS).
+    pub peer_port: u16,
+    /// A standby that may serve reads: lag behind the primary in bytes.
+    pub standby_lag: Option<u64>,
+}
+
+/// This node's own server, by the agent's own knowledge and not by the store's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Local {
+    /// The term in which it accepts writes and its gate is open.
+    pub writable: Option<Term>,
+    /// It is a running standby.
+    pub readable: bool,
+    /// Its port on loopback.
+    pub postgres_port: u16,
+}

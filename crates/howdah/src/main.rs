@@ -1,0 +1,3 @@
+//! The `howdah` binary: verbs in, exit code out.
+
+fn main() {}

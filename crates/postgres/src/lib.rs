@@ -1,0 +1,1 @@
+//! One local PostgreSQL: find, init, configure, copy, rewind, inspect.

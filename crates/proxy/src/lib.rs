@@ -1,0 +1,1 @@
+//! Endpoints: listen, authenticate the address, route by term, relay.

@@ -1,0 +1,1 @@
+//! Lease and shared records: one trait, its contract tests, and the drivers.
