@@ -1,0 +1,86 @@
+//! The three configurations of TLS that a node uses, each made from files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::ServerConfig;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::pair::parse_certificates;
+use crate::peer::NodesOnly;
+use crate::{Pair, TlsError, files};
+
+/// What libpq 17 and newer ask for; older ones ask for nothing, and are served all the same.
+const ALPN_POSTGRESQL: &[u8] = b"postgresql";
+/// Tells a peer's port from a client's: a peer that reached the wrong port fails at once.
+const ALPN_PEER: &[u8] = b"howdah-peer";
+
+/// Names the process's cryptography. Called first in `main`; a second call changes nothing.
+pub fn install_provider() {
+    // The error says that one is installed already, which is what was asked for.
+    let _ = aws_lc_rs::default_provider().install_default();
+}
+
+/// Towards clients: the node's certificate, no certificate of theirs.
+pub fn for_clients(node: &Pair) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = provider();
+    let own = node.load(&provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::crypto("the TLS configuration for clients"))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+    config.alpn_protocols = vec![ALPN_POSTGRESQL.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The peer's port: only nodes of this cluster come in, by TLS 1.3.
+pub fn for_peers(ca: &Path, node: &Pair) -> Result<Arc<ServerConfig>, TlsError> {
+    let what = "the TLS configuration for peers";
+    let provider = provider();
+    let own = node.load(&provider)?;
+    let nodes =
+        NodesOnly::new(load_roots(ca)?, provider.clone()).map_err(TlsError::crypto(what))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::crypto(what))?
+        .with_client_cert_verifier(Arc::new(nodes))
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+    config.alpn_protocols = vec![ALPN_PEER.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Towards a peer. Connect with the *node's name* as the server name: every node's certificate
+/// proves it, so a relayed client cannot end at another node that took over an address.
+pub fn to_peers(ca: &Path, node: &Pair) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = provider();
+    let own = node.load(&provider)?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::crypto("the TLS configuration towards peers"))?
+        .with_root_certificates(load_roots(ca)?)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+    config.alpn_protocols = vec![ALPN_PEER.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Given by hand to each configuration, so that none depends on what `main` called first.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The certificates of `text` as trust anchors.
+pub(crate) fn roots_of(text: &str, path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in parse_certificates(text, path)? {
+        roots.add(certificate).map_err(TlsError::unusable("the cluster CA", path))?;
+    }
+    Ok(roots)
+}
+
+fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let absent = || TlsError::file("open", path)(std::io::ErrorKind::NotFound.into());
+    roots_of(&files::read(path)?.ok_or_else(absent)?, path)
+}
