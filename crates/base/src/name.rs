@@ -102,6 +102,12 @@ impl DirectoryId {
         DirectoryId(format!("{}_{random:08x}", node.as_str().replace('-', "_")))
     }
 
+    /// Whether `node` made this directory, now or earlier.
+    pub fn is_of(&self, node: &NodeName) -> bool {
+        let made_by = self.0.rsplit_once('_').map_or("", |(slug, _)| slug);
+        made_by == node.as_str().replace('-', "_")
+    }
+
     /// The slot through which this directory replicates in `term` (PROTOCOL section 3).
     pub fn slot(&self, term: Term) -> String {
         format!("howdah_{self}_{term}")

@@ -151,6 +151,14 @@ pub struct Member {
     /// What is wrong with this node, one sentence each.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// This directory is to be made anew: the leader must stop counting it as a voter.
+    #[serde(default)]
+    pub leaving: bool,
+    /// As leader: directories for which a slot of this term is ready.
+    #[serde(default)]
+    pub slots: BTreeSet<DirectoryId>,
+    #[serde(default)]
+    pub no_sync: bool,
     /// Wall clock of the last change, for display only: milliseconds since 1970.
     pub at_unix_ms: u64,
     /// PostgreSQL's version, such as `15.18`.

@@ -1,0 +1,94 @@
+//! The decision: phases in order of their weight, first match wins.
+
+use howdah_base::Tick;
+use howdah_base::record::{Ended, Report};
+
+use crate::rules::{Case, Step, bootstrap, elect, follow, lead, safety};
+use crate::{Command, Memory, Reason, Rule, Server, View};
+
+/// What follows from a view.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Decision {
+    /// At most one long operation, and besides it perhaps a renewal.
+    pub commands: Vec<Command>,
+    pub reason: Reason,
+    /// Decide again at this moment even if nothing has happened.
+    pub wake_at: Option<Tick>,
+    /// To publish in this node's member record.
+    pub report: Option<Report>,
+    pub ended: Option<Ended>,
+    /// This node asks the leader to stop counting its directory.
+    pub leaving: bool,
+    /// Announce the identity of a new directory, in state `creating`: the present one, if there
+    /// is any, is to be replaced.
+    pub recreate: bool,
+    /// The facts about the server are older than something that happened: look again now.
+    pub look_again: bool,
+}
+
+/// Decides. Total: every view has a decision, and the same input gives the same output.
+pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
+    memory.note(view, now);
+    let case = Case { view, memory, now };
+    let step = safety::step(&case)
+        .or_else(|| bootstrap::step(&case))
+        .unwrap_or_else(|| by_authority(&case));
+    let report = report(&case);
+    let look_again = report.is_none() && case.wants_report().is_some();
+    let ended = ended(&case);
+    let renew = renewal(&case);
+    let mut wake_at = step.wake_at;
+    if view.store.leader_mine {
+        let due = view.store.renewed_at.map_or(now, |at| at + view.settings.renew);
+        wake_at = Some(wake_at.map_or(due, |at| at.min(due)));
+    }
+    memory.keep(&step.commands, view);
+    Decision {
+        recreate: step.recreate,
+        leaving: step.reason.rule == Rule::LeaveVoters,
+        commands: renew.into_iter().chain(step.commands).collect(),
+        reason: step.reason,
+        wake_at,
+        report,
+        ended,
+        look_again,
+    }
+}
+
+/// The lease decides which part a node plays.
+fn by_authority(case: &Case<'_>) -> Step {
+    if case.view.store.leader_mine {
+        lead::step(case)
+    } else if case.view.store.leader.is_none() {
+        elect::step(case)
+    } else {
+        follow::step(case)
+    }
+}
+
+/// A leader renews every `renew`, whatever else is going on.
+fn renewal(case: &Case<'_>) -> Option<Command> {
+    let store = &case.view.store;
+    let due = store.renewed_at.is_none_or(|at| case.now >= at + case.view.settings.renew);
+    (store.leader_mine && due && !store.renewing).then_some(Command::Renew)
+}
+
+/// What this directory holds after the end of a term: only from facts read after that end.
+fn report(case: &Case<'_>) -> Option<Report> {
+    let (term, since) = case.wants_report()?;
+    let running = case.view.running().filter(|r| !r.primary)?;
+    (case.view.local.observed_at >= since).then(|| Report {
+        term,
+        position: running.position,
+        history: running.history.clone(),
+    })
+}
+
+/// The leader's statement that its server has ended.
+fn ended(case: &Case<'_>) -> Option<Ended> {
+    let view = case.view;
+    let leader = view.leader().filter(|_| view.store.leader_mine)?;
+    let directory = view.directory().filter(|d| d.was_primary)?;
+    let end = view.local.end.filter(|_| view.local.server == Server::Down)?;
+    Some(Ended { term: leader.term, end, clean: directory.clean })
+}

@@ -1,0 +1,160 @@
+//! Who may become the leader when there is none, and who is best (PROTOCOL section 5).
+//!
+//! Judged only from reports: positions read after the lease of the last term was over, when no
+//! commit of that term could be acknowledged any more.
+
+use std::time::Duration;
+
+use howdah_base::record::{Member, Report, ServerState, Sync};
+use howdah_base::{History, Position, Tick};
+
+use crate::{Durability, Memory, View};
+
+/// How long, in `async`, nodes get to report before those that have done so decide.
+const REPORT_WAIT: Duration = Duration::from_secs(2);
+/// How long, in `async`, a better candidate gets to act.
+const DEFER_WAIT: Duration = Duration::from_secs(5);
+
+/// What this node makes of an election.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Verdict {
+    /// It holds the most: the reports that show it, its own included.
+    Best { reports: Vec<(Member, Report)> },
+    /// Not enough reports yet.
+    Await(String),
+    /// Another is better or preferred.
+    Defer(String),
+    /// It may not.
+    Barred(String),
+}
+
+/// Judges this node's chance, given its own report.
+pub fn verdict(view: &View, memory: &Memory, own: &Report, now: Tick) -> Verdict {
+    let Some((sync, me)) = view.sync().zip(view.store.members.get(&view.me)) else {
+        return Verdict::Await("this node's own record is not in the store yet".to_owned());
+    };
+    if let Some(why) = barred(view, memory, me, own) {
+        return Verdict::Barred(why);
+    }
+    let reports = reports(view, own);
+    let waited = memory.leaderless.is_some_and(|(_, since)| now.since(since) >= REPORT_WAIT);
+    if let Some(missing) = missing_reports(view, sync, &reports, waited) {
+        return Verdict::Await(missing);
+    }
+    let tired = memory.leaderless.is_some_and(|(_, since)| now.since(since) >= DEFER_WAIT);
+    for (member, report) in reports.iter().filter(|(m, _)| m.node != view.me) {
+        if !counts(sync, member) {
+            continue;
+        }
+        let more = rank(&report.position) > rank(&own.position);
+        let bar = barred(view, memory, member, report);
+        if more && let Some(why) = bar.as_ref().filter(|_| !sync.voters.is_empty()) {
+            let holds = format!("`{}` holds more, up to {}", member.node, report.position);
+            return Verdict::Barred(format!("{holds}, and cannot lead: {why}"));
+        }
+        let better = (rank(&report.position), member.failover_priority, &me.node)
+            > (rank(&own.position), me.failover_priority, &member.node);
+        if bar.is_none() && better && (!tired || !sync.voters.is_empty()) {
+            return Verdict::Defer(format!(
+                "to `{}`, which holds {}",
+                member.node, report.position
+            ));
+        }
+    }
+    Verdict::Best { reports }
+}
+
+/// Why `member` may not become the leader, given its report; `None` when it may.
+pub fn barred(view: &View, memory: &Memory, member: &Member, report: &Report) -> Option<String> {
+    let sync = view.sync()?;
+    if member.no_failover {
+        return Some("it is tagged no_failover".to_owned());
+    }
+    if !report.history.past(report.position.lsn, sync.floor) {
+        return Some(format!(
+            "its WAL, {}, does not reach {} of term {}",
+            report.position, sync.floor, sync.term
+        ));
+    }
+    if !sync.voters.is_empty() {
+        return (!counts(sync, member)).then(|| format!("it was no voter in term {}", sync.term));
+    }
+    match view.settings.durability {
+        Durability::Quorum => Some(format!(
+            "`{}` stood alone in term {}: only its directory has every commit",
+            sync.leader, sync.term
+        )),
+        Durability::Async => behind(view, memory, report),
+    }
+}
+
+/// In `async` a standby that lacks more than allowed is not promoted on its own.
+fn behind(view: &View, memory: &Memory, report: &Report) -> Option<String> {
+    let (_, leader, seen) = memory.leader_seen.as_ref()?;
+    let lag = seen.bytes_past(report.position.lsn);
+    (lag > view.settings.max_lag_on_failover).then(|| {
+        format!(
+            "it lacks {lag} bytes of what `{leader}` had at {seen}; more than max_lag_on_failover"
+        )
+    })
+}
+
+/// Why a node that is not standing now could not become the leader, for `explain`.
+pub fn not_promotable(view: &View, memory: &Memory, member: &Member) -> Option<String> {
+    let (Some(position), Some(history)) = (member.position, &member.history) else {
+        return Some("it has no data directory yet".to_owned());
+    };
+    if !matches!(member.server, ServerState::Streaming | ServerState::Standby) {
+        return Some("its server is not a running standby".to_owned());
+    }
+    let report = Report { term: view.store.term, position, history: history.clone() };
+    barred(view, memory, member, &report)
+}
+
+/// The reports for the last term, this node's own fresh one among them.
+fn reports(view: &View, own: &Report) -> Vec<(Member, Report)> {
+    let of = |member: &Member| {
+        if member.node == view.me {
+            return Some((member.clone(), own.clone()));
+        }
+        let report = member.report.as_ref().filter(|r| r.term == own.term)?;
+        Some((member.clone(), report.clone()))
+    };
+    view.store.members.values().filter_map(of).collect()
+}
+
+/// With voters: any `|V| - needed + 1` of them include one that has each acknowledged commit.
+fn missing_reports(
+    view: &View,
+    sync: &Sync,
+    reports: &[(Member, Report)],
+    waited: bool,
+) -> Option<String> {
+    if sync.voters.is_empty() {
+        let standing = |m: &Member| {
+            matches!(m.server, ServerState::Streaming | ServerState::Standby)
+                && !reports.iter().any(|(r, _)| r.node == m.node)
+        };
+        let silent = view.store.members.values().find(|m| standing(m)).filter(|_| !waited)?;
+        return Some(format!("`{}` has not said what it holds", silent.node));
+    }
+    let have = reports.iter().filter(|(m, _)| counts(sync, m)).count();
+    let want = (sync.voters.len() + 1).saturating_sub(sync.needed as usize);
+    (have < want).then(|| format!("{have} of {want} voters needed"))
+}
+
+/// Without voters everyone's report counts.
+fn counts(sync: &Sync, member: &Member) -> bool {
+    sync.voters.is_empty() || member.directory.as_ref().is_some_and(|id| sync.voters.contains(id))
+}
+
+/// Among those past the floor the later timeline holds more, then the greater LSN.
+fn rank(position: &Position) -> (u32, u64) {
+    (position.timeline.0, position.lsn.0)
+}
+
+/// Whether a standby at `position` can follow, without repair, one whose history is `history`
+/// and whose WAL ends at `end`.
+pub fn can_follow(history: &History, end: Position, position: Position) -> bool {
+    history.contains(position) && (position.timeline != end.timeline || position.lsn <= end.lsn)
+}

@@ -1,0 +1,85 @@
+//! What the core remembers between decisions. Losing it (an agent restart) costs time, never
+//! safety: everything that safety depends on is in the store, on the disk, or with the guard.
+
+use howdah_base::{Lsn, NodeName, Term, Tick};
+
+use crate::{Command, Server, View};
+
+/// Carried from one decision to the next.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// Since when no leader has been seen after this term.
+    pub leaderless: Option<(Term, Tick)>,
+    /// Since when the leader has said that its server ended in this term.
+    pub leader_ended: Option<(Term, Tick)>,
+    /// The last leader, and the last position that it recorded.
+    pub leader_seen: Option<(Term, NodeName, Lsn)>,
+    /// As leader: since when this node's own server has been down.
+    pub down_since: Option<Tick>,
+    /// As leader: since when the hand-over has been on offer.
+    pub offered_since: Option<Tick>,
+    /// How many were offered since the server last ran.
+    pub handover_attempts: u32,
+    /// As leader: since when no voter has streamed.
+    pub voterless_since: Option<Tick>,
+    /// The operator's switchover that has been begun, by its id.
+    pub switchover_begun: Option<String>,
+}
+
+impl Memory {
+    /// Takes in what the view shows, before deciding.
+    pub(crate) fn note(&mut self, view: &View, now: Tick) {
+        if !view.store.reachable {
+            return;
+        }
+        self.note_leader(view, now);
+        let down = view.store.leader_mine && view.local.server == Server::Down;
+        self.down_since = down.then(|| self.down_since.unwrap_or(now));
+        if !view.store.leader_mine || view.running().is_some_and(|r| r.primary) {
+            self.handover_attempts = 0;
+        }
+        let offer = view.store.handover.as_ref().filter(|_| view.store.leader_mine);
+        self.offered_since = offer.map(|_| self.offered_since.unwrap_or(now));
+        self.note_voters(view, now);
+    }
+
+    fn note_leader(&mut self, view: &View, now: Tick) {
+        let term = view.store.term;
+        let Some(leader) = view.leader() else {
+            let known = self.leaderless.filter(|(t, _)| *t == term);
+            self.leaderless = Some(known.unwrap_or((term, now)));
+            return;
+        };
+        self.leaderless = None;
+        let member = view.store.members.get(&leader.node);
+        let ended = member.and_then(|m| m.ended.as_ref()).filter(|e| e.term == leader.term);
+        let known = self.leader_ended.filter(|(t, _)| *t == leader.term);
+        self.leader_ended = ended.map(|_| known.unwrap_or((leader.term, now)));
+        if let Some(position) = member.and_then(|m| m.position) {
+            self.leader_seen = Some((leader.term, leader.node.clone(), position.lsn));
+        }
+    }
+
+    fn note_voters(&mut self, view: &View, now: Tick) {
+        let voters = view.sync().map(|s| &s.voters);
+        let lost = voters.zip(view.running()).is_some_and(|(voters, running)| {
+            running.primary
+                && !voters.is_empty()
+                && !running.senders.iter().any(|s| s.streaming && voters.contains(&s.directory))
+        });
+        self.voterless_since = lost.then(|| self.voterless_since.unwrap_or(now));
+    }
+
+    /// Takes in what has been decided.
+    pub(crate) fn keep(&mut self, commands: &[Command], view: &View) {
+        for command in commands {
+            match command {
+                Command::OfferHandover(_) => self.handover_attempts += 1,
+                Command::Switchover { .. } => {
+                    self.switchover_begun = view.store.intent.as_ref().map(|i| i.value.id.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}

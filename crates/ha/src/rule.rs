@@ -1,0 +1,120 @@
+//! The rules by number, each with a sentence that an operator understands.
+//!
+//! The number is the same in the log, in `howdah explain`, in the history and in metrics, and
+//! is never given to another rule.
+
+use std::fmt;
+
+macro_rules! rules {
+    ($($name:ident = $number:literal, $sentence:literal;)+) => {
+        /// Why a decision was taken.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Rule {
+            $(#[doc = $sentence] $name = $number,)+
+        }
+
+        impl Rule {
+            /// Every rule, for tests that each one is reached.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name),+];
+
+            pub fn number(self) -> u16 {
+                self as u16
+            }
+
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(Rule::$name => $sentence,)+
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    StoreAway = 101, "the store does not answer: nothing is changed, and the guard's deadline ends a primary";
+    FenceDeposed = 102, "another node is the leader: this server must not accept writes and is ended";
+    FenceLeaseless = 103, "this node no longer holds the lease: its server must not accept writes and is ended";
+    RefusedDirectory = 104, "the data directory must not be used";
+    Busy = 105, "an operation is under way";
+    BackOff = 106, "the last attempt failed: the next one waits";
+
+    ClaimInitialize = 201, "no cluster exists yet: ask for the right to create it";
+    AwaitInitialize = 202, "another node is creating the cluster";
+    Initdb = 203, "this node creates the database cluster";
+    RecordInitialize = 204, "the database cluster is created: record it and lead its first term";
+    StoreForgot = 205, "the store knows no cluster but this directory belongs to one: nothing is started until an operator decides";
+    AwaitSource = 206, "there is no directory yet and no leader to copy from";
+    AwaitSlot = 207, "the leader has not made this node's slot yet";
+    Copy = 208, "there is no usable directory: copy the leader's";
+
+    ReadEnd = 301, "the leader's server is down: read where its WAL ends";
+    AwaitConfirm = 302, "the leader's server is down: a standby may hold all of its WAL";
+    OfferHandover = 303, "a standby holds all of the leader's WAL: hand the term over to it";
+    AwaitHandover = 304, "the term is on offer to a standby";
+    WithdrawHandover = 305, "the standby did not take the term in time: take the offer back";
+    StartPrimary = 306, "the leader's server is down: start it";
+    StartToPromote = 307, "this node leads and its directory is a standby's: start it to promote it";
+    Promote = 308, "this node leads: promote its server";
+    RaiseFloor = 309, "a new timeline has begun: record where";
+    MakeSlots = 310, "the set of standbys changed: make their slots";
+    OpenGate = 311, "the server accepts writes: prove that commits are confirmed, then let clients in";
+    SetVoters = 312, "put the voters' setting in force";
+    AddVoter = 313, "a standby has caught up: it becomes a voter";
+    RemoveVoter = 314, "a voter's directory is gone: it stops being one";
+    EndAlone = 315, "standbys confirm commits from here on: the leader no longer stands alone";
+    StandAlone = 316, "no voter is left: the leader goes on alone";
+    AwaitVoters = 317, "the voters have not confirmed the change yet";
+    RefuseSwitchover = 318, "the switchover asked for is not possible";
+    Switchover = 319, "a switchover was asked for: the server is shut down cleanly";
+    LetGo = 320, "the server does not start here and a standby can take over: give the lease up";
+    Lead = 321, "this node leads";
+    AwaitServer = 322, "the server is starting or does not answer";
+    WrongTimeline = 323, "the promotion took another timeline than the reserved one: end it";
+
+    SameDirectory = 401, "no leader: this directory wrote the last term, so it leads again";
+    StartToStand = 402, "no leader: start as a standby, to be able to stand for election";
+    NotEligible = 403, "no leader: this node cannot become one";
+    AwaitReports = 404, "no leader: not enough nodes have said what they hold";
+    Defer = 405, "no leader: another node holds more or is preferred";
+    TakeOver = 406, "no leader: this node holds the most and takes over";
+    AcceptHandover = 407, "the leader hands its term to this node, which holds all of its WAL";
+    AwaitReplay = 408, "the leader hands its term to this node, which has not got all of its WAL yet";
+    Forced = 409, "an operator ordered this node to take over";
+    AwaitLeader = 410, "no leader: this node waits for one";
+
+    StartStandby = 501, "the leader is known and this directory is on its history: start as its standby";
+    LeaveVoters = 502, "this directory left the leader's history: it must stop being a voter before it is repaired";
+    StopDiverged = 503, "this server left the leader's history: stop it to repair it";
+    Rewind = 504, "this directory left the leader's history: rewind it";
+    CopyAnew = 505, "this directory cannot be rewound: copy the leader's";
+    LastCopy = 506, "this directory may hold the only copy of a commit: it is not touched";
+    Follow = 507, "the leader changed: follow it";
+    AwaitStream = 508, "this standby is not streaming yet";
+    Standby = 509, "this standby streams from the leader";
+    ReadOwnEnd = 511, "this node's server is down: read where its WAL ends";
+    AwaitPrimary = 510, "the leader's server is not open yet";
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}: {}", self.number(), self.sentence())
+    }
+}
+
+/// A rule with the particulars of this case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reason {
+    pub rule: Rule,
+    /// Names and figures; may be empty.
+    pub detail: String,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule.sentence())?;
+        if !self.detail.is_empty() {
+            write!(f, " ({})", self.detail)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! Before the cluster exists: exactly one node creates it.
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::Sync;
+use howdah_base::{Lsn, Position, Term};
+
+use super::{Case, Step};
+use crate::{Command, Directory, DirectoryFacts, Job, Rule};
+
+pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
+    let view = case.view;
+    if view.store.initialize.is_some() {
+        return None;
+    }
+    let facts = match &view.local.directory {
+        Directory::Ready(facts) if !facts.fresh => {
+            let detail = format!(
+                "hint: if the store is lost for good, name this directory's node \
+                 as the new beginning: `{}`",
+                facts.id
+            );
+            return Some(Step::wait(Rule::StoreForgot, detail));
+        }
+        Directory::Ready(facts) => Some(facts),
+        Directory::Missing => None,
+        Directory::Refused(why) | Directory::Unusable(why) => {
+            return Some(Step::wait(Rule::RefusedDirectory, why.clone()));
+        }
+    };
+    Some(match (&view.store.initializing, facts) {
+        (None, _) => Step::act(Rule::ClaimInitialize, "", Command::ClaimInitialize),
+        (Some(node), _) if *node != view.me => {
+            Step::wait(Rule::AwaitInitialize, format!("`{node}`"))
+        }
+        (Some(_), None) => case.paced(Job::Initdb, Step::act(Rule::Initdb, "", Command::Initdb)),
+        (Some(_), Some(facts)) => record(case, facts),
+    })
+}
+
+fn record(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
+    let sync = Sync {
+        revision: 1,
+        term: Term(1),
+        leader: case.view.me.clone(),
+        directory: facts.id.clone(),
+        floor: Position { timeline: facts.history.timeline, lsn: Lsn(0) },
+        voters: BTreeSet::new(),
+        needed: 0,
+    };
+    let system_identifier = facts.system_identifier;
+    Step::act(Rule::RecordInitialize, "", Command::RecordInitialize { system_identifier, sync })
+}

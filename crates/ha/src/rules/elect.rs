@@ -1,0 +1,208 @@
+//! There is no leader: lead again, stand for election, or wait.
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::{ChangeKind, IntentKind, Member, Report, Sync};
+use howdah_base::{DirectoryId, Position, Timeline};
+
+use super::{Case, Step};
+use crate::election::{self, Verdict};
+use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, TakeOver};
+
+/// Failed starts after which a former leader leaves the term to others.
+const START_FAILURES_MAX: u32 = 3;
+
+pub(crate) fn step(case: &Case<'_>) -> Step {
+    let view = case.view;
+    let facts = match &view.local.directory {
+        Directory::Ready(facts) if !facts.fresh => facts,
+        _ => return Step::wait(Rule::AwaitSource, ""),
+    };
+    let Some(sync) = view.sync() else {
+        return Step::wait(Rule::StoreForgot, "the record `sync` is missing");
+    };
+    if let Some(step) = forced(case, facts) {
+        return step;
+    }
+    match &view.local.server {
+        Server::Down => down(case, facts, sync),
+        Server::Running(running) => stand(case, facts, sync, running),
+        _ => Step::wait(Rule::AwaitServer, ""),
+    }
+}
+
+fn down(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
+    let tired = case.view.failures.count(Job::Start) >= START_FAILURES_MAX;
+    if sync.directory == facts.id && facts.was_primary && !tired {
+        return same_directory(case, facts, sync, case.view.store.timeline);
+    }
+    if facts.was_primary && sync.directory != facts.id {
+        return Step::wait(Rule::AwaitLeader, "this directory was a primary's in an earlier term");
+    }
+    if tired && facts.was_primary {
+        return Step::wait(Rule::NotEligible, "its server does not start");
+    }
+    let start = Command::StartStandby { upstream: None };
+    case.paced(Job::Start, Step::act(Rule::StartToStand, "", start))
+}
+
+fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync, running: &Running) -> Step {
+    let Some(own) = own_report(case, running) else {
+        return Step::wait(Rule::AwaitReports, "this node's own position is being read");
+    };
+    if sync.directory == facts.id {
+        // It led the last term and was never promoted: no commit was acknowledged there.
+        let timeline = Timeline(case.view.store.timeline.0 + 1);
+        return same_directory(case, facts, sync, timeline);
+    }
+    match election::verdict(case.view, case.memory, &own, case.now) {
+        Verdict::Barred(why) => Step::wait(Rule::NotEligible, why),
+        Verdict::Await(why) => {
+            Step::wait(Rule::AwaitReports, why).until(case.now + case.view.settings.renew)
+        }
+        Verdict::Defer(why) => {
+            Step::wait(Rule::Defer, why).until(case.now + case.view.settings.renew)
+        }
+        Verdict::Best { reports } => take_over(case, facts, sync, &own, &reports),
+    }
+}
+
+fn own_report(case: &Case<'_>, running: &Running) -> Option<Report> {
+    let (term, since) = case.wants_report()?;
+    (case.view.local.observed_at >= since).then(|| Report {
+        term,
+        position: running.position,
+        history: running.history.clone(),
+    })
+}
+
+/// PROTOCOL section 5.0: one transaction, same voters, needed and floor, next term.
+fn same_directory(
+    case: &Case<'_>,
+    facts: &DirectoryFacts,
+    sync: &Sync,
+    timeline: Timeline,
+) -> Step {
+    let term = case.view.store.term.next();
+    let next = Sync {
+        revision: sync.revision + 1,
+        term,
+        leader: case.view.me.clone(),
+        directory: facts.id.clone(),
+        ..sync.clone()
+    };
+    let order = TakeOver {
+        kind: ChangeKind::Restart,
+        timeline,
+        begins: sync.floor,
+        loss: "none".to_owned(),
+        ..basis(case, next)
+    };
+    let step = Step::act(Rule::SameDirectory, format!("term {term}"), Command::TakeOver(order));
+    case.paced(Job::Txn, step)
+}
+
+fn take_over(
+    case: &Case<'_>,
+    facts: &DirectoryFacts,
+    sync: &Sync,
+    own: &Report,
+    reports: &[(Member, Report)],
+) -> Step {
+    let voters = match case.view.settings.durability {
+        Durability::Async => BTreeSet::new(),
+        Durability::Quorum => followers(case, own, reports),
+    };
+    let next = next_sync(case, facts, sync, own.position, voters);
+    let term = next.term;
+    let loss = if sync.voters.is_empty() { loss_bound(case, own) } else { "none".to_owned() };
+    let order = TakeOver { begins: own.position, loss, ..basis(case, next) };
+    let detail = format!("term {term} at {}", own.position);
+    case.paced(Job::Txn, Step::act(Rule::TakeOver, detail, Command::TakeOver(order)))
+}
+
+/// Those that answered and whose WAL lies on this node's history, at or below its end.
+fn followers(case: &Case<'_>, own: &Report, reports: &[(Member, Report)]) -> BTreeSet<DirectoryId> {
+    reports
+        .iter()
+        .filter(|(m, _)| m.node != case.view.me && !m.no_sync)
+        .filter(|(_, r)| election::can_follow(&own.history, own.position, r.position))
+        .filter_map(|(m, _)| m.directory.clone())
+        .collect()
+}
+
+fn loss_bound(case: &Case<'_>, own: &Report) -> String {
+    match &case.memory.leader_seen {
+        Some((_, leader, seen)) => format!(
+            "at most what `{leader}` wrote after {}; {} bytes of that were seen",
+            own.position.lsn,
+            seen.bytes_past(own.position.lsn)
+        ),
+        None => format!("what the last leader wrote after {}", own.position.lsn),
+    }
+}
+
+/// An operator's order; with `accept_loss` it asks nobody.
+fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
+    let view = case.view;
+    let intent = &view.store.intent.as_ref()?.value;
+    let IntentKind::Failover { to, accept_loss } = &intent.kind else { return None };
+    let running = view.running().filter(|r| *to == view.me && !r.primary)?;
+    let (sync, own) = view.sync().zip(own_report(case, running))?;
+    let member = view.store.members.get(&view.me)?;
+    let bar = election::barred(view, case.memory, member, &own);
+    if let Some(why) = bar.filter(|_| !accept_loss) {
+        let why = format!("{why}; hint: howdah failover --to {to} --accept-data-loss");
+        return Some(Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)));
+    }
+    if !accept_loss {
+        return None;
+    }
+    let next = next_sync(case, facts, sync, own.position, BTreeSet::new());
+    let order = TakeOver {
+        intent_revision: view.store.intent.as_ref().map(|i| i.revision),
+        kind: ChangeKind::Forced,
+        begins: own.position,
+        loss: loss_bound(case, &own),
+        ..basis(case, next)
+    };
+    let detail = format!("by {}", intent.by);
+    Some(Step::act(Rule::Forced, detail, Command::TakeOver(order)))
+}
+
+/// The next term's record, with this node's directory as the leader's.
+pub(crate) fn next_sync(
+    case: &Case<'_>,
+    facts: &DirectoryFacts,
+    sync: &Sync,
+    floor: Position,
+    voters: BTreeSet<DirectoryId>,
+) -> Sync {
+    Sync {
+        revision: sync.revision + 1,
+        term: case.view.store.term.next(),
+        leader: case.view.me.clone(),
+        directory: facts.id.clone(),
+        floor,
+        needed: u32::from(!voters.is_empty()),
+        voters,
+    }
+}
+
+/// A takeover from nobody, with a timeline reserved that was never given out before.
+pub(crate) fn basis(case: &Case<'_>, sync: Sync) -> TakeOver {
+    let store = &case.view.store;
+    TakeOver {
+        leader_revision: store.leader.as_ref().map(|l| l.revision),
+        sync_revision: store.sync.as_ref().map_or(0, |s| s.revision),
+        handover_revision: store.handover.as_ref().map(|h| h.revision),
+        intent_revision: None,
+        term: sync.term,
+        timeline: Timeline(store.timeline.0 + 1),
+        begins: sync.floor,
+        kind: ChangeKind::Failover,
+        from: store.sync.as_ref().map(|s| s.value.leader.clone()),
+        loss: String::new(),
+        sync,
+    }
+}

@@ -1,0 +1,186 @@
+//! Another node leads: take its offer, follow it, or repair this directory so that it can
+//! (PROTOCOL sections 6.4 and 7).
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, ServerState};
+use howdah_base::{NodeName, Position, Term};
+
+use super::elect::{basis, next_sync};
+use super::{Case, Step};
+use crate::{
+    Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, StopMode, TakeOver,
+};
+
+/// Failed rewinds after which a full copy is made.
+const REWIND_FAILURES_MAX: u32 = 2;
+
+pub(crate) fn step(case: &Case<'_>) -> Step {
+    let view = case.view;
+    let Some(leader) = view.leader() else {
+        return Step::wait(Rule::AwaitLeader, "");
+    };
+    let source = Source::of(case, leader);
+    let facts = match &view.local.directory {
+        Directory::Ready(facts) if !foreign_and_fresh(case, facts) => facts,
+        _ => return copy(&source, case, Rule::Copy).recreating(),
+    };
+    match &view.local.server {
+        Server::Down => down(case, &source, facts),
+        Server::Running(running) => {
+            accept_handover(case, facts, running).unwrap_or_else(|| stream(case, &source, running))
+        }
+        _ => Step::wait(Rule::AwaitServer, ""),
+    }
+}
+
+/// The leader, as far as its member record tells.
+struct Source<'a> {
+    leader: &'a Leader,
+    member: Option<&'a Member>,
+}
+
+impl<'a> Source<'a> {
+    fn of(case: &'a Case<'_>, leader: &'a Leader) -> Source<'a> {
+        Source { leader, member: case.view.store.members.get(&leader.node) }
+    }
+
+    /// Its server accepts writes; clients need not be let in yet.
+    fn writes(&self) -> Option<&'a Member> {
+        self.member.filter(|m| matches!(m.server, ServerState::Primary | ServerState::PrimaryGated))
+    }
+
+    /// Its gate is open, so its control file shows its timeline.
+    fn open(&self) -> Option<&'a Member> {
+        self.member.filter(|m| m.server == ServerState::Primary)
+    }
+
+    fn has_slot_for_me(&self, case: &Case<'_>) -> bool {
+        let slot = self.member.zip(case.view.local.announced.as_ref());
+        slot.is_some_and(|(member, id)| member.slots.contains(id))
+    }
+
+    fn upstream(&self) -> (NodeName, Term) {
+        (self.leader.node.clone(), self.leader.term)
+    }
+}
+
+/// Left by an initdb whose right had lapsed: of no worth, no cluster ever used it.
+fn foreign_and_fresh(case: &Case<'_>, facts: &DirectoryFacts) -> bool {
+    let known = case.view.store.initialize.as_ref().map(|i| i.system_identifier);
+    facts.fresh && known != Some(facts.system_identifier)
+}
+
+fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {
+    let Some(member) = source.open() else {
+        return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
+    };
+    if !source.has_slot_for_me(case) {
+        return Step::wait(Rule::AwaitSlot, format!("`{}`", member.node));
+    }
+    let command = Command::Copy { from: member.node.clone(), term: source.leader.term };
+    case.paced(Job::Copy, Step::act(rule, format!("from `{}`", member.node), command))
+}
+
+/// Start as the leader's standby if this directory's end lies on the leader's history.
+fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
+    let Some(end) = case.view.local.end else {
+        return case.paced(Job::ReadEnd, Step::act(Rule::ReadOwnEnd, "", Command::ReadEnd));
+    };
+    let Some(history) = source.writes().and_then(|m| m.history.as_ref()) else {
+        return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
+    };
+    if !history.contains(end) {
+        return repair(case, source, facts, end);
+    }
+    if !source.has_slot_for_me(case) {
+        return Step::wait(Rule::AwaitSlot, format!("`{}`", source.leader.node));
+    }
+    let command = Command::StartStandby { upstream: Some(source.upstream()) };
+    let detail = format!("of `{}`", source.leader.node);
+    case.paced(Job::Start, Step::act(Rule::StartStandby, detail, command))
+}
+
+/// Rewind, else copy; never while this directory may be the only one with a commit.
+fn repair(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, end: Position) -> Step {
+    let Some(sync) = case.view.sync() else {
+        return Step::wait(Rule::LastCopy, "the record `sync` is missing");
+    };
+    if sync.directory == facts.id || sync.term != source.leader.term {
+        return Step::wait(Rule::LastCopy, format!("its WAL ends at {end}"));
+    }
+    if sync.voters.contains(&facts.id) {
+        return Step::wait(Rule::LeaveVoters, format!("its WAL ends at {end}"));
+    }
+    let Some(member) = source.open() else {
+        return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
+    };
+    if case.view.failures.count(Job::Rewind) >= REWIND_FAILURES_MAX {
+        return copy(source, case, Rule::CopyAnew).recreating();
+    }
+    let command = Command::Rewind { from: member.node.clone() };
+    let detail = format!("its WAL ends at {end}");
+    case.paced(Job::Rewind, Step::act(Rule::Rewind, detail, command))
+}
+
+/// A running standby: on the leader's history, on its slot, streaming.
+fn stream(case: &Case<'_>, source: &Source<'_>, running: &Running) -> Step {
+    let name = format!("`{}`", source.leader.node);
+    let Some(history) = source.writes().and_then(|m| m.history.as_ref()) else {
+        return Step::wait(Rule::AwaitPrimary, name);
+    };
+    if !history.contains(running.position) {
+        let detail = format!("its WAL ends at {}", running.position);
+        return Step::act(Rule::StopDiverged, detail, Command::Stop(StopMode::Fast));
+    }
+    if running.upstream.as_ref() != Some(&source.upstream()) {
+        if !source.has_slot_for_me(case) {
+            return Step::wait(Rule::AwaitSlot, name);
+        }
+        let command = Command::Follow { upstream: source.upstream() };
+        return case.paced(Job::Follow, Step::act(Rule::Follow, name, command));
+    }
+    let rule = if running.streaming { Rule::Standby } else { Rule::AwaitStream };
+    Step::wait(rule, name)
+}
+
+/// The leader offers its term to this node, which has replayed everything up to its end.
+fn accept_handover(case: &Case<'_>, facts: &DirectoryFacts, running: &Running) -> Option<Step> {
+    let view = case.view;
+    let offer = view.store.handover.as_ref().filter(|h| h.value.to == view.me)?;
+    let leader = view.store.leader.as_ref()?;
+    if offer.value.from != leader.value.node || offer.value.term != leader.value.term {
+        return None;
+    }
+    let end = offer.value.end;
+    if running.position.timeline != end.timeline || running.replayed < end.lsn {
+        let detail = format!("{} of {end}", running.replayed);
+        return Some(Step::wait(Rule::AwaitReplay, detail));
+    }
+    Some(take_offer(case, facts, &offer.value))
+}
+
+fn take_offer(case: &Case<'_>, facts: &DirectoryFacts, offer: &Handover) -> Step {
+    let view = case.view;
+    let Some(sync) = view.sync() else {
+        return Step::wait(Rule::AwaitLeader, "the record `sync` is missing");
+    };
+    let mut voters = sync.voters.clone();
+    voters.remove(&facts.id);
+    voters.insert(sync.directory.clone());
+    if view.settings.durability == Durability::Async {
+        voters = BTreeSet::new();
+    }
+    let next = next_sync(case, facts, sync, offer.end, voters);
+    let asked = view.store.intent.as_ref();
+    let switchover = asked.filter(|i| matches!(i.value.kind, IntentKind::Switchover { .. }));
+    let order = TakeOver {
+        intent_revision: switchover.map(|i| i.revision),
+        kind: if switchover.is_some() { ChangeKind::Switchover } else { ChangeKind::Handover },
+        begins: offer.end,
+        loss: "none".to_owned(),
+        ..basis(case, next)
+    };
+    let detail = format!("from `{}` at {}", offer.from, offer.end);
+    Step::act(Rule::AcceptHandover, detail, Command::TakeOver(order))
+}

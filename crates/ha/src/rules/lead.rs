@@ -1,0 +1,152 @@
+//! This node holds the lease.
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::{Intent, IntentKind, Member, ServerState, Sync};
+use howdah_base::{DirectoryId, NodeName, Position, Term};
+
+use super::{Case, Step, lead_down};
+use crate::{Command, Job, Rule, Running, Server, StopMode, voters};
+
+/// WAL, in bytes, that a candidate for a switchover may lack when it is asked for.
+const SWITCHOVER_LAG_MAX: u64 = 64 << 20;
+
+pub(crate) fn step(case: &Case<'_>) -> Step {
+    let view = case.view;
+    let Some((sync, term)) = view.sync().zip(view.leader().map(|l| l.term)) else {
+        return Step::wait(Rule::StoreForgot, "the record `sync` is missing");
+    };
+    match &view.local.server {
+        Server::Down => lead_down::step(case),
+        Server::Running(running) if running.primary => lead(case, running, sync, term),
+        Server::Running(_) => promote(case, sync),
+        Server::Starting { .. } | Server::Unknown { .. } | Server::Stopping => {
+            Step::wait(Rule::AwaitServer, "")
+        }
+    }
+}
+
+fn promote(case: &Case<'_>, sync: &Sync) -> Step {
+    let timeline = case.view.store.timeline;
+    let command = Command::Promote { timeline, names: sync.voters.clone(), needed: sync.needed };
+    case.paced(Job::Promote, Step::act(Rule::Promote, format!("to timeline {timeline}"), command))
+}
+
+/// The server accepts writes: from its gate to its daily duties.
+fn lead(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Step {
+    if wrong_timeline(case, running, sync) {
+        let detail = format!(
+            "timeline {} instead of {}",
+            running.history.timeline, case.view.store.timeline
+        );
+        return Step::act(Rule::WrongTimeline, detail, Command::Stop(StopMode::Fence));
+    }
+    make_slots(case, running, sync, term)
+        .or_else(|| voters::stand_alone(case, sync))
+        .or_else(|| open_gate(case, sync))
+        .or_else(|| raise_floor(case, running, sync))
+        .or_else(|| operator(case))
+        .or_else(|| voters::change(case, running, sync))
+        .unwrap_or_else(|| Step::wait(Rule::Lead, format!("term {term}")))
+}
+
+fn wrong_timeline(case: &Case<'_>, running: &Running, sync: &Sync) -> bool {
+    let timeline = running.history.timeline;
+    timeline > sync.floor.timeline && timeline != case.view.store.timeline
+}
+
+/// A slot for each directory that has proved to be on this history, for each voter, and for
+/// those whose node is only away; none for directories that have been replaced.
+fn make_slots(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Option<Step> {
+    let view = case.view;
+    let mut wanted: BTreeSet<DirectoryId> = BTreeSet::new();
+    for member in view.store.members.values().filter(|m| m.node != view.me) {
+        let Some(id) = &member.directory else { continue };
+        let on_history = member.position.is_some_and(|p| running.history.contains(p));
+        let to_be_copied = member.server == ServerState::Creating;
+        if on_history || to_be_copied || sync.voters.contains(id) {
+            wanted.insert(id.clone());
+        }
+    }
+    let away = sync.voters.iter().chain(&view.local.slots);
+    wanted.extend(away.filter(|id| !voters::is_replaced(view, id)).cloned());
+    (wanted != view.local.slots).then(|| {
+        let detail = format!("{} standbys", wanted.len());
+        let command = Command::Slots { term, directories: wanted };
+        case.paced(Job::Slots, Step::act(Rule::MakeSlots, detail, command))
+    })
+}
+
+fn open_gate(case: &Case<'_>, sync: &Sync) -> Option<Step> {
+    (!case.view.local.gate_open).then(|| {
+        let command = Command::OpenGate { voters: sync.voters.clone(), needed: sync.needed };
+        let detail = format!("{} of {} voters", sync.needed, sync.voters.len());
+        Step::act(Rule::OpenGate, detail, command)
+    })
+}
+
+/// After a promotion the floor is where the new timeline begins: WAL of a dead branch with a
+/// high LSN must not outrank the living one's (PROTOCOL section 8).
+fn raise_floor(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> {
+    let history = &running.history;
+    let (_, fork) = history.forks.last().filter(|_| history.timeline > sync.floor.timeline)?;
+    let floor = Position { timeline: history.timeline, lsn: *fork };
+    let next = Sync { revision: sync.revision + 1, floor, ..sync.clone() };
+    let step = Step::act(Rule::RaiseFloor, floor.to_string(), Command::WriteSync(next));
+    Some(case.paced(Job::Txn, step))
+}
+
+/// What an operator asked for.
+fn operator(case: &Case<'_>) -> Option<Step> {
+    let intent = &case.view.store.intent.as_ref()?.value;
+    Some(match switchover_target(case, intent) {
+        Ok(to) => {
+            let detail = format!("to `{to}`, asked for by {}", intent.by);
+            Step::act(Rule::Switchover, detail, Command::Switchover { to })
+        }
+        Err(why) => Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)),
+    })
+}
+
+fn switchover_target(case: &Case<'_>, intent: &Intent) -> Result<NodeName, String> {
+    let IntentKind::Switchover { to } = &intent.kind else {
+        return Err("the leader is alive; hint: howdah switchover".to_owned());
+    };
+    if case.memory.switchover_begun.as_ref() == Some(&intent.id) {
+        return Err("it was begun, and no standby took over in time".to_owned());
+    }
+    if to.as_ref() == Some(&case.view.me) {
+        return Err(format!("`{}` is the primary already", case.view.me));
+    }
+    let mut barred = Vec::new();
+    let mut fit: Vec<&Member> = Vec::new();
+    let others = case.view.store.members.values().filter(|m| m.node != case.view.me);
+    for member in others.filter(|m| to.is_none() || to.as_ref() == Some(&m.node)) {
+        match unfit(case, member) {
+            None => fit.push(member),
+            Some(why) => barred.push(format!("`{}` {why}", member.node)),
+        }
+    }
+    let best = fit.into_iter().max_by_key(|m| {
+        (m.failover_priority, m.position.map(|p| p.lsn), std::cmp::Reverse(&m.node))
+    });
+    match (best, to) {
+        (Some(best), _) => Ok(best.node.clone()),
+        (None, Some(to)) if barred.is_empty() => Err(format!("no live node is named `{to}`")),
+        (None, _) if barred.is_empty() => Err("there is no standby".to_owned()),
+        (None, _) => Err(barred.join("; ")),
+    }
+}
+
+/// Why a standby cannot be the target of a switchover now.
+fn unfit(case: &Case<'_>, member: &Member) -> Option<String> {
+    if member.no_failover {
+        return Some("is tagged no_failover".to_owned());
+    }
+    if member.server != ServerState::Streaming {
+        return Some("is not streaming".to_owned());
+    }
+    let mine = case.view.running().map(|r| r.position.lsn).unwrap_or_default();
+    let lag = member.position.map_or(u64::MAX, |p| mine.bytes_past(p.lsn));
+    (lag > SWITCHOVER_LAG_MAX).then(|| format!("is {lag} bytes behind"))
+}

@@ -1,0 +1,121 @@
+//! The leader's server has ended while its agent lives: hand the term over to a standby that
+//! holds everything, else start again in place (PROTOCOL section 6).
+
+use std::time::Duration;
+
+use howdah_base::record::{Handover, IntentKind, Member, ServerState};
+use howdah_base::{NodeName, Position};
+
+use super::{Case, Step};
+use crate::{Command, DirectoryFacts, Job, Rule};
+
+/// How long standbys get to say that they hold everything.
+const CONFIRM_WAIT: Duration = Duration::from_millis(600);
+/// The same after a clean shutdown that was asked for, where they are known to be near.
+const CONFIRM_WAIT_PLANNED: Duration = Duration::from_secs(3);
+/// How long an offer stands before it is taken back.
+const HANDOVER_WAIT: Duration = Duration::from_secs(4);
+/// Offers for one end of the server.
+const HANDOVER_ATTEMPTS_MAX: u32 = 2;
+/// Failed starts after which the lease is given up when a standby can take over.
+const START_FAILURES_MAX: u32 = 3;
+
+pub(crate) fn step(case: &Case<'_>) -> Step {
+    let view = case.view;
+    let Some(facts) = view.directory() else {
+        return Step::act(Rule::LetGo, "the directory is not usable", Command::Release);
+    };
+    let Some(end) = view.local.end else {
+        return case.paced(Job::ReadEnd, Step::act(Rule::ReadEnd, "", Command::ReadEnd));
+    };
+    if let Some(offer) = &view.store.handover {
+        return offered(case, &offer.value);
+    }
+    if !facts.was_primary {
+        let start = Command::StartStandby { upstream: None };
+        return case.paced(Job::Start, Step::act(Rule::StartToPromote, "", start));
+    }
+    hand_over(case, end).or_else(|| await_confirm(case)).unwrap_or_else(|| start(case, facts))
+}
+
+fn offered(case: &Case<'_>, offer: &Handover) -> Step {
+    let detail = format!("to `{}`", offer.to);
+    if case.passed(case.memory.offered_since, HANDOVER_WAIT) {
+        return Step::act(Rule::WithdrawHandover, detail, Command::WithdrawHandover);
+    }
+    Step::wait(Rule::AwaitHandover, detail).until(case.now + HANDOVER_WAIT)
+}
+
+/// Offers the term to the preferred one of those that hold everything up to `end`.
+fn hand_over(case: &Case<'_>, end: Position) -> Option<Step> {
+    let view = case.view;
+    if case.memory.handover_attempts >= HANDOVER_ATTEMPTS_MAX {
+        return None;
+    }
+    let leader = view.leader()?;
+    let wanted = wanted_target(case);
+    let best = others(case)
+        .filter(|m| !m.no_failover && confirms(case, m, end))
+        .min_by_key(|m| (wanted != Some(&m.node), u32::MAX - m.failover_priority, &m.node))?;
+    let offer = Handover {
+        term: leader.term,
+        from: view.me.clone(),
+        to: best.node.clone(),
+        end,
+        attempt: case.memory.handover_attempts + 1,
+    };
+    let detail = format!("to `{}` at {end}", best.node);
+    Some(Step::act(Rule::OfferHandover, detail, Command::OfferHandover(offer)))
+}
+
+/// Standbys that stream may hold everything: their answer is waited for, within a bound.
+fn await_confirm(case: &Case<'_>) -> Option<Step> {
+    let term = case.view.leader()?.term;
+    let planned = case.memory.switchover_begun.is_some() && case.view.store.intent.is_some();
+    let bound = if planned { CONFIRM_WAIT_PLANNED } else { CONFIRM_WAIT };
+    let down_since = case.memory.down_since?;
+    let silent = others(case).any(|m| {
+        let up = matches!(m.server, ServerState::Streaming | ServerState::Standby);
+        let answered = m.report.as_ref().is_some_and(|r| r.term == term);
+        up && !m.no_failover && (planned || !answered)
+    });
+    let waits = silent && case.now < down_since + bound;
+    waits.then(|| Step::wait(Rule::AwaitConfirm, "").until(down_since + bound))
+}
+
+fn start(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
+    let view = case.view;
+    let failures = view.failures.count(Job::Start);
+    let floor = view.sync().map(|s| s.floor.timeline);
+    let unreserved = floor.is_some_and(|floor| facts.history.timeline > floor)
+        && facts.history.timeline != view.store.timeline;
+    let heir = others(case).any(|m| !m.no_failover && m.position.is_some());
+    if unreserved || (failures >= START_FAILURES_MAX && heir) {
+        return Step::act(Rule::LetGo, format!("{failures} failed starts"), Command::Release);
+    }
+    let (names, needed) =
+        view.sync().map_or_else(Default::default, |s| (s.voters.clone(), s.needed));
+    let command = Command::StartPrimary { names, needed };
+    case.paced(Job::Start, Step::act(Rule::StartPrimary, "", command))
+}
+
+fn others<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Member> {
+    case.view.store.members.values().filter(|m| m.node != case.view.me)
+}
+
+/// Its report, read after the end was announced, covers `end` on the same timeline.
+fn confirms(case: &Case<'_>, member: &Member, end: Position) -> bool {
+    let term = case.view.leader().map(|l| l.term);
+    member.report.as_ref().is_some_and(|report| {
+        Some(report.term) == term
+            && report.position.timeline == end.timeline
+            && report.position.lsn >= end.lsn
+    })
+}
+
+fn wanted_target<'a>(case: &'a Case<'_>) -> Option<&'a NodeName> {
+    match &case.view.store.intent.as_ref()?.value.kind {
+        IntentKind::Switchover { to } => to.as_ref(),
+        IntentKind::Failover { .. } => None,
+    }
+}

@@ -1,0 +1,78 @@
+//! The rules in phases: each takes the case and answers with a step, or passes it on.
+
+pub(crate) mod bootstrap;
+pub(crate) mod elect;
+pub(crate) mod follow;
+pub(crate) mod lead;
+pub(crate) mod lead_down;
+pub(crate) mod safety;
+
+use std::time::Duration;
+
+use howdah_base::{Term, Tick};
+
+use crate::{Command, Job, Memory, Reason, Rule, View};
+
+/// One case to decide.
+pub(crate) struct Case<'a> {
+    pub view: &'a View,
+    pub memory: &'a Memory,
+    pub now: Tick,
+}
+
+/// What one rule answers.
+pub(crate) struct Step {
+    pub commands: Vec<Command>,
+    pub reason: Reason,
+    pub wake_at: Option<Tick>,
+    /// The directory is to be made anew: announce the identity of the next one.
+    pub recreate: bool,
+}
+
+impl Step {
+    /// Wait: nothing to do but to say why.
+    pub fn wait(rule: Rule, detail: impl Into<String>) -> Step {
+        let reason = Reason { rule, detail: detail.into() };
+        Step { commands: Vec::new(), reason, wake_at: None, recreate: false }
+    }
+
+    pub fn act(rule: Rule, detail: impl Into<String>, command: Command) -> Step {
+        Step { commands: vec![command], ..Step::wait(rule, detail) }
+    }
+
+    pub fn until(mut self, at: Tick) -> Step {
+        self.wake_at = Some(at);
+        self
+    }
+
+    pub fn recreating(mut self) -> Step {
+        self.recreate = true;
+        self
+    }
+}
+
+impl Case<'_> {
+    /// `step`, unless its operation has just failed: then the pause before the next attempt.
+    pub fn paced(&self, job: Job, step: Step) -> Step {
+        match self.view.failures.retry_at(job).filter(|at| *at > self.now) {
+            Some(at) => Step::wait(
+                Rule::BackOff,
+                format!("{job:?} failed {} times: {}", self.view.failures.count(job), step.reason),
+            )
+            .until(at),
+            None => step,
+        }
+    }
+
+    pub fn passed(&self, since: Option<Tick>, wait: Duration) -> bool {
+        since.is_some_and(|since| self.now.since(since) >= wait)
+    }
+
+    /// The term whose end asks for a report, and since when.
+    pub fn wants_report(&self) -> Option<(Term, Tick)> {
+        if self.view.store.leader_mine {
+            return None;
+        }
+        self.memory.leaderless.or(self.memory.leader_ended)
+    }
+}

@@ -1,0 +1,41 @@
+//! What comes before everything: no server without the right to write, nothing on a directory
+//! that must not be used, nothing new while the store is silent or an operation runs.
+
+use super::{Case, Step};
+use crate::{Command, Directory, Job, Rule, Server, StopMode};
+
+pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
+    let view = case.view;
+    if let Directory::Refused(why) = &view.local.directory {
+        return Some(Step::wait(Rule::RefusedDirectory, why.clone()));
+    }
+    if !view.store.reachable {
+        return Some(Step::wait(Rule::StoreAway, ""));
+    }
+    if view.may_write() && !view.store.leader_mine {
+        return Some(fence(case));
+    }
+    if let Some(job) = view.job {
+        return Some(Step::wait(Rule::Busy, format!("{job:?}")));
+    }
+    match view.local.server {
+        Server::Stopping => Some(Step::wait(Rule::Busy, "the server is shutting down")),
+        _ => None,
+    }
+}
+
+/// Ends a primary that has lost its right; any other operation gives way.
+fn fence(case: &Case<'_>) -> Step {
+    if case.view.job == Some(Job::Stop) {
+        return Step::wait(Rule::Busy, "the server is being ended");
+    }
+    let command = Command::Stop(StopMode::Fence);
+    match case.view.leader() {
+        Some(leader) => Step::act(
+            Rule::FenceDeposed,
+            format!("`{}` leads term {}", leader.node, leader.term),
+            command,
+        ),
+        None => Step::act(Rule::FenceLeaseless, "", command),
+    }
+}

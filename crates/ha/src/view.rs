@@ -1,0 +1,258 @@
+//! What a node knows at one moment: the immutable input of a decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Sync};
+use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Tick, Timeline};
+
+/// One node's whole knowledge.
+#[derive(Clone, PartialEq, Debug)]
+pub struct View {
+    pub me: NodeName,
+    pub settings: Settings,
+    pub store: StoreView,
+    pub local: Local,
+    /// The long operation that is running; one at a time.
+    pub job: Option<Job>,
+    pub failures: Failures,
+}
+
+/// What the cluster file says, as far as decisions depend on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    pub durability: Durability,
+    /// Never stand alone: block commits instead.
+    pub strict: bool,
+    pub lease: Duration,
+    pub renew: Duration,
+    /// Taken off the lease for drift between clocks: the write deadline.
+    pub margin: Duration,
+    /// In `async`: WAL, in bytes, that a new primary may lack at most.
+    pub max_lag_on_failover: u64,
+    pub no_failover: bool,
+    pub no_sync: bool,
+    pub failover_priority: u32,
+}
+
+/// What a commit waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    Quorum,
+    Async,
+}
+
+/// A record with the store's revision at which it was last written: what a transaction compares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Versioned<T> {
+    pub value: T,
+    pub revision: u64,
+}
+
+/// The shared record as last read.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct StoreView {
+    /// The store answered the last question.
+    pub reachable: bool,
+    pub leader: Option<Versioned<Leader>>,
+    /// The leader key hangs on this node's own lease.
+    pub leader_mine: bool,
+    /// The clock before the last successful renewal was sent: the right to write counts from it.
+    pub renewed_at: Option<Tick>,
+    /// A renewal is on its way.
+    pub renewing: bool,
+    pub term: Term,
+    /// The highest timeline number ever reserved.
+    pub timeline: Timeline,
+    pub sync: Option<Versioned<Sync>>,
+    pub handover: Option<Versioned<Handover>>,
+    pub intent: Option<Versioned<Intent>>,
+    pub initialize: Option<Initialize>,
+    /// Who runs initdb now.
+    pub initializing: Option<NodeName>,
+    pub members: BTreeMap<NodeName, Member>,
+}
+
+/// This node's own server and directory.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Local {
+    pub directory: Directory,
+    /// The identity under which this node announces itself: its directory's, or the one that
+    /// the next copy will get.
+    pub announced: Option<DirectoryId>,
+    pub server: Server,
+    /// When the facts about the server were read.
+    pub observed_at: Tick,
+    /// End of the WAL on disk: read after the last process of the instance was gone, and
+    /// forgotten when a server starts.
+    pub end: Option<Position>,
+    /// The voters' setting in force, with its proof; `None` when it is not known.
+    pub sync: Option<SyncSetting>,
+    /// Clients are let in.
+    pub gate_open: bool,
+    /// Directories for which a slot of this term exists here.
+    pub slots: BTreeSet<DirectoryId>,
+}
+
+/// PGDATA.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Directory {
+    Missing,
+    /// Must not be touched: another cluster's, another version's, not PostgreSQL's.
+    Refused(String),
+    /// A rewind or copy was interrupted: worthless until it is made anew.
+    Unusable(String),
+    Ready(DirectoryFacts),
+}
+
+/// A directory that can be started.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DirectoryFacts {
+    pub id: DirectoryId,
+    pub system_identifier: u64,
+    /// Fresh from initdb, not yet a cluster.
+    pub fresh: bool,
+    /// It was last a primary (no `standby.signal`); else a standby.
+    pub was_primary: bool,
+    /// The last shutdown was clean.
+    pub clean: bool,
+    pub history: History,
+}
+
+/// The server process.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Server {
+    /// No process of the instance is left.
+    Down,
+    Starting {
+        as_primary: bool,
+    },
+    Running(Running),
+    Stopping,
+    /// There are processes, and they do not answer.
+    Unknown {
+        as_primary: bool,
+    },
+}
+
+/// A server that answers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Running {
+    pub primary: bool,
+    pub history: History,
+    /// Flushed WAL: the insert side on a primary, received or replayed on a standby.
+    pub position: Position,
+    pub replayed: Lsn,
+    /// The upstream it is set to follow, and the term of the slot that it uses there.
+    pub upstream: Option<(NodeName, Term)>,
+    pub streaming: bool,
+    /// Who streams from here.
+    pub senders: Vec<Sender>,
+}
+
+/// A WAL sender of a standby of this cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sender {
+    pub directory: DirectoryId,
+    pub streaming: bool,
+    pub flushed: Lsn,
+}
+
+/// `synchronous_standby_names` as proved to be in force (PROTOCOL section 3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SyncSetting {
+    /// `ANY needed (names)`; empty names: no commit waits.
+    pub names: BTreeSet<DirectoryId>,
+    pub needed: u32,
+    /// Insert LSN, read after the proof.
+    pub since: Lsn,
+}
+
+/// Operations that take long; exactly one at a time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Job {
+    /// A transaction on the store.
+    Txn,
+    Initdb,
+    Copy,
+    Rewind,
+    ReadEnd,
+    Start,
+    Follow,
+    Promote,
+    Stop,
+    Switchover,
+    SetSync,
+    OpenGate,
+    Slots,
+}
+
+/// How often an operation has failed since it last succeeded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Failures {
+    pub counts: BTreeMap<Job, (u32, Tick)>,
+}
+
+/// Longest pause before a failed operation is tried again, seconds.
+const BACKOFF_MAX_S: u64 = 30;
+
+impl Failures {
+    pub fn count(&self, job: Job) -> u32 {
+        self.counts.get(&job).map_or(0, |(count, _)| *count)
+    }
+
+    pub fn record(&mut self, job: Job, now: Tick) {
+        let entry = self.counts.entry(job).or_insert((0, now));
+        *entry = (entry.0 + 1, now);
+    }
+
+    pub fn clear(&mut self, job: Job) {
+        self.counts.remove(&job);
+    }
+
+    /// When the operation may be tried again: 1 s after the first failure, doubling.
+    pub fn retry_at(&self, job: Job) -> Option<Tick> {
+        let (count, at) = self.counts.get(&job)?;
+        let pause = (1_u64 << (count - 1).min(6)).min(BACKOFF_MAX_S);
+        Some(*at + Duration::from_secs(pause))
+    }
+}
+
+impl View {
+    pub fn leader(&self) -> Option<&Leader> {
+        self.store.leader.as_ref().map(|l| &l.value)
+    }
+
+    pub fn sync(&self) -> Option<&Sync> {
+        self.store.sync.as_ref().map(|s| &s.value)
+    }
+
+    /// This node's directory, when it can be started.
+    pub fn directory(&self) -> Option<&DirectoryFacts> {
+        match &self.local.directory {
+            Directory::Ready(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    pub fn running(&self) -> Option<&Running> {
+        match &self.local.server {
+            Server::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// Whether any process of this node's instance may accept writes.
+    pub fn may_write(&self) -> bool {
+        match &self.local.server {
+            Server::Running(running) => running.primary,
+            Server::Starting { as_primary } | Server::Unknown { as_primary } => *as_primary,
+            Server::Down | Server::Stopping => false,
+        }
+    }
+
+    /// The member whose directory is `id`.
+    pub fn member_of(&self, id: &DirectoryId) -> Option<&Member> {
+        self.store.members.values().find(|m| m.directory.as_ref() == Some(id))
+    }
+}
