@@ -1,7 +1,7 @@
 //! The store: the lease and the cluster's shared record (PROTOCOL section 1).
 //!
 //! One trait, [`Store`], with transactions on revisions, leases, and a watch; one contract
-//! ([`contract`]) that every driver passes; and the drivers: [`embedded`] (SQLite, for a
+//! (`tests/contract`) that every driver passes; and the drivers: [`embedded`] (SQLite, for a
 //! cluster whose nodes all run on one machine) and [`memory`] (for the simulation and tests).
 //!
 //! ```text
@@ -16,7 +16,6 @@ mod error;
 mod state;
 mod txn;
 
-pub mod contract;
 pub mod embedded;
 pub mod memory;
 
