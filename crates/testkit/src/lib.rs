@@ -1,1 +1,18 @@
 //! Real servers and real clusters for tests.
+//!
+//! [`Cluster`] starts three real nodes of our binary; [`Writer`] is a client that remembers
+//! what it was told; [`wait::until`] is the only way to wait; [`process`] finds and kills by
+//! id. What a test starts ends with it, also when it panics or is killed.
+
+pub mod http;
+pub mod journal;
+pub mod ports;
+pub mod process;
+pub mod scratch;
+pub mod wait;
+pub mod writer;
+
+pub use journal::Journal;
+pub use ports::PortLease;
+pub use scratch::Scratch;
+pub use writer::{Plan, Writer};

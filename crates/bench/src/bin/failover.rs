@@ -1,0 +1,92 @@
+//! `failover`: how long can a client not write, after each fault, with each stack?
+//!
+//!     cargo run --release -p howdah-bench --bin failover -- --rounds 5
+//!
+//! Prints a table and writes `benches/results/failover-<date>.md`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the screen")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use howdah_bench::howdah::Howdah;
+use howdah_bench::patroni::Patroni;
+use howdah_bench::report::{self, Account};
+use howdah_bench::{Fault, Stack, idle, machine, round};
+
+const USAGE: &str = "usage: failover [--rounds N] [--only howdah|patroni] [--output FILE]";
+/// Processor time at rest is measured for this long.
+const REST: Duration = Duration::from_secs(30);
+
+fn main() -> Result<()> {
+    let options = Options::read()?;
+    let mut stacks = start(options.only.as_deref())?;
+    let mut accounts: Vec<Account> = stacks.iter().map(|stack| Account::of(&**stack)).collect();
+    for number in 0..options.rounds {
+        for fault in Fault::ALL {
+            for (stack, account) in stacks.iter_mut().zip(&mut accounts) {
+                let measured = round::run(&mut **stack, fault, phase(number))?;
+                eprintln!("round {}: {}: {measured:?}", number + 1, stack.name());
+                account.rounds.push(measured);
+            }
+        }
+    }
+    for (stack, account) in stacks.iter().zip(&mut accounts) {
+        round::settle(&**stack)?;
+        account.idle = Some(idle::measure(&stack.keepers(), REST)?);
+    }
+    let (date, facts) = (machine::today(), machine::facts());
+    let command = format!("failover --rounds {}", options.rounds);
+    let text = report::markdown(&date, &command, &facts, &accounts);
+    println!("{text}");
+    let output = options.output.unwrap_or_else(|| results().join(format!("failover-{date}.md")));
+    std::fs::write(&output, text).with_context(|| format!("write `{}`", output.display()))?;
+    eprintln!("written: {}", output.display());
+    Ok(())
+}
+
+/// Both stacks are up for the whole run and take turns.
+fn start(only: Option<&str>) -> Result<Vec<Box<dyn Stack>>> {
+    let mut stacks: Vec<Box<dyn Stack>> = Vec::new();
+    if only != Some("patroni") {
+        stacks.push(Box::new(Howdah::start()?));
+    }
+    if only != Some("howdah") {
+        stacks.push(Box::new(Patroni::start()?));
+    }
+    Ok(stacks)
+}
+
+/// A polling loop of ten seconds is met at another point each time.
+fn phase(round: u32) -> Duration {
+    Duration::from_millis(u64::from(round) * 3_700 % 10_000)
+}
+
+fn results() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/results"))
+}
+
+#[derive(Debug)]
+struct Options {
+    rounds: u32,
+    only: Option<String>,
+    output: Option<PathBuf>,
+}
+
+impl Options {
+    fn read() -> Result<Options> {
+        let mut options = Options { rounds: 5, only: None, output: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().context(USAGE)?;
+            match name.as_str() {
+                "--rounds" => options.rounds = value.parse().context(USAGE)?,
+                "--only" if value == "howdah" || value == "patroni" => options.only = Some(value),
+                "--output" => options.output = Some(value.into()),
+                _ => bail!(USAGE),
+            }
+        }
+        Ok(options)
+    }
+}

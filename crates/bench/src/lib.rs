@@ -1,0 +1,14 @@
+//! Howdah and its peers, measured in the same run, on the same machine, by the same client.
+//!
+//! A [`Stack`] is a running three-node cluster that can be hurt; [`round::run`] hurts it once
+//! while a client writes; [`report`] turns the rounds into a table.
+
+pub mod howdah;
+pub mod idle;
+pub mod machine;
+pub mod patroni;
+pub mod report;
+pub mod round;
+pub mod stack;
+
+pub use stack::{Fault, Stack};

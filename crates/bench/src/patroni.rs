@@ -1,0 +1,380 @@
+//! The peer: Debian's Patroni with etcd and HAProxy, as their documents set them up.
+//!
+//! Defaults throughout (ttl 30, loop_wait 10, retry_timeout 10, asynchronous replication);
+//! `haproxy.cfg` is the template that Patroni ships. The one etcd member and HAProxy stay up
+//! when a node is lost, which is kind to the peer.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use howdah_testkit::process::{self, Process};
+use howdah_testkit::{Plan, PortLease, Scratch, http, wait, writer};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tokio_postgres::Config;
+
+use crate::{Fault, Stack};
+
+const NODES: usize = 3;
+const PASSWORD: &str = "bench";
+
+/// A running Patroni cluster. Whatever it started ends with it: [`Scratch`] kills all that
+/// works in its directory.
+#[derive(Debug)]
+pub struct Patroni {
+    nodes: Vec<Node>,
+    entry: u16,
+    /// The node that [`Fault::HostLoss`] took away.
+    lost: Option<usize>,
+    children: Vec<Child>,
+    scratch: Scratch,
+    _ports: PortLease,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    name: String,
+    postgres: u16,
+    rest: u16,
+}
+
+impl Patroni {
+    /// Starts etcd, three nodes and HAProxy, and makes the client's role and database.
+    pub fn start() -> Result<Patroni> {
+        let mut ports = PortLease::take();
+        let scratch = Scratch::new();
+        let user = postgres_user()?;
+        chown(scratch.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        let nodes = (0..NODES)
+            .map(|n| Node {
+                name: format!("node{n}"),
+                postgres: ports.next_port(),
+                rest: ports.next_port(),
+            })
+            .collect();
+        let (etcd, peer, entry, stats) =
+            (ports.next_port(), ports.next_port(), ports.next_port(), ports.next_port());
+        let mut made =
+            Patroni { nodes, entry, lost: None, children: Vec::new(), scratch, _ports: ports };
+        made.start_etcd(etcd, peer)?;
+        made.write_files(etcd, stats)?;
+        for n in 0..NODES {
+            made.start_node(n)?;
+        }
+        let haproxy = made.path("haproxy.cfg");
+        made.spawn("haproxy", &["haproxy", "-db", "-f", &haproxy])?;
+        made.wait_whole()?;
+        made.make_client_role()?;
+        Ok(made)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scratch.path().join(name).display().to_string()
+    }
+
+    fn start_etcd(&mut self, client: u16, peer: u16) -> Result<()> {
+        let (client, peer) =
+            (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+        let (data, cluster) = (self.path("etcd"), format!("bench={peer}"));
+        #[rustfmt::skip]
+        let command = [
+            "etcd", "--name", "bench", "--data-dir", &data,
+            "--listen-client-urls", &client, "--advertise-client-urls", &client,
+            "--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer,
+            "--initial-cluster", &cluster,
+        ];
+        self.spawn("etcd", &command)
+    }
+
+    fn write_files(&self, etcd: u16, stats: u16) -> Result<()> {
+        let user = postgres_user()?;
+        let mut files = vec![(PathBuf::from(self.path("haproxy.cfg")), self.haproxy(stats))];
+        for node in &self.nodes {
+            let file = PathBuf::from(self.path(&format!("{}.yml", node.name)));
+            files.push((file, self.node_file(node, etcd)));
+        }
+        for (path, text) in files {
+            fs::write(&path, text)?;
+            chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        }
+        Ok(())
+    }
+
+    fn start_node(&mut self, n: usize) -> Result<()> {
+        let name = self.nodes[n].name.clone();
+        let file = self.path(&format!("{name}.yml"));
+        self.spawn(&name, &["patroni", &file])
+    }
+
+    /// Starts a program as the user `postgres`, in the scratch directory; it ends with us.
+    fn spawn(&mut self, log: &str, command: &[&str]) -> Result<()> {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{log}.log")))?;
+        let child = Command::new("setpriv")
+            .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=KILL"])
+            .arg("--")
+            .args(command)
+            .current_dir(self.scratch.path())
+            .env("PATH", "/usr/bin:/usr/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start `{}`", command[0]))?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    fn make_client_role(&self) -> Result<()> {
+        let mut admin = self.plan();
+        for host in &mut admin.hosts {
+            host.user("postgres").dbname("postgres");
+        }
+        for statement in [
+            format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"),
+            "CREATE DATABASE app OWNER app".to_owned(),
+        ] {
+            let made = wait::found_within(Duration::from_secs(30), || {
+                match writer::query(&admin, &statement) {
+                    Ok(_) => Some(()),
+                    Err(error) => format!("{error:?}").contains("42").then_some(()),
+                }
+            });
+            ensure!(made.is_some(), "`{statement}` fails\n{}", self.logs());
+        }
+        Ok(())
+    }
+
+    fn wait_whole(&self) -> Result<()> {
+        let bound = Duration::from_secs(120);
+        let whole = wait::found_within(bound, || self.amiss().is_none().then_some(()));
+        ensure!(whole.is_some(), "Patroni does not start: {:?}\n{}", self.amiss(), self.logs());
+        Ok(())
+    }
+
+    /// `GET /cluster` of the first node that answers.
+    fn members(&self) -> Option<Vec<Value>> {
+        let answer = self.nodes.iter().find_map(|node| http::get(node.rest, "/cluster").ok())?;
+        let cluster: Value = serde_json::from_str(&answer.body).ok()?;
+        cluster["members"].as_array().cloned()
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let members = self.members()?;
+        let leader = members.iter().find(|member| member["role"] == "leader")?;
+        self.nodes.iter().position(|node| leader["name"] == node.name.as_str())
+    }
+
+    fn data_dir(&self, n: usize) -> PathBuf {
+        self.scratch.path().join("data").join(&self.nodes[n].name)
+    }
+
+    fn postmaster(&self, n: usize) -> Option<i32> {
+        let pid = fs::read_to_string(self.data_dir(n).join("postmaster.pid")).ok()?;
+        let pid = pid.lines().next()?.trim().parse().ok()?;
+        process::is_alive(pid).then_some(pid)
+    }
+
+    /// Patroni itself and every process of its server.
+    fn node_processes(&self, n: usize) -> Vec<Process> {
+        let file = PathBuf::from(self.path(&format!("{}.yml", self.nodes[n].name)));
+        let data = self.data_dir(n);
+        let working = process::working_on(self.scratch.path());
+        working.into_iter().filter(|p| p.works_on(&file) || p.works_on(&data)).collect()
+    }
+
+    /// The template of Patroni's documents, with our ports.
+    fn haproxy(&self, stats: u16) -> String {
+        let mut text = format!(
+            "global\n    maxconn 100\n\ndefaults\n    log global\n    mode tcp\n    retries 2\n    \
+             timeout client 30m\n    timeout connect 4s\n    timeout server 30m\n    \
+             timeout check 5s\n\nlisten stats\n    mode http\n    bind 127.0.0.1:{stats}\n    \
+             stats enable\n    stats uri /\n\nlisten batman\n    bind 127.0.0.1:{}\n    \
+             option httpchk\n    http-check expect status 200\n    \
+             default-server inter 3s fall 3 rise 2 on-marked-down shutdown-sessions\n",
+            self.entry
+        );
+        for Node { name, postgres, rest } in &self.nodes {
+            let line = format!("server {name} 127.0.0.1:{postgres} maxconn 100 check port {rest}");
+            writeln!(text, "    {line}").expect("a string takes it");
+        }
+        text
+    }
+
+    /// The example file of Patroni's package, with our ports and paths.
+    fn node_file(&self, node: &Node, etcd: u16) -> String {
+        let Node { name, postgres, rest } = node;
+        let root = self.scratch.path().display();
+        format!(
+            "scope: bench
+name: {name}
+restapi:
+  listen: 127.0.0.1:{rest}
+  connect_address: 127.0.0.1:{rest}
+etcd3:
+  host: 127.0.0.1:{etcd}
+bootstrap:
+  dcs:
+    ttl: 30
+    loop_wait: 10
+    retry_timeout: 10
+    maximum_lag_on_failover: 1048576
+    postgresql:
+      use_pg_rewind: true
+  initdb:
+  - encoding: UTF8
+  - data-checksums
+  pg_hba:
+  - host replication replicator 127.0.0.1/32 md5
+  - host all all 0.0.0.0/0 md5
+postgresql:
+  listen: 127.0.0.1:{postgres}
+  connect_address: 127.0.0.1:{postgres}
+  data_dir: {root}/data/{name}
+  bin_dir: {bin}
+  pgpass: {root}/pgpass-{name}
+  authentication:
+    replication:
+      username: replicator
+      password: {PASSWORD}
+    superuser:
+      username: postgres
+      password: {PASSWORD}
+    rewind:
+      username: rewind_user
+      password: {PASSWORD}
+  parameters:
+    unix_socket_directories: '{root}'
+",
+            bin = bin_dir().display(),
+        )
+    }
+}
+
+impl Stack for Patroni {
+    fn name(&self) -> &'static str {
+        "Patroni"
+    }
+
+    fn description(&self) -> String {
+        let version = |program: &str, flag: &str| {
+            let output = Command::new(program).arg(flag).output();
+            let text = output.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+            text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+        };
+        format!(
+            "{}, {}, {}; ttl 30, loop_wait 10, retry_timeout 10, asynchronous; HAProxy \
+             `inter 3s fall 3 rise 2` (the template of Patroni's documents)",
+            version("/usr/bin/patroni", "--version"),
+            version("/usr/bin/etcd", "--version"),
+            version("/usr/sbin/haproxy", "-v"),
+        )
+    }
+
+    fn plan(&self) -> Plan {
+        let mut host = Config::new();
+        host.host("127.0.0.1").port(self.entry).user("app").password(PASSWORD).dbname("app");
+        Plan::to(vec![host])
+    }
+
+    fn amiss(&self) -> Option<String> {
+        let Some(members) = self.members() else { return Some("no node answers".to_owned()) };
+        let leaders: Vec<&Value> = members.iter().filter(|m| m["role"] == "leader").collect();
+        let [leader] = leaders[..] else { return Some(format!("leaders: {members:?}")) };
+        let well = |member: &&Value| {
+            let role = member["role"] == "leader" || member["role"] == "replica";
+            let state = member["state"] == "running" || member["state"] == "streaming";
+            let follows = member["timeline"] == leader["timeline"];
+            let lag = member["role"] == "leader" || member["lag"].as_u64() == Some(0);
+            role && state && follows && lag
+        };
+        if members.len() < NODES || !members.iter().all(|member| well(&member)) {
+            return Some(format!("members: {members:?}"));
+        }
+        (!haproxy_lets_in(self.entry)).then(|| "HAProxy has no server".to_owned())
+    }
+
+    fn incarnation(&self) -> Option<String> {
+        let leader = self.leader()?;
+        Some(format!("{leader} {}", self.postmaster(leader)?))
+    }
+
+    fn inflict(&mut self, fault: Fault) -> Result<()> {
+        let leader = self.leader().context("a leader")?;
+        match fault {
+            Fault::Crash => {
+                process::signal(self.postmaster(leader).context("a server")?, Signal::SIGKILL);
+            }
+            Fault::HostLoss => {
+                process::kill_until_none("the node is gone", || self.node_processes(leader));
+                self.lost = Some(leader);
+            }
+            Fault::Switchover => {
+                let ask = format!("{{\"leader\": \"{}\"}}", self.nodes[leader].name);
+                let answer = http::post(self.nodes[leader].rest, "/switchover", &ask)?;
+                ensure!(answer.code == 200, "switchover refused: {}", answer.body);
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_back(&mut self) -> Result<()> {
+        match self.lost.take() {
+            Some(lost) => self.start_node(lost),
+            None => Ok(()),
+        }
+    }
+
+    fn keepers(&self) -> Vec<i32> {
+        let servers = self.scratch.path().join("data");
+        let of_node = self.node_processes(0).into_iter();
+        of_node.filter(|process| !process.works_on(&servers)).map(|process| process.pid).collect()
+    }
+
+    fn logs(&self) -> String {
+        let names = self.nodes.iter().map(|node| node.name.as_str()).chain(["etcd", "haproxy"]);
+        names.map(|name| tail(Path::new(&self.path(&format!("{name}.log"))))).collect()
+    }
+}
+
+impl Drop for Patroni {
+    fn drop(&mut self) {
+        process::kill_until_none("Patroni is gone", || process::working_on(self.scratch.path()));
+        for child in &mut self.children {
+            child.wait().ok();
+        }
+    }
+}
+
+/// HAProxy accepts and closes at once when no server is up.
+fn haproxy_lets_in(port: u16) -> bool {
+    let mut host = Config::new();
+    host.host("127.0.0.1").port(port).user("postgres").password(PASSWORD).dbname("postgres");
+    writer::query(&Plan::to(vec![host]), "SELECT 1").is_ok()
+}
+
+fn postgres_user() -> Result<nix::unistd::User> {
+    nix::unistd::User::from_name("postgres")?.context("a user `postgres`")
+}
+
+/// The newest of Debian's server directories.
+fn bin_dir() -> PathBuf {
+    let found = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = found.map(|entry| entry.path().join("bin")).collect();
+    found.sort();
+    found.pop().unwrap_or_default()
+}
+
+fn tail(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(12);
+    format!("--- {}\n{}\n", path.display(), lines[from..].join("\n"))
+}

@@ -1,0 +1,58 @@
+//! What the benchmark needs of a cluster, whoever made it.
+
+use anyhow::Result;
+use howdah_testkit::Plan;
+
+/// What is done to the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fault {
+    /// kill -9 of the primary's postmaster; its node stays.
+    Crash,
+    /// Every process of the primary's node is killed at once.
+    HostLoss,
+    /// An operator moves the primary.
+    Switchover,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 3] = [Fault::Crash, Fault::HostLoss, Fault::Switchover];
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Fault::Crash => "PostgreSQL crash",
+            Fault::HostLoss => "host loss",
+            Fault::Switchover => "switchover",
+        }
+    }
+}
+
+/// A running three-node cluster.
+pub trait Stack {
+    fn name(&self) -> &'static str;
+
+    /// What it is, with versions and settings that matter, for the report.
+    fn description(&self) -> String;
+
+    /// The client that writes while the cluster is hurt.
+    fn plan(&self) -> Plan;
+
+    /// `None` when there is one primary and two standbys that stream and have everything;
+    /// otherwise what is amiss.
+    fn amiss(&self) -> Option<String>;
+
+    /// Something that changes when the fault has been dealt with: the primary and its process.
+    fn incarnation(&self) -> Option<String>;
+
+    /// Hurts it; returns when the hurt is done (for a switchover: when it was asked for and
+    /// answered).
+    fn inflict(&mut self, fault: Fault) -> Result<()>;
+
+    /// Brings back what [`Stack::inflict`] took away.
+    fn bring_back(&mut self) -> Result<()>;
+
+    /// The processes of one node that keep its server, without the server itself.
+    fn keepers(&self) -> Vec<i32>;
+
+    /// Ends of log files, for a failed round.
+    fn logs(&self) -> String;
+}
