@@ -3,6 +3,7 @@
 #[path = "../contract/mod.rs"]
 mod contract;
 mod damage;
+mod disk_full;
 mod processes;
 mod scratch;
 
