@@ -1,1 +1,21 @@
 //! PostgreSQL's frontend/backend protocol: bytes to values and back, without I/O.
+//!
+//! Whoever owns a socket reads as many bytes as [`Step::Need`] asks for and hands them in again;
+//! nothing here reads ahead, so what follows a packet (a TLS handshake, say) stays in the socket.
+//! Values borrow from the caller's buffer. One message, one file.
+//!
+//! ```text
+//! client bytes -> opening() -> DirectTls | SslRequest | GssEncRequest | Cancel | Startup
+//! ErrorResponse -> encode() -> server bytes
+//! ```
+//!
+//! Source: PostgreSQL documentation, "Frontend/Backend Protocol"; `ProcessStartupPacket` in
+//! `src/backend/postmaster/postmaster.c`.
+
+mod error_response;
+mod opening;
+mod startup;
+
+pub use error_response::{ErrorResponse, Severity};
+pub use opening::{Malformed, OPENING_BODY_MAX, Opening, Step, opening};
+pub use startup::{NAME_LEN_MAX, Replication, Startup};
