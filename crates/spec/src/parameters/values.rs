@@ -1,0 +1,297 @@
+//! Whether a value is one that the server takes: type, unit, range, word.
+//!
+//! `--describe-config` prints ranges in a parameter's own unit but not the unit, nor the words
+//! of an enum; both stand here, from `pg_settings` of the majors that Howdah runs. What is not
+//! listed is left to the server: a wrong "no" would be worse than a late one.
+
+use super::server::{ServerParameter, VarType};
+
+type Verdict = Result<(), (String, String)>;
+
+pub(super) fn check(name: &str, parameter: &ServerParameter, value: &str) -> Verdict {
+    let value = value.trim();
+    match parameter.vartype {
+        VarType::Text => Ok(()),
+        VarType::Boolean if is_boolean(value) => Ok(()),
+        VarType::Boolean => no(name, "is on or off", value, "write `true` or `false`".to_owned()),
+        VarType::Enum => check_word(name, value),
+        VarType::Integer | VarType::Real => check_number(name, parameter, value),
+    }
+}
+
+fn no(name: &str, rule: &str, value: &str, hint: String) -> Verdict {
+    Err((format!("`{name}` {rule}, not `{value}`"), hint))
+}
+
+/// As `parse_bool` of PostgreSQL: any beginning of these words that fits only one of them.
+fn is_boolean(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    let begins = |word: &str, least: usize| value.len() >= least && word.starts_with(&value);
+    let words = [("true", 1), ("false", 1), ("yes", 1), ("no", 1), ("on", 2), ("off", 2)];
+    value == "1" || value == "0" || words.iter().any(|(word, least)| begins(word, *least))
+}
+
+fn check_word(name: &str, value: &str) -> Verdict {
+    let Some((_, words)) = WORDS.iter().find(|(known, _)| *known == name) else { return Ok(()) };
+    let given = value.to_ascii_lowercase();
+    // Where `on` is a word, PostgreSQL takes the other ways to say so.
+    let spelled = words.contains(&"on") && is_boolean(&given);
+    if spelled || words.contains(&given.as_str()) {
+        return Ok(());
+    }
+    no(name, "has other words", value, format!("write one of {}", words.join(", ")))
+}
+
+fn check_number(name: &str, parameter: &ServerParameter, value: &str) -> Verdict {
+    let unit = UNITS.iter().find(|(_, names)| names.contains(&name)).map(|(unit, _)| *unit);
+    let Some((number, suffix)) = split(value) else {
+        return no(name, "is a number", value, number_hint(unit));
+    };
+    let number = match (suffix, unit) {
+        ("", _) => number,
+        (_, Some(unit)) => match factor(suffix, unit) {
+            Some(factor) => number * factor,
+            None => return no(name, "has other units", value, number_hint(Some(unit))),
+        },
+        // The unit of a parameter that is not in the table: the server will tell.
+        (suffix, None) if is_unit(suffix) && !UNITLESS.contains(&name) => return Ok(()),
+        _ => return no(name, "is a number", value, number_hint(None)),
+    };
+    let whole = parameter.vartype == VarType::Integer;
+    let number = if whole { number.round() } else { number };
+    let low = parameter.min.is_some_and(|min| number < min);
+    let high = parameter.max.is_some_and(|max| number > max);
+    if !low && !high {
+        return Ok(());
+    }
+    let bound = |bound: Option<f64>| shown(bound.unwrap_or_default(), unit);
+    let hint = format!("write {} to {}", bound(parameter.min), bound(parameter.max));
+    no(name, "is out of range", value, hint)
+}
+
+fn number_hint(unit: Option<&str>) -> String {
+    match unit {
+        None => "write a plain number".to_owned(),
+        Some(unit) if is_size(unit) => "write a size such as `\"64MB\"`".to_owned(),
+        Some(_) => "write a duration such as `\"10s\"`".to_owned(),
+    }
+}
+
+/// A number and what follows it; `None` if it does not begin with a number.
+fn split(value: &str) -> Option<(f64, &str)> {
+    let number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
+    let end = value.find(|c: char| !number(c)).unwrap_or(value.len());
+    let (digits, suffix) = value.split_at(end);
+    // `1e-3` is a number too, and no unit begins so.
+    let exponent = value.parse().ok().map(|number| (number, ""));
+    exponent.or_else(|| Some((digits.parse().ok()?, suffix.trim_start())))
+}
+
+/// How many of `unit` one of `suffix` is; `None` if they measure different things.
+fn factor(suffix: &str, unit: &str) -> Option<f64> {
+    let amount = |of: &str| SCALES.iter().find(|(name, _)| *name == of).map(|(_, amount)| *amount);
+    let same_kind = is_size(suffix) == is_size(unit);
+    if same_kind { Some(amount(suffix)? / amount(unit)?) } else { None }
+}
+
+fn is_unit(suffix: &str) -> bool {
+    SCALES.iter().any(|(name, _)| *name == suffix)
+}
+
+fn is_size(unit: &str) -> bool {
+    unit.ends_with('B')
+}
+
+/// A bound for people: `128kB` rather than `16` blocks of 8kB.
+fn shown(bound: f64, unit: Option<&str>) -> String {
+    match unit {
+        Some("8kB") if bound > 0.0 => format!("`{}kB`", bound * 8.0),
+        Some(unit) if bound > 0.0 => format!("`{bound}{unit}`"),
+        _ => format!("`{bound}`"),
+    }
+}
+
+/// Sizes in bytes, times in microseconds.
+const SCALES: [(&str, f64); 12] = [
+    ("B", 1.0),
+    ("kB", 1024.0),
+    ("8kB", 8192.0),
+    ("MB", 1_048_576.0),
+    ("GB", 1_073_741_824.0),
+    ("TB", 1_099_511_627_776.0),
+    ("us", 1.0),
+    ("ms", 1_000.0),
+    ("s", 1_000_000.0),
+    ("min", 60_000_000.0),
+    ("h", 3_600_000_000.0),
+    ("d", 86_400_000_000.0),
+];
+
+const UNITS: [(&str, &[&str]); 7] = [
+    (
+        "8kB",
+        &[
+            "backend_flush_after",
+            "bgwriter_flush_after",
+            "checkpoint_flush_after",
+            "effective_cache_size",
+            "min_parallel_index_scan_size",
+            "min_parallel_table_scan_size",
+            "shared_buffers",
+            "temp_buffers",
+            "wal_buffers",
+            "wal_writer_flush_after",
+        ],
+    ),
+    (
+        "kB",
+        &[
+            "autovacuum_work_mem",
+            "gin_pending_list_limit",
+            "huge_page_size",
+            "log_rotation_size",
+            "log_temp_files",
+            "logical_decoding_work_mem",
+            "maintenance_work_mem",
+            "max_stack_depth",
+            "temp_file_limit",
+            "vacuum_buffer_usage_limit",
+            "wal_skip_threshold",
+            "work_mem",
+        ],
+    ),
+    (
+        "MB",
+        &[
+            "max_slot_wal_keep_size",
+            "max_wal_size",
+            "min_dynamic_shared_memory",
+            "min_wal_size",
+            "wal_keep_size",
+        ],
+    ),
+    (
+        "B",
+        &[
+            "log_parameter_max_length",
+            "log_parameter_max_length_on_error",
+            "track_activity_query_size",
+            "wal_decode_buffer_size",
+        ],
+    ),
+    (
+        "ms",
+        &[
+            "autovacuum_vacuum_cost_delay",
+            "bgwriter_delay",
+            "client_connection_check_interval",
+            "deadlock_timeout",
+            "idle_in_transaction_session_timeout",
+            "idle_session_timeout",
+            "lock_timeout",
+            "log_autovacuum_min_duration",
+            "log_min_duration_sample",
+            "log_min_duration_statement",
+            "log_startup_progress_interval",
+            "max_standby_archive_delay",
+            "max_standby_streaming_delay",
+            "statement_timeout",
+            "tcp_user_timeout",
+            "transaction_timeout",
+            "vacuum_cost_delay",
+            "wal_receiver_timeout",
+            "wal_retrieve_retry_interval",
+            "wal_sender_timeout",
+            "wal_writer_delay",
+        ],
+    ),
+    (
+        "s",
+        &[
+            "archive_timeout",
+            "authentication_timeout",
+            "autovacuum_naptime",
+            "checkpoint_timeout",
+            "checkpoint_warning",
+            "tcp_keepalives_idle",
+            "tcp_keepalives_interval",
+            "wal_receiver_status_interval",
+        ],
+    ),
+    ("min", &["log_rotation_age", "old_snapshot_threshold", "wal_summary_keep_time"]),
+];
+
+/// Plain numbers that people are tempted to give a unit.
+const UNITLESS: [&str; 5] = [
+    "autovacuum_max_workers",
+    "default_statistics_target",
+    "effective_io_concurrency",
+    "max_connections",
+    "max_wal_senders",
+];
+
+const LEVELS: &[&str] = &[
+    "debug5", "debug4", "debug3", "debug2", "debug1", "debug", "info", "notice", "warning",
+    "error", "log", "fatal", "panic",
+];
+
+const WORDS: [(&str, &[&str]); 16] = [
+    ("archive_mode", &["off", "on", "always"]),
+    ("client_min_messages", LEVELS),
+    ("compute_query_id", &["auto", "on", "off", "regress"]),
+    ("default_toast_compression", &["pglz", "lz4"]),
+    (
+        "default_transaction_isolation",
+        &["serializable", "repeatable read", "read committed", "read uncommitted"],
+    ),
+    ("huge_pages", &["off", "on", "try"]),
+    ("log_error_verbosity", &["terse", "default", "verbose"]),
+    ("log_min_error_statement", LEVELS),
+    ("log_min_messages", LEVELS),
+    ("log_statement", &["none", "ddl", "mod", "all"]),
+    ("password_encryption", &["scram-sha-256", "md5"]),
+    ("plan_cache_mode", &["auto", "force_generic_plan", "force_custom_plan"]),
+    ("synchronous_commit", &["on", "off", "local", "remote_write", "remote_apply"]),
+    ("track_functions", &["none", "pl", "all"]),
+    ("wal_compression", &["off", "on", "pglz", "lz4", "zstd"]),
+    ("wal_level", &["minimal", "replica", "logical"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_integer(name: &str, min: f64, max: f64, value: &str) -> bool {
+        let parameter = ServerParameter {
+            context: "sighup".to_owned(),
+            vartype: VarType::Integer,
+            min: Some(min),
+            max: Some(max),
+        };
+        check(name, &parameter, value).is_ok()
+    }
+
+    #[test]
+    fn units_are_the_parameters_own() {
+        for good in ["128MB", "16384", "1.5GB", "128 kB"] {
+            assert!(check_integer("shared_buffers", 16.0, 1_073_741_823.0, good), "{good}");
+        }
+        for bad in ["128mb", "10s", "64kB", "lots", "", "-1"] {
+            assert!(!check_integer("shared_buffers", 16.0, 1_073_741_823.0, bad), "{bad}");
+        }
+        assert!(check_integer("checkpoint_timeout", 30.0, 86_400.0, "15min"));
+        assert!(!check_integer("checkpoint_timeout", 30.0, 86_400.0, "2d"));
+        assert!(!check_integer("max_connections", 1.0, 262_143.0, "2GB"));
+        assert!(check_integer("not_in_the_table", 1.0, 5.0, "2GB"));
+    }
+
+    #[test]
+    fn truth_values_are_postgresqls() {
+        for good in ["on", "OFF", "t", "fal", "yes", "n", "1"] {
+            assert!(is_boolean(good), "{good}");
+        }
+        for bad in ["o", "", "2", "truee"] {
+            assert!(!is_boolean(bad), "{bad}");
+        }
+    }
+}

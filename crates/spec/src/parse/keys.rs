@@ -1,0 +1,96 @@
+//! The keys of the cluster file, section by section. The parser knows no others, and the
+//! reference example must show each of them.
+
+/// One table of the file.
+pub(crate) struct Section {
+    /// Dotted path; `*` stands for a name that the operator chooses.
+    pub path: &'static str,
+    pub keys: &'static [&'static str],
+}
+
+pub(crate) const TOP: Section = Section {
+    path: "",
+    keys: &[
+        "cluster",
+        "durability",
+        "strict",
+        "run_as",
+        "base_dir",
+        "hba",
+        "nodes",
+        "postgresql",
+        "ha",
+        "store",
+        "endpoints",
+        "roles",
+        "databases",
+    ],
+};
+
+pub(crate) const NODE: Section = Section {
+    path: "nodes.*",
+    keys: &[
+        "host",
+        "listen",
+        "postgres_port",
+        "peer_port",
+        "http_port",
+        "rw_port",
+        "ro_port",
+        "any_port",
+        "data_dir",
+        "state_dir",
+        "tags",
+    ],
+};
+
+/// Other keys of this table are the operator's own tags.
+pub(crate) const TAGS: Section = Section {
+    path: "nodes.*.tags",
+    keys: &["no_failover", "failover_priority", "no_sync", "no_load_balance", "zone"],
+};
+
+pub(crate) const POSTGRESQL: Section =
+    Section { path: "postgresql", keys: &["major", "bin_dir", "locale", "parameters"] };
+
+pub(crate) const HA: Section = Section {
+    path: "ha",
+    keys: &[
+        "lease",
+        "renew",
+        "margin",
+        "max_lag_on_failover",
+        "drain_timeout",
+        "switchover_timeout",
+        "start_timeout",
+    ],
+};
+
+pub(crate) const STORE: Section = Section { path: "store", keys: &["kind", "path"] };
+
+pub(crate) const ENDPOINTS: Section = Section {
+    path: "endpoints",
+    keys: &[
+        "ro_max_lag",
+        "ro_primary_fallback",
+        "clients_max",
+        "connect_wait",
+        "keepalive",
+        "user_timeout",
+    ],
+};
+
+pub(crate) const ROLE: Section = Section {
+    path: "roles.*",
+    keys: &["kind", "password", "connection_limit", "member_of", "settings"],
+};
+
+pub(crate) const SECRET: Section =
+    Section { path: "roles.*.password", keys: &["env", "file", "command"] };
+
+pub(crate) const DATABASE: Section =
+    Section { path: "databases.*", keys: &["owner", "extensions", "settings"] };
+
+#[cfg(test)]
+pub(crate) const SECTIONS: [&Section; 10] =
+    [&TOP, &NODE, &TAGS, &POSTGRESQL, &HA, &STORE, &ENDPOINTS, &ROLE, &SECRET, &DATABASE];

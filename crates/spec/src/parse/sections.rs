@@ -1,0 +1,75 @@
+//! `[postgresql]`, `[ha]`, `[store]` and `[endpoints]`, with their defaults.
+
+use std::path::Path;
+use std::time::Duration;
+
+use howdah_base::{Bytes, Span};
+
+use super::keys;
+use super::reader::Table;
+use super::{Paths, choice};
+use crate::types::{EndpointsSpec, HaSpec, PostgresqlSpec, StoreSpec};
+
+/// The oldest and the newest major version that Howdah runs; the oldest only as legacy.
+pub(crate) const MAJOR_MIN: u32 = 14;
+pub(crate) const MAJOR_MAX: u32 = 19;
+
+const MB: u64 = 1 << 20;
+
+pub(super) fn read_postgresql(top: &Table<'_>, paths: &Paths<'_>) -> PostgresqlSpec {
+    let table = top.table("postgresql", &keys::POSTGRESQL);
+    PostgresqlSpec {
+        major: table.integer("major", i64::from(MAJOR_MIN)..=i64::from(MAJOR_MAX)),
+        bin_dir: paths.read(&table, "bin_dir"),
+        locale: table.text("locale").unwrap_or_else(|| "C.UTF-8".to_owned()),
+        parameters: table.names("parameters").settings(),
+    }
+}
+
+pub(super) fn read_ha(top: &Table<'_>) -> HaSpec {
+    let table = top.table("ha", &keys::HA);
+    let span = |key, default| table.span(key).unwrap_or(Span(default));
+    HaSpec {
+        lease: span("lease", Duration::from_secs(6)),
+        renew: span("renew", Duration::from_secs(1)),
+        margin: span("margin", Duration::from_millis(500)),
+        max_lag_on_failover: table.bytes("max_lag_on_failover").unwrap_or(Bytes(MB)),
+        drain_timeout: span("drain_timeout", Duration::from_secs(5)),
+        switchover_timeout: span("switchover_timeout", Duration::from_secs(30)),
+        start_timeout: span("start_timeout", Duration::from_secs(60)),
+    }
+}
+
+/// The kinds of `[store]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Embedded,
+    Etcd,
+}
+
+pub(super) fn read_store(top: &Table<'_>, paths: &Paths<'_>, base_dir: &Path) -> StoreSpec {
+    let table = top.table("store", &keys::STORE);
+    let kinds = [("embedded", Kind::Embedded), ("etcd", Kind::Etcd)];
+    if let Some(kind) = table.get("kind")
+        && choice(kind, &kinds) == Some(Kind::Etcd)
+    {
+        let hint = "write `kind = \"embedded\"`, for nodes of one machine";
+        kind.wrong("this kind of store is not available yet: `\"etcd\"`".to_owned(), hint);
+    }
+    StoreSpec::Embedded {
+        path: paths.read(&table, "path").unwrap_or_else(|| base_dir.join("store")),
+    }
+}
+
+pub(super) fn read_endpoints(top: &Table<'_>) -> EndpointsSpec {
+    let table = top.table("endpoints", &keys::ENDPOINTS);
+    let span = |key, seconds| table.span(key).unwrap_or(Span(Duration::from_secs(seconds)));
+    EndpointsSpec {
+        ro_max_lag: table.bytes("ro_max_lag").unwrap_or(Bytes(16 * MB)),
+        ro_primary_fallback: table.flag("ro_primary_fallback").unwrap_or(true),
+        clients_max: table.integer("clients_max", 1..=100_000).unwrap_or(1000),
+        connect_wait: span("connect_wait", 15),
+        keepalive: span("keepalive", 30),
+        user_timeout: span("user_timeout", 10),
+    }
+}

@@ -1,0 +1,204 @@
+//! A whole cluster file from typed values, nothing left to defaults: what `howdah up` writes
+//! for its nodes to read.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+
+use crate::parse::KINDS;
+use crate::types::{
+    ClusterSpec, Durability, NodeSpec, NodeTags, RoleKind, RoleSpec, SecretRef, StoreSpec,
+};
+
+/// The file that parses to `spec`.
+pub fn to_toml(spec: &ClusterSpec) -> String {
+    let mut file = Writer::default();
+    write_top(&mut file, spec);
+    for (name, node) in &spec.nodes {
+        write_node(&mut file, name.as_str(), node);
+    }
+    write_postgresql(&mut file, spec);
+    write_ha(&mut file, spec);
+    write_endpoints(&mut file, spec);
+    for (name, role) in &spec.roles {
+        write_role(&mut file, name, role);
+    }
+    for (name, database) in &spec.databases {
+        file.table(&["databases", name]);
+        if let Some(owner) = &database.owner {
+            file.text("owner", owner);
+        }
+        file.value("extensions", list(&database.extensions));
+        file.settings(&["databases", name, "settings"], &database.settings);
+    }
+    file.text
+}
+
+fn write_top(file: &mut Writer, spec: &ClusterSpec) {
+    let durability = match spec.durability {
+        Durability::Quorum => "quorum",
+        Durability::Async => "async",
+    };
+    file.text("cluster", &spec.cluster);
+    file.text("durability", durability);
+    file.value("strict", spec.strict);
+    file.text("run_as", &spec.run_as);
+    file.text("base_dir", spec.base_dir.display());
+    file.value("hba", list(spec.hba.iter().map(|rule| &rule.line)));
+}
+
+fn write_node(file: &mut Writer, name: &str, node: &NodeSpec) {
+    file.table(&["nodes", name]);
+    file.text("host", &node.host);
+    file.value("listen", list(&node.listen));
+    file.value("postgres_port", node.postgres_port);
+    file.value("peer_port", node.peer_port);
+    file.value("http_port", node.http_port);
+    file.value("rw_port", node.rw_port);
+    file.value("ro_port", node.ro_port);
+    file.value("any_port", node.any_port);
+    file.text("data_dir", node.data_dir.display());
+    file.text("state_dir", node.state_dir.display());
+    write_tags(file, name, &node.tags);
+}
+
+fn write_tags(file: &mut Writer, name: &str, tags: &NodeTags) {
+    file.table(&["nodes", name, "tags"]);
+    file.value("no_failover", tags.no_failover);
+    file.value("failover_priority", tags.failover_priority);
+    file.value("no_sync", tags.no_sync);
+    file.value("no_load_balance", tags.no_load_balance);
+    if let Some(zone) = &tags.zone {
+        file.text("zone", zone);
+    }
+    for (key, value) in &tags.free {
+        file.text(&quoted(key), value);
+    }
+}
+
+fn write_postgresql(file: &mut Writer, spec: &ClusterSpec) {
+    file.table(&["postgresql"]);
+    if let Some(major) = spec.postgresql.major {
+        file.value("major", major);
+    }
+    if let Some(bin_dir) = &spec.postgresql.bin_dir {
+        file.text("bin_dir", bin_dir.display());
+    }
+    file.text("locale", &spec.postgresql.locale);
+    file.settings(&["postgresql", "parameters"], &spec.postgresql.parameters);
+}
+
+fn write_ha(file: &mut Writer, spec: &ClusterSpec) {
+    let ha = &spec.ha;
+    file.table(&["ha"]);
+    file.text("lease", ha.lease);
+    file.text("renew", ha.renew);
+    file.text("margin", ha.margin);
+    file.text("max_lag_on_failover", ha.max_lag_on_failover);
+    file.text("drain_timeout", ha.drain_timeout);
+    file.text("switchover_timeout", ha.switchover_timeout);
+    file.text("start_timeout", ha.start_timeout);
+    file.table(&["store"]);
+    let StoreSpec::Embedded { path } = &spec.store;
+    file.text("kind", "embedded");
+    file.text("path", path.display());
+}
+
+fn write_endpoints(file: &mut Writer, spec: &ClusterSpec) {
+    let endpoints = &spec.endpoints;
+    file.table(&["endpoints"]);
+    file.text("ro_max_lag", endpoints.ro_max_lag);
+    file.value("ro_primary_fallback", endpoints.ro_primary_fallback);
+    file.value("clients_max", endpoints.clients_max);
+    file.text("connect_wait", endpoints.connect_wait);
+    file.text("keepalive", endpoints.keepalive);
+    file.text("user_timeout", endpoints.user_timeout);
+}
+
+fn write_role(file: &mut Writer, name: &str, role: &RoleSpec) {
+    file.table(&["roles", name]);
+    file.text("kind", kind_word(role.kind));
+    match &role.password {
+        None => {}
+        Some(SecretRef::Env(name)) => file.value("password", source("env", quoted(name))),
+        Some(SecretRef::File(path)) => {
+            file.value("password", source("file", quoted(path.display())));
+        }
+        Some(SecretRef::Command(words)) => file.value("password", source("command", list(words))),
+    }
+    file.value("connection_limit", role.connection_limit);
+    file.value("member_of", list(&role.member_of));
+    file.settings(&["roles", name, "settings"], &role.settings);
+}
+
+fn source(key: &str, value: String) -> String {
+    format!("{{ {key} = {value} }}")
+}
+
+/// How the file calls a kind of role.
+pub(super) fn kind_word(kind: RoleKind) -> &'static str {
+    KINDS.iter().find(|(_, known, _)| *known == kind).map_or("group", |(word, ..)| word)
+}
+
+/// A file that grows by lines.
+#[derive(Default)]
+struct Writer {
+    text: String,
+}
+
+impl Writer {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn table(&mut self, path: &[&str]) {
+        let path: Vec<_> = path.iter().map(|part| key(part)).collect();
+        self.line(&format!("\n[{}]", path.join(".")));
+    }
+
+    fn value(&mut self, key: &str, value: impl Display) {
+        self.line(&format!("{key} = {value}"));
+    }
+
+    fn text(&mut self, key: &str, text: impl Display) {
+        self.value(key, quoted(text));
+    }
+
+    fn settings(&mut self, path: &[&str], settings: &BTreeMap<String, String>) {
+        if settings.is_empty() {
+            return;
+        }
+        self.table(path);
+        for (name, value) in settings {
+            self.text(&key(name), value);
+        }
+    }
+}
+
+/// A key, quoted where TOML wants it.
+fn key(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) }
+}
+
+fn list(items: impl IntoIterator<Item: Display>) -> String {
+    let items: Vec<_> = items.into_iter().map(quoted).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A basic string of TOML.
+fn quoted(text: impl Display) -> String {
+    let mut quoted = String::from('"');
+    for c in text.to_string().chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
