@@ -4,15 +4,21 @@
 //! what it was told; [`wait::until`] is the only way to wait; [`process`] finds and kills by
 //! id. What a test starts ends with it, also when it panics or is killed.
 
+pub mod cluster;
+pub mod file;
 pub mod http;
 pub mod journal;
+pub mod logs;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod scratch;
 pub mod wait;
 pub mod writer;
 
+pub use cluster::Cluster;
 pub use journal::Journal;
+pub use node::Node;
 pub use ports::PortLease;
 pub use scratch::Scratch;
 pub use writer::{Plan, Writer};

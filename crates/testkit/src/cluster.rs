@@ -1,0 +1,339 @@
+//! `Cluster::of(3)`: three real nodes of our binary, on this machine, for one test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use howdah_base::record::ServerState;
+use howdah_base::status::ClusterStatus;
+use tokio_postgres::Config;
+
+use crate::file::{ClusterFile, Ports};
+use crate::node::Node;
+use crate::{Plan, PortLease, Scratch, logs, process, wait};
+
+/// A cluster starts, or heals, within this, on a busy machine of two cores.
+pub const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+
+/// A cluster that is being described; [`Setup::start`] makes it.
+#[derive(Debug)]
+pub struct Setup {
+    binary: PathBuf,
+    names: Vec<(String, Ports)>,
+    pub file: ClusterFile,
+    scratch: Scratch,
+    lease: PortLease,
+}
+
+/// Nodes `n1`, `n2` and so on. On drop all their processes are killed, their logs are read
+/// for errors that the test did not declare, and their directories are removed.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    pub file: ClusterFile,
+    binary: PathBuf,
+    expected: Mutex<Vec<String>>,
+    scratch: Scratch,
+    _lease: PortLease,
+}
+
+impl Cluster {
+    /// Describes a cluster of `size` nodes that runs `binary`; integration tests of the package
+    /// `howdah` pass `env!("CARGO_BIN_EXE_howdah")`.
+    pub fn of(size: usize, binary: impl Into<PathBuf>) -> Setup {
+        let (scratch, mut lease) = (Scratch::new(), PortLease::take());
+        let names: Vec<(String, Ports)> =
+            (1..=size).map(|n| (format!("n{n}"), Ports::lease(&mut lease))).collect();
+        let file = ClusterFile::new(&scratch.path().join("base"), &names);
+        Setup { binary: binary.into(), names, file, scratch, lease }
+    }
+
+    /// The node of that name.
+    #[track_caller]
+    pub fn node(&self, name: &str) -> &Node {
+        self.nodes.iter().find(|node| node.name == name).expect("a node of that name")
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Where Howdah keeps the cluster's files.
+    pub fn base_dir(&self) -> PathBuf {
+        self.scratch.path().join("base")
+    }
+
+    /// A directory of the test's own, beside the cluster's.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub fn file_path(&self) -> PathBuf {
+        self.scratch.path().join("howdah.toml")
+    }
+
+    /// Rewrites the cluster file after a change of [`Cluster::file`].
+    pub fn write_file(&self) {
+        fs::write(self.file_path(), self.file.text()).expect("write the cluster file");
+    }
+
+    #[track_caller]
+    pub fn start_all(&self) {
+        for node in &self.nodes {
+            node.start();
+        }
+    }
+
+    /// Runs a verb of the binary with the cluster's file, to its end.
+    #[track_caller]
+    pub fn howdah(&self, arguments: &[&str]) -> Output {
+        let (verb, rest) = arguments.split_first().expect("a verb");
+        Command::new(&self.binary)
+            .arg(verb)
+            .arg("-f")
+            .arg(self.file_path())
+            .args(rest)
+            .stdin(Stdio::null())
+            .output()
+            .expect("run `howdah`")
+    }
+
+    /// As [`Cluster::howdah`]; it must succeed. Its standard output.
+    #[track_caller]
+    pub fn howdah_ok(&self, arguments: &[&str]) -> String {
+        let output = self.howdah(arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        let code = output.status;
+        assert!(code.success(), "`{arguments:?}`: {code}\n{out}{err}\n{}", self.seen());
+        out
+    }
+
+    /// The node that says of itself that it is primary; the one of the highest term when an old
+    /// one has not noticed yet.
+    pub fn find_primary(&self) -> Option<&Node> {
+        let says = |node: &&Node| {
+            let own = node.own_status().ok()?;
+            (own.state == ServerState::Primary).then_some(())
+        };
+        let mut primaries: Vec<&Node> =
+            self.nodes.iter().filter(|node| says(node).is_some()).collect();
+        primaries.sort_by_key(|node| node.status().map(|status| status.term).unwrap_or_default());
+        primaries.pop()
+    }
+
+    #[track_caller]
+    pub fn primary(&self) -> &Node {
+        self.wait_for("a primary", WHOLE_WITHIN, || self.find_primary())
+    }
+
+    /// All nodes but the primary.
+    #[track_caller]
+    pub fn standbys(&self) -> Vec<&Node> {
+        let primary = self.primary().name.clone();
+        self.nodes.iter().filter(|node| node.name != primary).collect()
+    }
+
+    /// The cluster as its primary sees it.
+    #[track_caller]
+    pub fn status(&self) -> ClusterStatus {
+        self.wait_for("a status", WHOLE_WITHIN, || self.find_primary()?.status().ok())
+    }
+
+    /// Waits for a primary other than `old`.
+    #[track_caller]
+    pub fn wait_for_other_primary(&self, old: &str, at_most: Duration) -> &Node {
+        self.wait_for(&format!("a primary other than {old}"), at_most, || {
+            self.find_primary().filter(|node| node.name != old)
+        })
+    }
+
+    /// Waits until there is one primary and every other node streams from it; in quorum
+    /// durability, until every standby counts again.
+    #[track_caller]
+    pub fn wait_whole(&self) {
+        self.wait_for("the cluster is whole", WHOLE_WITHIN, || {
+            self.amiss().is_none().then_some(())
+        });
+    }
+
+    /// What keeps the cluster from being whole; `None` when it is.
+    pub fn amiss(&self) -> Option<String> {
+        let Some(primary) = self.find_primary() else { return Some("no primary".to_owned()) };
+        let status = match primary.status() {
+            Ok(status) => status,
+            Err(error) => return Some(format!("{}: {error:#}", primary.name)),
+        };
+        for line in &status.nodes {
+            let is_primary = line.node.as_str() == primary.name;
+            let wanted = if is_primary { ServerState::Primary } else { ServerState::Streaming };
+            if !line.alive || line.state != wanted {
+                return Some(format!("{} is {:?}: {}", line.node, line.state, line.reason));
+            }
+            if status.durability == "quorum" && !is_primary && !line.voter {
+                return Some(format!("{} does not count yet", line.node));
+            }
+        }
+        (status.nodes.len() != self.nodes.len()).then(|| "a node is missing".to_owned())
+    }
+
+    /// [`wait::until`] with the cluster as what was seen.
+    #[track_caller]
+    pub fn wait_for<T>(&self, what: &str, at_most: Duration, look: impl FnMut() -> Option<T>) -> T {
+        wait::until(what, at_most, look, || self.seen())
+    }
+
+    /// The whole cluster in words: every node's own line, and the ends of the logs.
+    pub fn seen(&self) -> String {
+        let mut seen = format!("amiss: {:?}\n", self.amiss());
+        for node in &self.nodes {
+            match node.status() {
+                Ok(status) => {
+                    let leader = &status.leader;
+                    seen +=
+                        &format!("{} sees term {}, leader {leader:?}\n", node.name, status.term);
+                    for line in &status.nodes {
+                        seen += &format!(
+                            "    {} {:?} alive={} voter={} {:?} rule {} {}\n",
+                            line.node,
+                            line.state,
+                            line.alive,
+                            line.voter,
+                            line.problems,
+                            line.rule,
+                            line.reason
+                        );
+                    }
+                }
+                Err(error) => seen += &format!("{}: {error:#}\n", node.name),
+            }
+        }
+        seen + &self.nodes.iter().map(|node| node.log_tail(25)).collect::<String>()
+    }
+
+    /// The password that Howdah made up for a role.
+    #[track_caller]
+    pub fn password(&self, role: &str) -> String {
+        let path = self.base_dir().join("client/secrets").join(role);
+        let text = fs::read_to_string(&path);
+        text.unwrap_or_else(|error| panic!("read `{}`: {error}", path.display())).trim().to_owned()
+    }
+
+    /// Connections to each node's endpoint in turn, as a URL with several hosts makes them.
+    #[track_caller]
+    pub fn hosts(&self, port: impl Fn(&Ports) -> u16) -> Vec<Config> {
+        let password = self.password("app");
+        let host = |node: &Node| {
+            let mut config = Config::new();
+            config.host("127.0.0.1").port(port(&node.ports)).user("app").dbname("app");
+            config.password(&password);
+            config
+        };
+        self.nodes.iter().map(host).collect()
+    }
+
+    /// A client of the `rw` endpoints.
+    #[track_caller]
+    pub fn plan(&self) -> Plan {
+        Plan::to(self.hosts(|ports| ports.rw))
+    }
+
+    /// A client that goes straight to one node's server, past the endpoints.
+    #[track_caller]
+    pub fn plan_direct(&self, node: &Node) -> Plan {
+        let port = node.ports.postgres;
+        Plan::to(vec![self.hosts(|_| port).remove(0)])
+    }
+
+    /// Declares an ERROR that this test provokes: a part of its line.
+    pub fn expect_error(&self, part: &str) {
+        self.expected.lock().expect("nobody panics with it").push(part.to_owned());
+    }
+}
+
+impl Setup {
+    #[must_use]
+    pub fn set(mut self, section: &str, key: &str, value: &str) -> Setup {
+        self.file.set(section, key, value);
+        self
+    }
+
+    /// Standbys' confirmations are not waited for.
+    #[must_use]
+    pub fn asynchronous(self) -> Setup {
+        self.set("", "durability", "\"async\"")
+    }
+
+    /// How long the right to write lasts without a renewal.
+    #[must_use]
+    pub fn lease(self, lease: &str) -> Setup {
+        self.set("ha", "lease", &format!("\"{lease}\""))
+    }
+
+    #[must_use]
+    pub fn parameter(self, name: &str, value: &str) -> Setup {
+        self.set("postgresql.parameters", name, &format!("\"{value}\""))
+    }
+
+    /// Makes directories, certificates and secrets; starts nothing.
+    #[track_caller]
+    pub fn prepare(self) -> Cluster {
+        let Setup { binary, names, file, scratch, lease } = self;
+        let home = |name: &str| scratch.path().join("base/nodes").join(name);
+        let nodes = names.into_iter().map(|(name, ports)| Node {
+            data_dir: home(&name).join("data"),
+            state_dir: home(&name).join("state"),
+            log: scratch.path().join(format!("{name}.log")),
+            binary: binary.clone(),
+            file: scratch.path().join("howdah.toml"),
+            agent: Mutex::new(None),
+            name,
+            ports,
+        });
+        let nodes = nodes.collect();
+        let expected = Mutex::new(Vec::new());
+        let cluster = Cluster { nodes, file, binary, expected, scratch, _lease: lease };
+        cluster.write_file();
+        cluster.howdah_ok(&["prepare"]);
+        cluster
+    }
+
+    /// Prepares and starts all nodes at once, and waits until the cluster is whole and lets
+    /// the role `app` in.
+    #[track_caller]
+    pub fn start(self) -> Cluster {
+        let cluster = self.prepare();
+        cluster.start_all();
+        cluster.wait_whole();
+        let plan = cluster.plan();
+        cluster.wait_for("the role `app` is let in", WHOLE_WITHIN, || {
+            crate::writer::query(&plan, "SELECT 1").ok()
+        });
+        cluster
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let since = Instant::now();
+        process::kill_until_none("the cluster's processes are gone", || {
+            process::working_on(self.scratch.path())
+        });
+        for node in &self.nodes {
+            if let Some(child) = node.agent.lock().ok().as_mut().and_then(|agent| agent.as_mut()) {
+                child.wait().ok();
+            }
+        }
+        if !std::thread::panicking() {
+            let expected = self.expected.lock().map(|list| list.clone()).unwrap_or_default();
+            let undeclared = logs::undeclared(&self.nodes, &expected);
+            assert!(undeclared.is_empty(), "undeclared errors in the logs:\n{undeclared}");
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "the clean-up took too long");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
