@@ -1,1 +1,23 @@
 //! HTTP: the status page, health checks, and the operator's requests.
+//!
+//! ```text
+//! agent --watch--> ClusterStatus --> / /status /explain /history      (render)
+//! agent --watch--> Health        --> /primary /replica /liveness ...  (health)
+//! agent <--mpsc--- Request       <-- POST /switchover ...             (request)
+//! ```
+//!
+//! A shell without opinions: what is healthy the agent has judged, what is allowed the agent
+//! decides. It never touches the data disk or SQL, so a hung server cannot hang a health check;
+//! and what the agent said too long ago counts for nothing, so a hung agent cannot look healthy.
+
+pub mod client;
+mod health;
+mod page;
+pub mod render;
+mod request;
+mod routes;
+mod server;
+
+pub use health::{Check, Health, Question};
+pub use request::{Refusal, Request, RequestKind};
+pub use server::{ApiConfig, ApiError, Server, serve};

@@ -1,0 +1,112 @@
+//! `howdah status`: the whole cluster on one screen.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use howdah_base::status::{ClusterStatus, NodeStatus};
+
+use super::problems;
+use super::table::{cells, table};
+use super::words::{NOTHING, lag, role, state};
+
+/// Who is what, how far behind, where clients connect, and what is wrong.
+pub fn screen(status: &ClusterStatus) -> String {
+    let parts = [head(status), nodes(status), endpoints(status), verdict(status)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn head(status: &ClusterStatus) -> String {
+    let leader = status.leader.as_ref().map_or("no leader".to_owned(), |n| format!("leader {n}"));
+    let store = &status.store;
+    let reachable = if store.reachable { "reachable" } else { "not reachable" };
+    format!(
+        "cluster {}, {leader}, term {}, as {} sees it\n\
+         durability {}: {}\n\
+         store {}: {reachable}; cluster file: revision {}\n",
+        status.cluster,
+        status.term,
+        status.seen_by,
+        status.durability,
+        spare(status.nodes_spare),
+        store.kind,
+        status.config_revision,
+    )
+}
+
+fn spare(nodes: Option<u32>) -> String {
+    match nodes {
+        None => "commits of the last moments are lost if the leader's host is".to_owned(),
+        Some(0) => "no node may be lost now without losing acknowledged commits".to_owned(),
+        Some(1) => "1 node may be lost without losing an acknowledged commit".to_owned(),
+        Some(more) => format!("{more} nodes may be lost without losing an acknowledged commit"),
+    }
+}
+
+fn nodes(status: &ClusterStatus) -> String {
+    let head = ["NODE", "ROLE", "STATE", "SYNC", "TIMELINE", "LSN", "LAG", "ADDRESS"];
+    let mut rows = vec![cells(head)];
+    rows.extend(status.nodes.iter().map(node));
+    table(&rows)
+}
+
+fn node(node: &NodeStatus) -> Vec<String> {
+    let nothing = || NOTHING.to_owned();
+    let position = node.position;
+    vec![
+        node.node.to_string(),
+        role(node).to_owned(),
+        state(node).to_owned(),
+        if node.voter { "voter".to_owned() } else { nothing() },
+        position.map_or_else(nothing, |position| position.timeline.to_string()),
+        position.map_or_else(nothing, |position| position.lsn.to_string()),
+        lag(node),
+        address(&node.host, node.postgres_port),
+    ]
+}
+
+/// One line a node, one column a kind of endpoint.
+fn endpoints(status: &ClusterStatus) -> String {
+    if status.endpoints.is_empty() {
+        return String::new();
+    }
+    let kinds = kinds(status);
+    let mut rows = vec![vec!["CLIENTS".to_owned()]];
+    rows[0].extend(kinds.iter().map(|kind| kind.to_uppercase()));
+    for name in status.endpoints.iter().map(|e| &e.node).collect::<BTreeSet<_>>() {
+        let mut row = vec![name.to_string()];
+        for kind in &kinds {
+            let found = status.endpoints.iter().find(|e| e.node == *name && e.name == *kind);
+            row.push(found.map_or(NOTHING.to_owned(), |e| address(&e.host, e.port)));
+        }
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+/// In the order in which they first appear: the agent lists `rw` first.
+fn kinds(status: &ClusterStatus) -> Vec<&str> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for endpoint in &status.endpoints {
+        if !kinds.contains(&endpoint.name.as_str()) {
+            kinds.push(&endpoint.name);
+        }
+    }
+    kinds
+}
+
+fn verdict(status: &ClusterStatus) -> String {
+    let problems = problems(status);
+    if problems.is_empty() {
+        return "all is well\n".to_owned();
+    }
+    let mut text = "what is wrong:\n".to_owned();
+    for problem in problems {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  - {problem}");
+    }
+    text
+}
+
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
