@@ -1,40 +1,100 @@
-//! Howdah as it comes: three nodes of the built binary, defaults, clients through `rw`.
+//! Howdah as it comes: three nodes of the built binary with the defaults, durability `quorum`,
+//! clients through the `rw` endpoints by a URL with several hosts.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use howdah_testkit::{Cluster, Plan};
+
 use crate::{Fault, Stack};
-use anyhow::Result;
-use howdah_testkit::Plan;
+
+/// A running Howdah cluster; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Howdah;
+pub struct Howdah {
+    cluster: Cluster,
+    /// The node that [`Fault::HostLoss`] took away.
+    lost: Option<String>,
+}
+
 impl Howdah {
+    /// Starts three nodes of the binary that lies beside this program, or that `HOWDAH_BIN`
+    /// names.
     pub fn start() -> Result<Howdah> {
-        anyhow::bail!("later")
+        let binary = binary()?;
+        Ok(Howdah { cluster: Cluster::of(3, binary).start(), lost: None })
     }
 }
+
 impl Stack for Howdah {
     fn name(&self) -> &'static str {
         "Howdah"
     }
+
     fn description(&self) -> String {
-        String::new()
+        let status = self.cluster.status();
+        format!(
+            "{}; durability `{}`, every other setting as it comes",
+            env!("CARGO_PKG_VERSION"),
+            status.durability
+        )
     }
+
     fn plan(&self) -> Plan {
-        Plan::to(vec![])
+        self.cluster.plan()
     }
+
     fn amiss(&self) -> Option<String> {
-        None
+        self.cluster.amiss()
     }
+
     fn incarnation(&self) -> Option<String> {
-        None
+        let primary = self.cluster.find_primary()?;
+        Some(format!("{} {}", primary.name, primary.postmaster_pid()?))
     }
-    fn inflict(&mut self, _: Fault) -> Result<()> {
+
+    fn inflict(&mut self, fault: Fault) -> Result<()> {
+        let primary = self.cluster.find_primary().context("a primary")?;
+        match fault {
+            Fault::Crash => primary.kill9_postmaster(),
+            Fault::HostLoss => {
+                primary.kill9_everything();
+                self.lost = Some(primary.name.clone());
+            }
+            Fault::Switchover => {
+                let output = self.cluster.howdah(&["switchover"]);
+                let words = String::from_utf8_lossy(&output.stderr);
+                ensure!(output.status.success(), "switchover refused: {words}");
+            }
+        }
         Ok(())
     }
+
     fn bring_back(&mut self) -> Result<()> {
+        if let Some(name) = self.lost.take() {
+            self.cluster.node(&name).start();
+        }
         Ok(())
     }
+
     fn keepers(&self) -> Vec<i32> {
-        vec![]
+        let Some(node) = self.cluster.find_primary() else { return Vec::new() };
+        [node.agent_pid(), node.guard_pid()].into_iter().flatten().collect()
     }
+
     fn logs(&self) -> String {
-        String::new()
+        self.cluster.seen()
     }
+}
+
+fn binary() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("HOWDAH_BIN") {
+        return Ok(named.into());
+    }
+    let beside = std::env::current_exe()?.with_file_name("howdah");
+    ensure!(
+        beside.exists(),
+        "no howdah beside this program: `{}`\nhint: cargo build --release -p howdah",
+        beside.display()
+    );
+    Ok(beside)
 }

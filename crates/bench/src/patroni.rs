@@ -334,7 +334,8 @@ impl Stack for Patroni {
 
     fn keepers(&self) -> Vec<i32> {
         let servers = self.scratch.path().join("data");
-        let of_node = self.node_processes(0).into_iter();
+        let Some(leader) = self.leader() else { return Vec::new() };
+        let of_node = self.node_processes(leader).into_iter();
         of_node.filter(|process| !process.works_on(&servers)).map(|process| process.pid).collect()
     }
 

@@ -5,6 +5,7 @@
 //! to explain and not its.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -21,6 +22,8 @@ use crate::wait;
 pub struct Plan {
     /// One per host, tried in this order.
     pub hosts: Vec<Config>,
+    /// The address that connections come from, where it matters.
+    pub from: Option<IpAddr>,
     pub table: String,
     /// From the start of one row to the start of the next, when all is well.
     pub every: Duration,
@@ -34,6 +37,7 @@ impl Plan {
     pub fn to(hosts: Vec<Config>) -> Plan {
         Plan {
             hosts,
+            from: None,
             table: "howdah_written".to_owned(),
             every: Duration::from_millis(5),
             connect_bound: Duration::from_secs(2),
@@ -237,18 +241,45 @@ async fn write_one(plan: &Plan, shared: &Shared, client: &Client) -> bool {
 async fn connect(plan: &Plan) -> Result<Client> {
     let mut refusals = Vec::new();
     for host in &plan.hosts {
-        match tokio::time::timeout(plan.connect_bound, host.connect(NoTls)).await {
-            Ok(Ok((client, connection))) => {
-                tokio::spawn(connection);
-                return Ok(client);
-            }
-            Ok(Err(error)) => {
-                refusals.push(format!("{:?}: {}", host.get_ports(), in_words(&error)))
-            }
+        match tokio::time::timeout(plan.connect_bound, connect_from(plan.from, host)).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(Refusal(words))) => refusals.push(format!("{:?}: {words}", host.get_ports())),
             Err(_) => refusals.push(format!("{:?}: no answer", host.get_ports())),
         }
     }
     anyhow::bail!("no host takes a connection: {}", refusals.join("; "))
+}
+
+/// One host; the connection is served by a task of the runtime.
+async fn connect_from(from: Option<IpAddr>, host: &Config) -> Result<Client, Refusal> {
+    let Some(from) = from else {
+        let (client, connection) = host.connect(NoTls).await?;
+        tokio::spawn(connection);
+        return Ok(client);
+    };
+    let port = host.get_ports().first().copied().unwrap_or(5432);
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    let stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    let (client, connection) = host.connect_raw(stream, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Why one host did not take the connection.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl From<tokio_postgres::Error> for Refusal {
+    fn from(error: tokio_postgres::Error) -> Refusal {
+        Refusal(in_words(&error))
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Refusal {
+        Refusal(error.to_string())
+    }
 }
 
 /// tokio-postgres prints only the kind; the message is in the source.

@@ -1,0 +1,47 @@
+//! Three nodes started at once on empty directories become one cluster: exactly one of them
+//! makes the database, the others copy it.
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::ChangeKind;
+use howdah_testkit::{Writer, writer};
+
+use crate::{ROWS_WITHIN, three};
+
+#[test]
+fn three_started_at_once_make_one_database() {
+    let cluster = three().start();
+    let identify = "SELECT system_identifier FROM pg_control_system()";
+    let made: BTreeSet<String> =
+        cluster.nodes().iter().map(|node| node.sql(identify).expect("asked")).collect();
+    assert_eq!(made.len(), 1, "one database, not several: {made:?}");
+
+    let status = cluster.status();
+    assert_eq!(status.term.0, 1, "{}", cluster.seen());
+    let bootstraps = status.history.iter().filter(|change| change.kind == ChangeKind::Bootstrap);
+    assert_eq!(bootstraps.count(), 1, "{:?}", status.history);
+    assert_eq!(status.nodes_spare, Some(1), "{}", cluster.seen());
+    assert!(status.problems.is_empty(), "{:?}", status.problems);
+
+    let directories: BTreeSet<_> =
+        status.nodes.iter().filter_map(|node| node.member.as_ref()?.directory.clone()).collect();
+    assert_eq!(directories.len(), 3, "each copy is a directory of its own");
+}
+
+#[test]
+fn the_role_and_database_of_the_file_are_there_and_writable_through_every_node() {
+    let cluster = three().start();
+    let client = Writer::start(cluster.plan());
+    client.wait_for_rows(50, ROWS_WITHIN);
+    client.stop_and_check();
+    for host in cluster.hosts(|ports| ports.rw) {
+        let plan = howdah_testkit::Plan::to(vec![host]);
+        let answer = writer::query(&plan, "SHOW transaction_read_only").expect("let in");
+        assert_eq!(answer, ["off"]);
+    }
+    for host in cluster.hosts(|ports| ports.ro) {
+        let plan = howdah_testkit::Plan::to(vec![host]);
+        let answer = writer::query(&plan, "SHOW transaction_read_only").expect("let in");
+        assert_eq!(answer, ["on"]);
+    }
+}

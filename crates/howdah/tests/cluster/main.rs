@@ -1,0 +1,36 @@
+//! What happens to a real cluster on a bad day: real servers, real kill -9, and a client that
+//! remembers what it was told. One story a file; all in one program, because each would link
+//! the same things again.
+
+use std::time::Duration;
+
+use howdah_testkit::Cluster;
+use howdah_testkit::cluster::Setup;
+
+mod agent_frozen;
+mod agent_killed;
+mod all_nodes_killed;
+mod apply;
+mod backend_killed;
+mod bootstrap;
+mod client_address;
+mod fresh_connections;
+mod host_lost;
+mod postmaster_killed;
+mod rejoin;
+mod standby_copied_anew;
+mod switchover;
+mod up_and_down;
+mod users_slot;
+mod wrong_directory;
+mod wrong_surroundings;
+
+/// Three nodes of the binary that was built for these tests.
+fn three() -> Setup {
+    Cluster::of(3, env!("CARGO_BIN_EXE_howdah"))
+}
+
+/// Any takeover is done within this, also on a busy machine: the lease is 10 seconds or less.
+const TAKEOVER_WITHIN: Duration = Duration::from_secs(40);
+/// A client writes again within this after the cluster is whole.
+const ROWS_WITHIN: Duration = Duration::from_secs(30);

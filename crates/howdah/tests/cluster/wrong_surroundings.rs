@@ -1,0 +1,67 @@
+//! A node that cannot start where it is: a port is taken, it runs already, the disk is full.
+//! It says which, ends with an error, and the others do not notice.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use howdah_testkit::Writer;
+
+use crate::{ROWS_WITHIN, three};
+
+const REFUSED_WITHIN: Duration = Duration::from_secs(30);
+
+#[test]
+fn port_in_use_is_named() {
+    let cluster = three().prepare();
+    let node = cluster.node("n1");
+    let taken = TcpListener::bind(("127.0.0.1", node.ports.rw)).expect("a leased port is free");
+    let output = node.start_refused(REFUSED_WITHIN);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{words}");
+    assert!(words.contains(&node.ports.rw.to_string()), "the port is not named\n{words}");
+    assert!(!node.data_dir.join("PG_VERSION").exists(), "nothing was made");
+    drop(taken);
+}
+
+#[test]
+fn second_process_for_the_same_node_is_refused() {
+    let cluster = three().start();
+    let primary = cluster.primary();
+    let server = primary.postmaster_pid();
+    let output = primary.start_refused(REFUSED_WITHIN);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{words}");
+    assert!(words.contains("runs already") || words.contains("already run"), "{words}");
+    assert_eq!(primary.postmaster_pid(), server, "the first one goes on");
+    cluster.wait_whole();
+}
+
+#[test]
+fn full_disk_of_a_new_node_is_named_and_the_others_go_on() {
+    let cluster = three().start();
+    let client = Writer::start(cluster.plan());
+    client.wait_for_rows(50, ROWS_WITHIN);
+    let node = cluster.standbys()[0];
+    node.kill9_everything();
+    let home = node.data_dir.parent().expect("a parent");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=16m,mode=0755", "tmpfs"])
+        .arg(home)
+        .status();
+    assert!(mounted.expect("mount runs").success(), "root may mount");
+    let owner = Command::new("chown").arg("postgres:").arg(home).status();
+    assert!(owner.expect("chown runs").success());
+    cluster.howdah_ok(&["prepare"]);
+
+    cluster.expect_error("No space left");
+    cluster.expect_error("disk");
+    node.start();
+    cluster.wait_for("the full disk is named", Duration::from_secs(60), || {
+        let log = node.log_text();
+        (log.contains("No space left") || log.contains("disk is full")).then_some(())
+    });
+    client.wait_for_rows(50, ROWS_WITHIN);
+    client.stop_and_check();
+    node.kill9_everything();
+}
