@@ -347,7 +347,7 @@ impl Stack for Patroni {
 
 impl Drop for Patroni {
     fn drop(&mut self) {
-        process::kill_until_none("Patroni is gone", || process::working_on(self.scratch.path()));
+        process::kill_all(|| process::working_on(self.scratch.path()));
         for child in &mut self.children {
             child.wait().ok();
         }

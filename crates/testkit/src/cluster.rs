@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use howdah_base::record::ServerState;
 use howdah_base::status::ClusterStatus;
@@ -12,42 +12,30 @@ use tokio_postgres::Config;
 
 use crate::file::{ClusterFile, Ports};
 use crate::node::Node;
+use crate::setup::Setup;
 use crate::{Plan, PortLease, Scratch, logs, process, wait};
 
 /// A cluster starts, or heals, within this, on a busy machine of two cores.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(90);
 
-/// A cluster that is being described; [`Setup::start`] makes it.
-#[derive(Debug)]
-pub struct Setup {
-    binary: PathBuf,
-    names: Vec<(String, Ports)>,
-    pub file: ClusterFile,
-    scratch: Scratch,
-    lease: PortLease,
-}
-
 /// Nodes `n1`, `n2` and so on. On drop all their processes are killed, their logs are read
 /// for errors that the test did not declare, and their directories are removed.
 #[derive(Debug)]
 pub struct Cluster {
-    nodes: Vec<Node>,
     pub file: ClusterFile,
-    binary: PathBuf,
-    expected: Mutex<Vec<String>>,
-    scratch: Scratch,
-    _lease: PortLease,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) binary: PathBuf,
+    /// Parts of ERROR lines that the test provokes.
+    pub(crate) expected: Mutex<Vec<String>>,
+    pub(crate) scratch: Scratch,
+    pub(crate) _lease: PortLease,
 }
 
 impl Cluster {
     /// Describes a cluster of `size` nodes that runs `binary`; integration tests of the package
     /// `howdah` pass `env!("CARGO_BIN_EXE_howdah")`.
     pub fn of(size: usize, binary: impl Into<PathBuf>) -> Setup {
-        let (scratch, mut lease) = (Scratch::new(), PortLease::take());
-        let names: Vec<(String, Ports)> =
-            (1..=size).map(|n| (format!("n{n}"), Ports::lease(&mut lease))).collect();
-        let file = ClusterFile::new(&scratch.path().join("base"), &names);
-        Setup { binary: binary.into(), names, file, scratch, lease }
+        Setup::new(size, binary.into())
     }
 
     /// The node of that name.
@@ -252,85 +240,20 @@ impl Cluster {
     }
 }
 
-impl Setup {
-    #[must_use]
-    pub fn set(mut self, section: &str, key: &str, value: &str) -> Setup {
-        self.file.set(section, key, value);
-        self
-    }
-
-    /// Standbys' confirmations are not waited for.
-    #[must_use]
-    pub fn asynchronous(self) -> Setup {
-        self.set("", "durability", "\"async\"")
-    }
-
-    /// How long the right to write lasts without a renewal.
-    #[must_use]
-    pub fn lease(self, lease: &str) -> Setup {
-        self.set("ha", "lease", &format!("\"{lease}\""))
-    }
-
-    #[must_use]
-    pub fn parameter(self, name: &str, value: &str) -> Setup {
-        self.set("postgresql.parameters", name, &format!("\"{value}\""))
-    }
-
-    /// Makes directories, certificates and secrets; starts nothing.
-    #[track_caller]
-    pub fn prepare(self) -> Cluster {
-        let Setup { binary, names, file, scratch, lease } = self;
-        let home = |name: &str| scratch.path().join("base/nodes").join(name);
-        let nodes = names.into_iter().map(|(name, ports)| Node {
-            data_dir: home(&name).join("data"),
-            state_dir: home(&name).join("state"),
-            log: scratch.path().join(format!("{name}.log")),
-            binary: binary.clone(),
-            file: scratch.path().join("howdah.toml"),
-            agent: Mutex::new(None),
-            name,
-            ports,
-        });
-        let nodes = nodes.collect();
-        let expected = Mutex::new(Vec::new());
-        let cluster = Cluster { nodes, file, binary, expected, scratch, _lease: lease };
-        cluster.write_file();
-        cluster.howdah_ok(&["prepare"]);
-        cluster
-    }
-
-    /// Prepares and starts all nodes at once, and waits until the cluster is whole and lets
-    /// the role `app` in.
-    #[track_caller]
-    pub fn start(self) -> Cluster {
-        let cluster = self.prepare();
-        cluster.start_all();
-        cluster.wait_whole();
-        let plan = cluster.plan();
-        cluster.wait_for("the role `app` is let in", WHOLE_WITHIN, || {
-            crate::writer::query(&plan, "SELECT 1").ok()
-        });
-        cluster
-    }
-}
-
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let since = Instant::now();
-        process::kill_until_none("the cluster's processes are gone", || {
-            process::working_on(self.scratch.path())
-        });
+        let left = process::kill_all(|| process::working_on(self.scratch.path()));
         for node in &self.nodes {
-            if let Some(child) = node.agent.lock().ok().as_mut().and_then(|agent| agent.as_mut()) {
-                child.wait().ok();
-            }
+            node.collect();
         }
-        if !std::thread::panicking() {
-            let expected = self.expected.lock().map(|list| list.clone()).unwrap_or_default();
-            let undeclared = logs::undeclared(&self.nodes, &expected);
-            assert!(undeclared.is_empty(), "undeclared errors in the logs:\n{undeclared}");
+        // A second panic would hide the first.
+        if std::thread::panicking() {
+            return;
         }
-        assert!(since.elapsed() < Duration::from_secs(60), "the clean-up took too long");
+        assert!(left.is_empty(), "processes that do not die: {left:#?}");
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let undeclared = logs::undeclared(&self.nodes, &expected);
+        assert!(undeclared.is_empty(), "undeclared errors in the logs:\n{undeclared}");
     }
 }
 

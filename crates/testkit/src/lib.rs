@@ -13,6 +13,7 @@ pub mod node;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod setup;
 pub mod wait;
 pub mod writer;
 
@@ -21,4 +22,5 @@ pub use journal::Journal;
 pub use node::Node;
 pub use ports::PortLease;
 pub use scratch::Scratch;
+pub use setup::Setup;
 pub use writer::{Plan, Writer};

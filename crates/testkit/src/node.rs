@@ -82,6 +82,14 @@ impl Node {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for the end of the agent, which has been killed.
+    pub(crate) fn collect(&self) {
+        if let Some(child) = self.agent().as_mut() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+
     /// The agent's process, while it lives. Collects it when it has ended.
     pub fn agent_pid(&self) -> Option<i32> {
         if let Some(child) = self.agent().as_mut()

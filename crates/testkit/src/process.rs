@@ -106,25 +106,27 @@ pub fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).ok();
 }
 
-/// Kills every process that `find` sees until it sees none, at most ten seconds. The first
-/// round stops all of them before it kills any, so that none reacts to another's end.
+/// As [`kill_all`]; panics when some do not die.
 #[track_caller]
 pub fn kill_until_none(what: &str, find: impl Fn() -> Vec<Process>) {
-    wait::until(
-        what,
-        Duration::from_secs(10),
-        || {
-            let living = find();
-            for process in &living {
-                signal(process.pid, Signal::SIGSTOP);
-            }
-            for process in &living {
-                signal(process.pid, Signal::SIGKILL);
-            }
-            living.is_empty().then_some(())
-        },
-        || format!("still there: {:#?}", find()),
-    );
+    let left = kill_all(find);
+    assert!(left.is_empty(), "not so: {what}; still there: {left:#?}");
+}
+
+/// Kills every process that `find` sees until it sees none, at most ten seconds; who is left
+/// then. Each round stops all of them before it kills any, so that none reacts to another's end.
+pub fn kill_all(find: impl Fn() -> Vec<Process>) -> Vec<Process> {
+    let gone = wait::found_within(Duration::from_secs(10), || {
+        let living = find();
+        for process in &living {
+            signal(process.pid, Signal::SIGSTOP);
+        }
+        for process in &living {
+            signal(process.pid, Signal::SIGKILL);
+        }
+        living.is_empty().then_some(())
+    });
+    if gone.is_some() { Vec::new() } else { find() }
 }
 
 #[cfg(test)]

@@ -71,9 +71,7 @@ fn sweep() {
 }
 
 fn clear(path: &Path, keep: bool) {
-    process::kill_until_none("everything in the scratch directory is gone", || {
-        process::working_on(path)
-    });
+    process::kill_all(|| process::working_on(path));
     unmount_below(path);
     if keep {
         fs::write(path.join("keep"), "").ok();

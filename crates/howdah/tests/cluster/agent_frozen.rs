@@ -4,8 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use howdah_testkit::cluster::Setup;
-use howdah_testkit::{Cluster, Journal, Node, Writer};
+use howdah_testkit::{Cluster, Journal, Node, Setup, Writer};
 
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
 

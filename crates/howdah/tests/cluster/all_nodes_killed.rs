@@ -1,8 +1,7 @@
 //! A power cut: every process of every node dies. After the start of all nodes the cluster
 //! serves again and has every acknowledged row.
 
-use howdah_testkit::Writer;
-use howdah_testkit::cluster::Setup;
+use howdah_testkit::{Setup, Writer};
 
 use crate::{ROWS_WITHIN, three};
 

@@ -1,8 +1,7 @@
 //! The primary's host is lost: agent, guard and PostgreSQL die in the same instant. Another
 //! node takes over; the dead one comes back and follows it.
 
-use howdah_testkit::cluster::Setup;
-use howdah_testkit::{Cluster, Writer};
+use howdah_testkit::{Cluster, Setup, Writer};
 
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
 

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use howdah_testkit::Cluster;
-use howdah_testkit::cluster::Setup;
+use howdah_testkit::{Cluster, Setup};
 
 mod agent_frozen;
 mod agent_killed;

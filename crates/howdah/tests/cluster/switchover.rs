@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use howdah_testkit::Writer;
-use howdah_testkit::cluster::Setup;
+use howdah_testkit::{Setup, Writer};
 
 use crate::{ROWS_WITHIN, three};
 
