@@ -4,7 +4,8 @@
 //! `haproxy.cfg` is the template that Patroni ships. The one etcd member and HAProxy stay up
 //! when a node is lost, which is kind to the peer.
 
-use std::fmt::Write as _;
+mod files;
+
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -93,10 +94,13 @@ impl Patroni {
 
     fn write_files(&self, etcd: u16, stats: u16) -> Result<()> {
         let user = postgres_user()?;
-        let mut files = vec![(PathBuf::from(self.path("haproxy.cfg")), self.haproxy(stats))];
+        let mut files = vec![(
+            PathBuf::from(self.path("haproxy.cfg")),
+            files::haproxy(&self.nodes, self.entry, stats),
+        )];
         for node in &self.nodes {
             let file = PathBuf::from(self.path(&format!("{}.yml", node.name)));
-            files.push((file, self.node_file(node, etcd)));
+            files.push((file, files::node(node, self.scratch.path(), etcd)));
         }
         for (path, text) in files {
             fs::write(&path, text)?;
@@ -188,73 +192,6 @@ impl Patroni {
         let data = self.data_dir(n);
         let working = process::working_on(self.scratch.path());
         working.into_iter().filter(|p| p.works_on(&file) || p.works_on(&data)).collect()
-    }
-
-    /// The template of Patroni's documents, with our ports.
-    fn haproxy(&self, stats: u16) -> String {
-        let mut text = format!(
-            "global\n    maxconn 100\n\ndefaults\n    log global\n    mode tcp\n    retries 2\n    \
-             timeout client 30m\n    timeout connect 4s\n    timeout server 30m\n    \
-             timeout check 5s\n\nlisten stats\n    mode http\n    bind 127.0.0.1:{stats}\n    \
-             stats enable\n    stats uri /\n\nlisten batman\n    bind 127.0.0.1:{}\n    \
-             option httpchk\n    http-check expect status 200\n    \
-             default-server inter 3s fall 3 rise 2 on-marked-down shutdown-sessions\n",
-            self.entry
-        );
-        for Node { name, postgres, rest } in &self.nodes {
-            let line = format!("server {name} 127.0.0.1:{postgres} maxconn 100 check port {rest}");
-            writeln!(text, "    {line}").expect("a string takes it");
-        }
-        text
-    }
-
-    /// The example file of Patroni's package, with our ports and paths.
-    fn node_file(&self, node: &Node, etcd: u16) -> String {
-        let Node { name, postgres, rest } = node;
-        let root = self.scratch.path().display();
-        format!(
-            "scope: bench
-name: {name}
-restapi:
-  listen: 127.0.0.1:{rest}
-  connect_address: 127.0.0.1:{rest}
-etcd3:
-  host: 127.0.0.1:{etcd}
-bootstrap:
-  dcs:
-    ttl: 30
-    loop_wait: 10
-    retry_timeout: 10
-    maximum_lag_on_failover: 1048576
-    postgresql:
-      use_pg_rewind: true
-  initdb:
-  - encoding: UTF8
-  - data-checksums
-  pg_hba:
-  - host replication replicator 127.0.0.1/32 md5
-  - host all all 0.0.0.0/0 md5
-postgresql:
-  listen: 127.0.0.1:{postgres}
-  connect_address: 127.0.0.1:{postgres}
-  data_dir: {root}/data/{name}
-  bin_dir: {bin}
-  pgpass: {root}/pgpass-{name}
-  authentication:
-    replication:
-      username: replicator
-      password: {PASSWORD}
-    superuser:
-      username: postgres
-      password: {PASSWORD}
-    rewind:
-      username: rewind_user
-      password: {PASSWORD}
-  parameters:
-    unix_socket_directories: '{root}'
-",
-            bin = bin_dir().display(),
-        )
     }
 }
 
@@ -363,14 +300,6 @@ fn haproxy_lets_in(port: u16) -> bool {
 
 fn postgres_user() -> Result<nix::unistd::User> {
     nix::unistd::User::from_name("postgres")?.context("a user `postgres`")
-}
-
-/// The newest of Debian's server directories.
-fn bin_dir() -> PathBuf {
-    let found = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = found.map(|entry| entry.path().join("bin")).collect();
-    found.sort();
-    found.pop().unwrap_or_default()
 }
 
 fn tail(path: &Path) -> String {
