@@ -1,1 +1,3 @@
 //! One local PostgreSQL: find, init, configure, copy, rewind, inspect.
+
+pub mod access;
