@@ -1,1 +1,58 @@
 //! PostgreSQL's parent: holds the write deadline and leaves no process of the instance behind.
+//!
+//! ```text
+//! agent (tokio) ── Guard ──┐ Unix socket, one JSON line a message
+//!                          ▼
+//!               guard process (one loop, no runtime) ── fork ──► postmaster ──► backends ...
+//!                  ▲ signalfd (SIGCHLD, SIGTERM)
+//!                  ▲ timerfd  (CLOCK_BOOTTIME: the deadline)
+//! ```
+//! [`run`] is the guard process; [`spawn`] starts one that outlives its starter; [`Guard`] talks
+//! to it; [`sweep`] does the guard's last duty where the guard itself was killed.
+//!
+//! Absent on purpose: the guard never reads, writes or stats the data directory, never speaks
+//! SQL, never waits for a client or a disk while a server runs.
+
+mod client;
+mod clock;
+mod error;
+mod lines;
+mod message;
+mod processes;
+mod spawn;
+
+pub use client::Guard;
+pub use error::GuardError;
+pub use message::{Event, Exit, ExitStatus, Phase, Refusal, Reply, Request, State, StopMode};
+pub use processes::{survivors, sweep};
+pub use spawn::spawn;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// So long before the deadline the postmaster gets SIGQUIT (an immediate shutdown): its
+/// backends end by themselves, and clients are told.
+pub const QUIT_BEFORE: Duration = Duration::from_millis(700);
+/// So long before the deadline every process of the instance gets SIGKILL, again and again
+/// until none is left. The time is for a loaded machine; a killed process ends in a few ms.
+pub const KILL_BEFORE: Duration = Duration::from_millis(300);
+
+/// What `howdah guard` is told on its command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens. The lock file is beside it, with `.lock` appended.
+    pub socket: PathBuf,
+    pub data_dir: PathBuf,
+    /// Its own log; PostgreSQL's is named in [`Request::Start`].
+    pub log: PathBuf,
+}
+
+/// The guard process. Returns when it has left: asked by [`Request::Leave`], or by SIGTERM
+/// after it has stopped PostgreSQL.
+pub fn run(options: &Options) -> Result<(), GuardError> {
+    Err(GuardError::NotUp {
+        why: "it is not built yet".to_owned(),
+        socket: options.socket.clone(),
+        log: options.log.clone(),
+    })
+}
