@@ -4,6 +4,7 @@
 mod contract;
 mod damage;
 mod disk_full;
+mod model;
 mod processes;
 mod scratch;
 
