@@ -45,3 +45,16 @@ fn the_role_and_database_of_the_file_are_there_and_writable_through_every_node()
         assert_eq!(answer, ["on"]);
     }
 }
+
+#[test]
+fn health_checks_tell_the_primary_from_the_standbys_as_patronis_do() {
+    let cluster = three().start();
+    let primary = cluster.primary();
+    for node in cluster.nodes() {
+        let is_primary = node.name == primary.name;
+        let (leads, follows) = if is_primary { (200, 503) } else { (503, 200) };
+        assert_eq!(node.health("/primary"), Some(leads), "{}", cluster.seen());
+        assert_eq!(node.health("/replica"), Some(follows), "{}", cluster.seen());
+        assert_eq!(node.health("/health"), Some(200), "{}", cluster.seen());
+    }
+}

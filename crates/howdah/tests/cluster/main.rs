@@ -18,6 +18,7 @@ mod host_lost;
 mod postmaster_killed;
 mod rejoin;
 mod standby_copied_anew;
+mod standbys_lost;
 mod switchover;
 mod up_and_down;
 mod users_slot;

@@ -23,7 +23,7 @@ fn old_primary_without_wal_of_its_own_follows_at_once() {
 
 #[test]
 fn old_primary_with_wal_that_nobody_else_has_is_rewound() {
-    let cluster = three().asynchronous().start();
+    let cluster = three().asynchronous().set("ha", "max_lag_on_failover", "\"64MB\"").start();
     let old = cluster.primary();
     writer::query(&cluster.plan(), "CREATE TABLE kept AS SELECT 1").expect("written");
     leave_alone(&cluster, old);
