@@ -1,3 +1,44 @@
 //! The `howdah` binary: verbs in, exit code out.
+//!
+//! ```text
+//! up --> supervise --spawns--> run --node N --> node (agent + proxy + api) --spawns--> guard
+//!  \--> prepare (folders, keys, passwords) <--/
+//! status, switchover, ... --> ask --HTTP--> any node
+//! ```
+//!
+//! No thread and no runtime starts before a verb asks for one: `run` drops its user first.
 
-fn main() {}
+mod ask;
+mod cli;
+mod diff;
+mod facts;
+mod failure;
+mod file;
+mod node;
+mod prepare;
+mod supervise;
+mod talk;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::Cli;
+use failure::Exit;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::BadInput as u8 } else { 0 };
+            // Nothing is left to say it to when this fails.
+            let _ = error.print();
+            return ExitCode::from(exit);
+        }
+    };
+    match cli.verb.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(failure::report(&error)),
+    }
+}

@@ -1,0 +1,80 @@
+//! How a verb fails: an exit code, a sentence, and the next command to type.
+//!
+//! Everything else that goes wrong is an `anyhow` error and ends with [`Exit::Failed`].
+
+use std::fmt;
+
+use crate::talk::say;
+
+/// Exit codes, after sysexits.h where it has one. Part of the interface: scripts branch on them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    Failed = 1,
+    /// The cluster file or the arguments are wrong (EX_USAGE).
+    BadInput = 64,
+    /// No node answers (EX_UNAVAILABLE).
+    NoNode = 69,
+    /// What was asked for has not happened in time (EX_TEMPFAIL).
+    TimedOut = 75,
+}
+
+/// An error whose exit code or hint matters.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+    /// The next command to type, or the next thing to do.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), hint: None }
+    }
+
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Failed, message)
+    }
+
+    pub fn bad_input(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::BadInput, message)
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Says what went wrong, once, and gives the exit code for it.
+pub fn report(error: &anyhow::Error) -> u8 {
+    let failure = error.downcast_ref::<Failure>();
+    say(format!("howdah: {error:#}"));
+    if let Some(hint) = failure.and_then(|failure| failure.hint.as_ref()) {
+        say(format!("hint: {hint}"));
+    }
+    failure.map_or(Exit::Failed, |failure| failure.exit) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_context_does_not_hide_the_exit_code() {
+        let error: anyhow::Error = Failure::new(Exit::NoNode, "no node answers").into();
+        let wrapped = Err::<(), _>(error).context("read status").expect_err("an error");
+        assert_eq!(report(&wrapped), 69);
+    }
+}

@@ -1,0 +1,120 @@
+//! The cluster file: where it is, and what is in it.
+//!
+//! `-f`, else `$HOWDAH_FILE`, else `./howdah.toml`. Once `up` has run, the verbs that ask the
+//! cluster read the resolved file below base_dir instead, because ports may have been replaced.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use howdah_spec::{ClusterSpec, Mistakes};
+use nix::unistd::Uid;
+
+use crate::failure::Failure;
+use crate::prepare::Layout;
+
+/// The cluster file to use, for the verbs that need one.
+#[derive(clap::Args, Clone, Debug)]
+pub struct FileArg {
+    /// The cluster file [default: $HOWDAH_FILE, else ./howdah.toml]
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// A cluster file that has been read and is valid.
+#[derive(Clone, Debug)]
+pub struct ClusterFile {
+    pub path: PathBuf,
+    pub text: String,
+    pub spec: ClusterSpec,
+}
+
+impl FileArg {
+    /// The path of the file that the operator writes.
+    pub fn find(&self) -> anyhow::Result<PathBuf> {
+        let named = self.file.clone().or_else(|| std::env::var_os("HOWDAH_FILE").map(Into::into));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
+        if path.exists() {
+            return std::path::absolute(&path).context("find the working directory");
+        }
+        Err(match named {
+            Some(_) => Failure::bad_input(format!("no such cluster file: `{}`", path.display()))
+                .hint(format!("howdah init --output {}", path.display())),
+            None => Failure::bad_input(format!("no cluster file here: `{FILE_NAME}`"))
+                .hint("howdah init --demo, or name one with -f"),
+        }
+        .into())
+    }
+
+    /// The file as the operator wrote it.
+    pub fn load(&self) -> anyhow::Result<ClusterFile> {
+        load(&self.find()?)
+    }
+
+    /// The cluster as it runs: the resolved file where there is one.
+    pub fn load_running(&self) -> anyhow::Result<ClusterFile> {
+        let written = self.load()?;
+        let resolved = Layout::new(&written.spec.base_dir).file();
+        if resolved == written.path || !resolved.exists() {
+            return Ok(written);
+        }
+        load(&resolved)
+    }
+}
+
+const FILE_NAME: &str = "howdah.toml";
+
+/// Reads and checks one file; all its mistakes at once are bad input.
+pub fn load(path: &Path) -> anyhow::Result<ClusterFile> {
+    let text = read(path)?;
+    let spec = parse(path, &text).map_err(|mistakes| rejected(&mistakes))?;
+    Ok(ClusterFile { path: path.to_path_buf(), text, spec })
+}
+
+/// The text alone, for those that check it themselves.
+pub fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the cluster file, {error}: `{}`", path.display());
+        let failure = Failure::bad_input(message);
+        match error.kind() {
+            ErrorKind::PermissionDenied => failure.hint("run it as the user who ran `howdah up`"),
+            _ => failure,
+        }
+        .into()
+    })
+}
+
+pub fn parse(path: &Path, text: &str) -> Result<ClusterSpec, Mistakes> {
+    howdah_spec::parse(&shown(path), text, &context(path))
+}
+
+/// What the file does not say itself.
+pub fn context(path: &Path) -> howdah_spec::Context {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    howdah_spec::Context { default_base: default_base(), relative_to: folder.to_path_buf() }
+}
+
+/// The name by which messages call the file: as short as it was typed, usually.
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let near = here.and_then(|here| path.strip_prefix(here).ok());
+    near.unwrap_or(path).display().to_string()
+}
+
+/// Mistakes carry their own places and hints.
+pub fn rejected(mistakes: &Mistakes) -> Failure {
+    let count = mistakes.0.len();
+    let plural = if count == 1 { "mistake" } else { "mistakes" };
+    Failure::bad_input(format!("{count} {plural} in the cluster file\n{mistakes}"))
+}
+
+/// Where clusters lie that do not name a base_dir.
+fn default_base() -> PathBuf {
+    if Uid::effective().is_root() {
+        return PathBuf::from("/var/lib/howdah");
+    }
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/".into()));
+    data.unwrap_or_else(|| home().join(".local/share")).join("howdah")
+}

@@ -1,0 +1,176 @@
+//! The folders of a cluster: made once, with the right owner and mode, and never taken over
+//! from somebody else.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::Context;
+use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
+
+use super::Layout;
+use super::account::Account;
+use crate::failure::Failure;
+
+/// Bytes of `sun_path`, without the NUL (unix(7)).
+const SOCKET_PATH_LEN_MAX: usize = 107;
+
+/// base_dir itself, with the marker that tells it from any other folder.
+pub fn make_base(layout: &Layout, cluster: &str) -> anyhow::Result<()> {
+    let base = layout.base();
+    make_parents(base)?;
+    make(base, 0o755)?;
+    if layout.marker().exists() {
+        return Ok(());
+    }
+    if !is_empty(base)? {
+        return Err(Failure::failed(format!(
+            "base_dir is not empty and was not made by howdah: `{}`",
+            base.display()
+        ))
+        .hint("name an empty folder, or one that does not exist yet, as base_dir")
+        .into());
+    }
+    write(&layout.marker(), 0o644, format!("cluster {cluster}\n").as_bytes())
+}
+
+/// Everything below base_dir but its files; and nodes' directories that lie elsewhere.
+pub fn make_all(layout: &Layout, spec: &ClusterSpec, server: &Account) -> anyhow::Result<()> {
+    server.check_reach(layout.base())?;
+    make(&layout.tls(), 0o755)?;
+    make(&layout.nodes(), 0o755)?;
+    make_owned(&layout.secrets(), 0o700, server)?;
+    let StoreSpec::Embedded { path } = &spec.store;
+    make_given(layout, path, server)?;
+    for (name, node) in &spec.nodes {
+        make_owned(&layout.node(name), 0o755, server)?;
+        make_node(layout, node, server)?;
+    }
+    Ok(())
+}
+
+/// A Unix socket's path is short, and PostgreSQL would say so only when it starts.
+pub fn check_socket_paths(spec: &ClusterSpec) -> anyhow::Result<()> {
+    for (name, node) in &spec.nodes {
+        let path = node.state_dir.join(format!("run/.s.PGSQL.{}", node.postgres_port));
+        let length = path.as_os_str().len();
+        if length > SOCKET_PATH_LEN_MAX {
+            return Err(Failure::bad_input(format!(
+                "the path of {name}'s socket has {length} bytes and may have {SOCKET_PATH_LEN_MAX}: `{}`",
+                path.display()
+            ))
+            .hint("name a shorter base_dir, or a shorter state_dir for each node")
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn make_node(layout: &Layout, node: &NodeSpec, server: &Account) -> anyhow::Result<()> {
+    for dir in [&node.data_dir, &node.state_dir] {
+        make_given(layout, dir, server)?;
+    }
+    server.act(|| {
+        make(&node.state_dir.join("run"), 0o700)?;
+        make(&super::layout::log_dir(node), 0o700)
+    })
+}
+
+/// A folder that the file names: private to the server's user, wherever it lies.
+fn make_given(layout: &Layout, dir: &Path, server: &Account) -> anyhow::Result<()> {
+    if server.act(|| Ok(dir.is_dir()))? {
+        return server.check_reach(dir);
+    }
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    if !parent.starts_with(layout.base()) {
+        make_parents(dir)?;
+        make_owned(dir, 0o700, server)?;
+        return server.check_reach(dir);
+    }
+    if parent.starts_with(layout.nodes()) && parent != layout.nodes() {
+        // The parent is the server's own: root does not reach into it.
+        return server.act(|| make(dir, 0o700));
+    }
+    make_owned(dir, 0o700, server)
+}
+
+/// Makes `dir` for `owner`. Its parent belongs to whoever prepares.
+pub fn make_owned(dir: &Path, mode: u32, owner: &Account) -> anyhow::Result<()> {
+    make(dir, mode)?;
+    owner.own(dir)
+}
+
+/// Makes one folder with exactly this mode, whatever the umask; leaves one that exists alone.
+pub fn make(dir: &Path, mode: u32) -> anyhow::Result<()> {
+    match DirBuilder::new().mode(mode).create(dir) {
+        Ok(()) => fs::set_permissions(dir, Permissions::from_mode(mode))
+            .with_context(|| format!("set the mode of: `{}`", dir.display())),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("make folder: `{}`", dir.display())),
+    }
+}
+
+fn make_parents(dir: &Path) -> anyhow::Result<()> {
+    let Some(parent) = dir.parent() else { return Ok(()) };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(parent)
+        .with_context(|| format!("make folder: `{}`", parent.display()))
+}
+
+fn is_empty(dir: &Path) -> anyhow::Result<bool> {
+    let mut entries =
+        fs::read_dir(dir).with_context(|| format!("read folder: `{}`", dir.display()))?;
+    Ok(entries.next().is_none())
+}
+
+/// Writes a whole file so that a reader sees the old one or the new one, and never one with
+/// wider rights than `mode`.
+pub fn write(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
+    let name = path.file_name().unwrap_or(OsStr::new("file")).to_string_lossy();
+    let new = path.with_file_name(format!(".{name}.new"));
+    let write = || {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        let _ = fs::remove_file(&new);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().with_context(|| format!("write file: `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_somebody_else_is_not_taken_over() {
+        let top = std::env::temp_dir().join(format!("howdah-dirs-{}", std::process::id()));
+        let layout = Layout::new(&top.join("base"));
+        make_base(&layout, "demo").expect("made");
+        make_base(&layout, "demo").expect("made before");
+        fs::remove_file(layout.marker()).expect("removed");
+        fs::write(top.join("base/precious"), "").expect("written");
+        let error = make_base(&layout, "demo").expect_err("refused").to_string();
+        assert!(error.starts_with("base_dir is not empty"), "{error}");
+        fs::remove_dir_all(&top).expect("removed");
+    }
+
+    #[test]
+    fn a_file_is_never_wider_than_its_mode() {
+        let path = std::env::temp_dir().join(format!("howdah-write-{}", std::process::id()));
+        for content in ["one", "two"] {
+            write(&path, 0o600, content.as_bytes()).expect("written");
+            let mode = fs::metadata(&path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            assert_eq!(fs::read_to_string(&path).expect("read"), content);
+        }
+        fs::remove_file(&path).expect("removed");
+    }
+}

@@ -1,0 +1,121 @@
+//! Where things lie below base_dir. Every path that the binary makes up is made up here.
+//!
+//! ```text
+//! base_dir/            0755, of whoever prepares (root, usually)
+//!   howdah.toml        the file as `up` resolved it
+//!   ports              which ports were replaced, for the next `up`
+//!   .howdah            says that Howdah made this folder; `down --purge` asks for it
+//!   tls/               CA and certificates
+//!   secrets/           0700, of the server's user: token
+//!   client/            of the one who ran `up`: ca.crt, pgpass, token, secrets/
+//!   store/             embedded store
+//!   nodes/NODE/        data, state
+//!   up.pid  up.log     supervisor
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use howdah_base::NodeName;
+use howdah_spec::NodeSpec;
+
+/// The paths of one cluster on this machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    base: PathBuf,
+}
+
+impl Layout {
+    pub fn new(base_dir: &Path) -> Layout {
+        Layout { base: base_dir.to_path_buf() }
+    }
+
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The resolved cluster file: what `run` and the verbs that ask read.
+    pub fn file(&self) -> PathBuf {
+        self.base.join("howdah.toml")
+    }
+
+    pub fn ports(&self) -> PathBuf {
+        self.base.join("ports")
+    }
+
+    pub fn marker(&self) -> PathBuf {
+        self.base.join(".howdah")
+    }
+
+    /// Held while base_dir is being prepared: two nodes must not both make a CA.
+    pub fn prepare_lock(&self) -> PathBuf {
+        self.base.join("prepare.lock")
+    }
+
+    pub fn tls(&self) -> PathBuf {
+        self.base.join("tls")
+    }
+
+    /// What the servers' user reads and nobody else.
+    pub fn secrets(&self) -> PathBuf {
+        self.base.join("secrets")
+    }
+
+    /// The bearer token of the HTTP API, as nodes read it.
+    pub fn token(&self) -> PathBuf {
+        self.secrets().join("token")
+    }
+
+    pub fn client(&self) -> PathBuf {
+        self.base.join("client")
+    }
+
+    pub fn client_secrets(&self) -> PathBuf {
+        self.client().join("secrets")
+    }
+
+    pub fn client_ca(&self) -> PathBuf {
+        self.client().join("ca.crt")
+    }
+
+    pub fn client_pgpass(&self) -> PathBuf {
+        self.client().join("pgpass")
+    }
+
+    pub fn client_token(&self) -> PathBuf {
+        self.client().join("token")
+    }
+
+    pub fn nodes(&self) -> PathBuf {
+        self.base.join("nodes")
+    }
+
+    pub fn node(&self, node: &NodeName) -> PathBuf {
+        self.nodes().join(node.as_str())
+    }
+
+    pub fn up_pid(&self) -> PathBuf {
+        self.base.join("up.pid")
+    }
+
+    pub fn up_log(&self) -> PathBuf {
+        self.base.join("up.log")
+    }
+}
+
+/// Held by a running node; holds its process id.
+pub fn node_lock(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("agent.lock")
+}
+
+/// What a node says, when `up` started it.
+pub fn node_log(node: &NodeSpec) -> PathBuf {
+    log_dir(node).join("howdah.log")
+}
+
+pub fn log_dir(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("log")
+}
+
+pub fn guard_socket(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("guard.sock")
+}

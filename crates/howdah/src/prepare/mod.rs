@@ -1,0 +1,118 @@
+//! From a cluster file to folders, keys and passwords that a node can start on.
+//!
+//! Every step leaves alone what an earlier run has made, so each start goes through all of
+//! them. Started as root, what belongs to the servers' user is made as that user.
+
+pub mod account;
+mod certificates;
+mod dirs;
+mod passwords;
+
+pub mod client;
+pub mod layout;
+pub mod lock;
+pub mod ports;
+pub mod secret;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::Context;
+use howdah_spec::ClusterSpec;
+use nix::unistd::Uid;
+
+use crate::file::ClusterFile;
+use crate::talk::say;
+
+pub use account::Account;
+pub use layout::Layout;
+
+use lock::Lock;
+use ports::Replacement;
+
+/// A cluster whose folders and files are there: what a node is started with.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The cluster as it runs here: ports replaced, paths absolute.
+    pub spec: ClusterSpec,
+    /// The same as a cluster file: the content of [`Layout::file`].
+    pub text: String,
+    pub layout: Layout,
+    /// The user that servers and nodes run as.
+    pub server: Account,
+}
+
+/// Which verb prepares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caller {
+    /// May replace ports in use, when the cluster is first made.
+    Up,
+    Prepare,
+    /// One node, perhaps started by a supervisor as a user who owns nothing but its folders.
+    Run,
+}
+
+/// Makes what is missing.
+pub fn prepare(file: &ClusterFile, caller: Caller) -> anyhow::Result<Prepared> {
+    let layout = Layout::new(&file.spec.base_dir);
+    let server = account::server_account(&file.spec.run_as)?;
+    if caller == Caller::Run && is_made_by_another(&layout) {
+        return as_it_stands(layout, server);
+    }
+    let invoker = account::invoker()?;
+    let mut spec = file.spec.clone();
+    dirs::check_socket_paths(&spec)?;
+    dirs::make_base(&layout, spec.cluster.as_str())?;
+    let _lock = Lock::wait_for(&layout.prepare_lock())?;
+    settle_ports(&layout, &mut spec, caller)?;
+    dirs::make_all(&layout, &spec, &server)?;
+    certificates::make(&layout, &spec, &server)?;
+    passwords::make(&layout, &spec, &server, &invoker)?;
+    let text = howdah_spec::to_toml(&spec);
+    dirs::write(&layout.file(), 0o644, text.as_bytes())?;
+    Ok(Prepared { spec, text, layout, server })
+}
+
+/// Root has prepared, and the node was started as the servers' user: there is nothing that it
+/// could make, or should.
+fn is_made_by_another(layout: &Layout) -> bool {
+    let owner = fs::metadata(layout.file()).map(|meta| meta.uid());
+    !Uid::effective().is_root() && owner.is_ok_and(|owner| owner != Uid::effective().as_raw())
+}
+
+fn as_it_stands(layout: Layout, server: Account) -> anyhow::Result<Prepared> {
+    let file = crate::file::load(&layout.file())?;
+    Ok(Prepared { spec: file.spec, text: file.text, layout, server })
+}
+
+/// Replaces ports in use when `up` makes the cluster, and repeats that ever after.
+fn settle_ports(layout: &Layout, spec: &mut ClusterSpec, caller: Caller) -> anyhow::Result<()> {
+    if let Some(replaced) = remembered_ports(layout)? {
+        ports::repeat(spec, &replaced);
+        return Ok(());
+    }
+    if caller != Caller::Up || spec.nodes.values().any(is_running) {
+        return Ok(());
+    }
+    let replaced = ports::replace_taken(spec, ports::is_free_now)?;
+    for replacement in &replaced {
+        say(replacement.sentence());
+    }
+    let lines: String = replaced.iter().map(|replacement| format!("{replacement}\n")).collect();
+    dirs::write(&layout.ports(), 0o644, lines.as_bytes())
+}
+
+fn is_running(node: &howdah_spec::NodeSpec) -> bool {
+    Lock::is_held(&layout::node_lock(node))
+}
+
+/// `None` before the first `up`.
+pub fn remembered_ports(layout: &Layout) -> anyhow::Result<Option<Vec<Replacement>>> {
+    let path = layout.ports();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("read file: `{}`", path.display()))?;
+    text.lines().map(str::parse).collect::<anyhow::Result<_>>().map(Some)
+}

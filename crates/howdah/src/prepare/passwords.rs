@@ -1,0 +1,146 @@
+//! The secrets of a cluster and the folder of the one who uses it: the API's token, roles'
+//! passwords, and `client/` with everything that `psql` needs.
+//!
+//! Two users read here: the servers' user creates the roles, the invoker logs in with them.
+//! Where they differ, files belong to the invoker and the servers' group may read them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use howdah_base::Redacted;
+use howdah_spec::{ClusterSpec, RoleSpec, SecretRef};
+
+use super::{Account, Layout, client, dirs, secret};
+use crate::failure::Failure;
+
+pub fn make(
+    layout: &Layout,
+    spec: &ClusterSpec,
+    server: &Account,
+    invoker: &Account,
+) -> anyhow::Result<()> {
+    let users = Users { server, invoker };
+    users.make_dir(&layout.client())?;
+    users.make_dir(&layout.client_secrets())?;
+    let token = make_token(layout, server)?;
+    let passwords = make_passwords(layout, spec, &users)?;
+    let ca = layout.tls().join("ca.crt");
+    let ca = fs::read(&ca).with_context(|| format!("read file: `{}`", ca.display()))?;
+    users.write_own(&layout.client_ca(), &ca)?;
+    users.write_own(&layout.client_token(), token.expose().as_bytes())?;
+    let pgpass = client::pgpass(spec, &passwords);
+    users.write_own(&layout.client_pgpass(), pgpass.expose().as_bytes())
+}
+
+fn make_token(layout: &Layout, server: &Account) -> anyhow::Result<Redacted<String>> {
+    server.act(|| {
+        if let Some(token) = secret::read_file(&layout.token())? {
+            return Ok(token);
+        }
+        let token = secret::make_up()?;
+        dirs::write(&layout.token(), 0o600, token.expose().as_bytes())?;
+        Ok(token)
+    })
+}
+
+fn make_passwords(
+    layout: &Layout,
+    spec: &ClusterSpec,
+    users: &Users<'_>,
+) -> anyhow::Result<Vec<(String, Redacted<String>)>> {
+    let mut passwords = Vec::new();
+    for (name, role) in &spec.roles {
+        if let Some(password) = make_password(layout, name, role, users)? {
+            passwords.push((name.clone(), password));
+        }
+    }
+    Ok(passwords)
+}
+
+/// Reads a role's password; makes one up where the file lies in our own folder and is missing.
+fn make_password(
+    layout: &Layout,
+    name: &str,
+    role: &RoleSpec,
+    users: &Users<'_>,
+) -> anyhow::Result<Option<Redacted<String>>> {
+    let Some(source) = &role.password else { return Ok(None) };
+    let found = secret::read(source).with_context(|| format!("read the password of role {name}"));
+    if let Some(password) = found? {
+        if let SecretRef::File(path) = source {
+            users.check_server_reads(name, path)?;
+        }
+        return Ok(Some(password));
+    }
+    let SecretRef::File(path) = source else { return Ok(None) };
+    if path.parent() != Some(&layout.client_secrets()) {
+        return Err(missing(name, path).into());
+    }
+    let password = secret::make_up()?;
+    users.write_shared(path, password.expose().as_bytes())?;
+    Ok(Some(password))
+}
+
+/// Howdah makes up passwords in its own folder only: elsewhere, a missing file is a mistake.
+fn missing(name: &str, path: &Path) -> Failure {
+    Failure::bad_input(format!(
+        "the password file of role {name} does not exist: `{}`",
+        path.display()
+    ))
+    .hint(format!(
+        "write the password into it, or let howdah make one up: password = {{ file = \"{name}\" }}"
+    ))
+}
+
+/// The two who read.
+struct Users<'a> {
+    server: &'a Account,
+    invoker: &'a Account,
+}
+
+impl Users<'_> {
+    fn is_one(&self) -> bool {
+        self.server.uid == self.invoker.uid
+    }
+
+    /// Who files belong to that both read: the invoker's user with the servers' group.
+    fn shared(&self) -> Account {
+        Account { gid: self.server.gid, ..self.invoker.clone() }
+    }
+
+    /// The servers' user may go through, and list nothing.
+    fn make_dir(&self, dir: &Path) -> anyhow::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        dirs::make_owned(dir, if self.is_one() { 0o700 } else { 0o710 }, &self.shared())
+    }
+
+    fn write_shared(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+        dirs::write(path, if self.is_one() { 0o600 } else { 0o640 }, content)?;
+        self.shared().own(path)
+    }
+
+    /// For the invoker alone. libpq refuses a pgpass file that a group may read.
+    fn write_own(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+        if fs::read(path).is_ok_and(|there| there == content) {
+            return Ok(());
+        }
+        dirs::write(path, 0o600, content)?;
+        self.invoker.own(path)
+    }
+
+    fn check_server_reads(&self, role: &str, path: &Path) -> anyhow::Result<()> {
+        if self.server.act(|| Ok(fs::File::open(path).is_ok()))? {
+            return Ok(());
+        }
+        let (user, group) = (&self.server.name, self.server.group());
+        Err(Failure::failed(format!(
+            "user {user} cannot read the password file of role {role}: `{}`",
+            path.display()
+        ))
+        .hint(format!("chgrp {group} {0} && chmod g+r {0}", path.display()))
+        .into())
+    }
+}

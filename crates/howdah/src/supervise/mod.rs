@@ -1,0 +1,144 @@
+//! `howdah up` after everything is prepared: one process a node, kept running, stopped in order.
+//!
+//! ```text
+//!             stop (one watch a node)
+//! supervise ------------------------> keep(n1)  keep(n2)  keep(n3)
+//!     \--ask--> status (for progress, and for who is stopped last)
+//! ```
+
+mod backoff;
+mod keep;
+mod process;
+mod ready;
+mod screen;
+
+pub mod leftover;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use howdah_base::NodeName;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::ask::Asker;
+use crate::prepare::Prepared;
+use crate::talk::say;
+
+use screen::print_welcome;
+
+pub use process::signal_found;
+pub use ready::{Outcome, until_ready};
+pub use screen::{print_outcome, print_running};
+
+/// Whether somebody reads along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// A terminal: progress, then how to connect.
+    Operator,
+    /// A log file: whoever started this process tells the operator.
+    Log,
+}
+
+/// One node's keeper.
+struct Keeper {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Runs all nodes until SIGINT or SIGTERM, then stops them.
+pub fn run(prepared: Prepared, audience: Audience) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    runtime.block_on(supervise(Arc::new(prepared), audience))
+}
+
+async fn supervise(prepared: Arc<Prepared>, audience: Audience) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let asker = Asker::of(&prepared);
+    let keepers = start(&prepared);
+    if audience == Audience::Operator {
+        tokio::select! {
+            outcome = until_ready(&prepared.spec, &asker) => {
+                print_welcome(&prepared, &outcome);
+            }
+            () = signals.stop() => return stop(&prepared, &asker, keepers, &mut signals).await,
+        }
+    }
+    signals.stop().await;
+    stop(&prepared, &asker, keepers, &mut signals).await
+}
+
+fn start(prepared: &Arc<Prepared>) -> BTreeMap<NodeName, Keeper> {
+    let keep_one = |node: &NodeName| {
+        let (stop, told) = watch::channel(false);
+        let task = tokio::spawn(keep::keep(prepared.clone(), node.clone(), told));
+        (node.clone(), Keeper { stop, task })
+    };
+    prepared.spec.nodes.keys().map(keep_one).collect()
+}
+
+/// Standbys first: a primary that goes last leaves them nothing to take over, and has sent
+/// them everything by then.
+async fn stop(
+    prepared: &Prepared,
+    asker: &Asker,
+    mut keepers: BTreeMap<NodeName, Keeper>,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    say(format!("stopping cluster {}; start it again with `howdah up`", prepared.spec.cluster));
+    let leader = asker.status().await.ok().and_then(|status| status.leader);
+    let last = leader.and_then(|leader| keepers.remove(&leader));
+    let in_order = async {
+        stop_all(keepers.into_values().collect()).await;
+        stop_all(last.into_iter().collect()).await;
+    };
+    tokio::pin!(in_order);
+    loop {
+        tokio::select! {
+            () = &mut in_order => break,
+            () = signals.stop() => say("still stopping; PostgreSQL is writing its last checkpoint"),
+        }
+    }
+    Ok(())
+}
+
+async fn stop_all(keepers: Vec<Keeper>) {
+    for keeper in &keepers {
+        // A keeper that has ended by itself is not there to be told.
+        let _ = keeper.stop.send(true);
+    }
+    for keeper in keepers {
+        if let Err(error) = keeper.task.await {
+            say(format!("howdah: a keeper failed: {error}"));
+        }
+    }
+}
+
+/// The signals that stop a cluster. SIGHUP does not: a terminal may be closed.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            // Received and dropped, which is how it is ignored.
+            _hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One node's process: started by this supervisor, or found running after an earlier one was
+//! killed.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use howdah_base::NodeName;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::prepare::lock::Lock;
+use crate::prepare::{Account, Prepared, layout};
+
+/// A node's shutdown holds PostgreSQL's shutdown checkpoint.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a process that is not our child is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// After SIGKILL there is nothing left to wait for but the kernel.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A node's process.
+#[derive(Debug)]
+pub enum Process {
+    Started(Child),
+    /// Runs since before this supervisor. Its lock tells when it ends.
+    Found(i32),
+}
+
+impl Process {
+    /// Takes over the node's process if one runs, else starts one.
+    pub fn start(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Process> {
+        let lock = layout::node_lock(&prepared.spec.nodes[node]);
+        if let Some(pid) = Lock::holder(&lock) {
+            return Ok(Process::Found(pid));
+        }
+        // The running executable and not its path: the path may lie where the servers' user
+        // cannot go, or hold another version by now.
+        let child = Command::new("/proc/self/exe")
+            .arg0("howdah")
+            .args(["run", "--node", node.as_str(), "--as-child", "--file"])
+            .arg(prepared.layout.file())
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start node {node}"))?;
+        Ok(Process::Started(child))
+    }
+
+    /// Waits for its end, and says how it ended.
+    pub async fn ended(&mut self, prepared: &Prepared, node: &NodeName) -> String {
+        match self {
+            Process::Started(child) => match child.wait().await {
+                Ok(status) => describe(status),
+                Err(error) => format!("cannot be waited for: {error}"),
+            },
+            Process::Found(_) => {
+                let lock = layout::node_lock(&prepared.spec.nodes[node]);
+                while Lock::is_held(&lock) {
+                    sleep(LOOK).await;
+                }
+                "ended".to_owned()
+            }
+        }
+    }
+
+    /// Asks it to stop, then makes it. Returns whether it stopped when it was asked.
+    pub async fn stop(&mut self, prepared: &Prepared, node: &NodeName) -> bool {
+        self.signal(prepared, Signal::SIGTERM);
+        if timeout(STOP_TIMEOUT, self.ended(prepared, node)).await.is_ok() {
+            return true;
+        }
+        self.signal(prepared, Signal::SIGKILL);
+        // Its guard sees the agent gone and ends PostgreSQL when the deadline has passed.
+        let _ = timeout(KILL_TIMEOUT, self.ended(prepared, node)).await;
+        false
+    }
+
+    fn signal(&self, prepared: &Prepared, signal: Signal) {
+        match self {
+            Process::Started(child) => {
+                let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+                // Gone in the meantime is as good.
+                let _ = pid.map(|pid| kill(Pid::from_raw(pid), signal));
+            }
+            Process::Found(pid) => signal_found(&prepared.server, *pid, signal),
+        }
+    }
+}
+
+/// Signals a process whose id stands in a file of the servers' user, with no more rights than
+/// that user has: the file may name any process.
+pub fn signal_found(server: &Account, pid: i32, signal: Signal) {
+    let sent = server.act(|| Ok(kill(Pid::from_raw(pid.max(2)), signal)));
+    drop(sent);
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => {
+            let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+            format!("was ended by {name}")
+        }
+        (None, None) => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,18 @@
+//! One file a verb. A verb reads as a runbook; what several need lies beside this folder.
+
+pub mod apply;
+pub mod check;
+pub mod down;
+pub mod explain;
+pub mod failover;
+pub mod guard;
+pub mod history;
+pub mod init;
+pub mod logs;
+pub mod prepare;
+pub mod psql;
+pub mod run;
+pub mod status;
+pub mod switchover;
+pub mod tune;
+pub mod up;

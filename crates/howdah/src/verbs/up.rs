@@ -1,0 +1,112 @@
+//! `howdah up`: a whole cluster on this machine, in one command.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
+
+use anyhow::Context;
+use nix::unistd::setsid;
+use tokio::process::{Child, Command};
+
+use crate::ask::{Asker, block_on};
+use crate::failure::{Exit, Failure};
+use crate::file::{ClusterFile, FileArg};
+use crate::prepare::lock::Lock;
+use crate::prepare::{Caller, Layout, Prepared, account, prepare};
+use crate::supervise::{self, Audience, Outcome};
+use crate::talk::say;
+
+/// Run the whole cluster on this machine, and say how to connect
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    /// Go into the background once the cluster is ready
+    #[arg(short, long)]
+    detach: bool,
+    /// The part of --detach that stays
+    #[arg(long, hide = true)]
+    in_background: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.file.load()?;
+    if args.in_background {
+        setsid().context("start a session")?;
+    }
+    let layout = Layout::new(&file.spec.base_dir);
+    if let Some(pid) = Lock::holder(&layout.up_pid()) {
+        return show_running(args, pid);
+    }
+    let prepared = prepare(&file, Caller::Up)?;
+    say(format!("cluster {} lies in `{}`", prepared.spec.cluster, layout.base().display()));
+    std::env::set_current_dir(layout.base()).context("enter base_dir")?;
+    if args.detach {
+        return start_in_background(&prepared);
+    }
+    let Some(_supervisor) = Lock::take(&layout.up_pid())? else {
+        return Err(Failure::failed("another `howdah up` was faster").hint("howdah status").into());
+    };
+    let audience = if args.in_background { Audience::Log } else { Audience::Operator };
+    supervise::run(prepared, audience)
+}
+
+/// A second `up` changes nothing: it says what the first one would.
+fn show_running(args: &Args, pid: i32) -> anyhow::Result<()> {
+    let ClusterFile { spec, .. } = args.file.load_running()?;
+    let layout = Layout::new(&spec.base_dir);
+    say(format!("cluster {} is running already, under process `{pid}`", spec.cluster));
+    let asker = Asker::new(&spec, layout.clone());
+    let status = block_on(asker.status())?;
+    supervise::print_running(&spec, &layout, &account::server_account(&spec.run_as)?, &status);
+    Ok(())
+}
+
+fn start_in_background(prepared: &Prepared) -> anyhow::Result<()> {
+    block_on(async {
+        let mut supervisor = spawn(&prepared.layout)?;
+        let asker = Asker::of(prepared);
+        let outcome = tokio::select! {
+            outcome = supervise::until_ready(&prepared.spec, &asker) => outcome,
+            ended = supervisor.wait() => return Err(ended_early(&prepared.layout, ended.ok()).into()),
+        };
+        supervise::print_outcome(prepared, &outcome);
+        match outcome {
+            Outcome::Ready(_) => {
+                say("stop the cluster with `howdah down`");
+                Ok(())
+            }
+            Outcome::TimedOut(_) => {
+                Err(Failure::new(Exit::TimedOut, "the cluster is not complete")
+                    .hint(format!("howdah explain, and `{}`", prepared.layout.up_log().display()))
+                    .into())
+            }
+        }
+    })
+}
+
+/// The supervisor in the background: this executable once more, in a session of its own.
+fn spawn(layout: &Layout) -> anyhow::Result<Child> {
+    let path = layout.up_log();
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o644)
+        .open(&path)
+        .with_context(|| format!("open log: `{}`", path.display()))?;
+    Command::new("/proc/self/exe")
+        .arg0("howdah")
+        .args(["up", "--in-background", "--file"])
+        .arg(layout.file())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("share the log")?)
+        .stderr(log)
+        .spawn()
+        .context("start the supervisor")
+}
+
+fn ended_early(layout: &Layout, status: Option<std::process::ExitStatus>) -> Failure {
+    let how = status.map_or_else(|| "ended".to_owned(), |status| status.to_string());
+    Failure::failed(format!("the supervisor did not stay in the background: {how}"))
+        .hint(format!("look into `{}`", layout.up_log().display()))
+}
