@@ -47,8 +47,7 @@ pub fn run(stack: &mut dyn Stack, fault: Fault, phase: Duration) -> Result<Measu
     stack.inflict(fault)?;
     let dealt_with = wait::found_within(WHOLE_WITHIN, || {
         let now = stack.incarnation();
-        (now.is_some() && now != before && client.journal().acknowledged_after(struck) > 0)
-            .then_some(())
+        (now.is_some() && now != before && client.acknowledged_after(struck) > 0).then_some(())
     });
     if dealt_with.is_none() {
         bail!("{} never recovered\n{}", stack.name(), stack.logs());
@@ -56,7 +55,7 @@ pub fn run(stack: &mut dyn Stack, fault: Fault, phase: Duration) -> Result<Measu
     let recovered = Instant::now();
     wait::found_within(WHOLE_WITHIN, || {
         let enough = recovered.elapsed() >= AFTERWARDS;
-        (enough && client.journal().acknowledged_after(recovered) >= 200).then_some(())
+        (enough && client.acknowledged_after(recovered) >= 200).then_some(())
     });
     let journal = client.stop();
 

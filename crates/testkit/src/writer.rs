@@ -105,6 +105,11 @@ impl Writer {
         self.shared.journal().clone()
     }
 
+    /// How many rows were acknowledged after `since`, without a copy of the account.
+    pub fn acknowledged_after(&self, since: Instant) -> usize {
+        self.shared.journal().acknowledged_after(since)
+    }
+
     /// Waits until `rows` more rows are acknowledged.
     #[track_caller]
     pub fn wait_for_rows(&self, rows: usize, at_most: Duration) {
@@ -112,7 +117,7 @@ impl Writer {
         wait::until(
             &format!("{rows} more rows are acknowledged"),
             at_most,
-            || (self.shared.journal().acknowledged_after(from) >= rows).then_some(()),
+            || (self.acknowledged_after(from) >= rows).then_some(()),
             || self.shared.journal().last_errors(),
         );
     }

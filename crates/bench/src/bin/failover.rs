@@ -23,26 +23,39 @@ fn main() -> Result<()> {
     let options = Options::read()?;
     let mut stacks = start(options.only.as_deref())?;
     let mut accounts: Vec<Account> = stacks.iter().map(|stack| Account::of(&**stack)).collect();
+    let outcome = measure(&options, &mut stacks, &mut accounts);
+    let (date, facts) = (machine::today(), machine::facts());
+    let command = format!("failover --rounds {}", options.rounds);
+    let mut text = report::markdown(&date, &command, &facts, &accounts);
+    if let Err(error) = &outcome {
+        text = format!("{text}\n## Incomplete\n\nThe run ended early: {error}\n");
+    }
+    println!("{text}");
+    let output = options.output.unwrap_or_else(|| results().join(format!("failover-{date}.md")));
+    std::fs::write(&output, text).with_context(|| format!("write `{}`", output.display()))?;
+    eprintln!("written: {}", output.display());
+    outcome
+}
+
+/// Round by round, fault by fault, the stacks in turn; at the end what they cost at rest.
+fn measure(
+    options: &Options,
+    stacks: &mut [Box<dyn Stack>],
+    accounts: &mut [Account],
+) -> Result<()> {
     for number in 0..options.rounds {
         for fault in Fault::ALL {
-            for (stack, account) in stacks.iter_mut().zip(&mut accounts) {
+            for (stack, account) in stacks.iter_mut().zip(accounts.iter_mut()) {
                 let measured = round::run(&mut **stack, fault, phase(number))?;
                 eprintln!("round {}: {}: {measured:?}", number + 1, stack.name());
                 account.rounds.push(measured);
             }
         }
     }
-    for (stack, account) in stacks.iter().zip(&mut accounts) {
+    for (stack, account) in stacks.iter().zip(accounts) {
         round::settle(&**stack)?;
         account.idle = Some(idle::measure(&stack.keepers(), REST)?);
     }
-    let (date, facts) = (machine::today(), machine::facts());
-    let command = format!("failover --rounds {}", options.rounds);
-    let text = report::markdown(&date, &command, &facts, &accounts);
-    println!("{text}");
-    let output = options.output.unwrap_or_else(|| results().join(format!("failover-{date}.md")));
-    std::fs::write(&output, text).with_context(|| format!("write `{}`", output.display()))?;
-    eprintln!("written: {}", output.display());
     Ok(())
 }
 
