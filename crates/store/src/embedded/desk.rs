@@ -159,6 +159,8 @@ fn connect(place: &Place) -> rusqlite::Result<Connection> {
     db.busy_timeout(BUSY_MAX)?;
     // `tidy` does it, so that no caller waits for the fsync of a checkpoint.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // Whoever starts the WAL anew cuts the file, or `tidy` would take it for long for ever.
+    db.pragma_update(None, "journal_size_limit", 0)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     Ok(db)

@@ -45,3 +45,32 @@ fn wal_length(place: &Place) -> u64 {
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Twenty minutes or so of a cluster's renewals.
 const WAL_LENGTH_MAX: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Txn;
+    use crate::embedded::Options;
+    use crate::embedded::desk::Sync;
+
+    #[test]
+    fn after_a_checkpoint_the_next_write_makes_the_wal_short() {
+        let directory = std::env::temp_dir().join(format!("howdah-tidy-{}", std::process::id()));
+        let place = Place::new(&directory, Options::of_this_machine().expect("boot id"));
+        place.prepare().expect("directory");
+        let place = Arc::new(place);
+        let mut desk = Desk::open(Arc::clone(&place)).expect("opens");
+        desk.settle().expect("tables");
+        let mut put = || {
+            let txn = Txn::new().put("config", &"x".repeat(64 << 10));
+            desk.write(Sync::Lease, |state, now| state.txn(txn, now)).expect("written");
+            wal_length(&place)
+        };
+        while put() < 1 << 20 {}
+        let mut other = Desk::open(Arc::clone(&place)).expect("opens");
+        other.checkpoint().expect("copied back");
+        let short = put();
+        fs::remove_dir_all(directory).expect("removed");
+        assert!(short < 1 << 18, "{short} bytes");
+    }
+}
