@@ -17,7 +17,9 @@ pub fn undeclared(nodes: &[Node], expected: &[String]) -> String {
 
 /// PostgreSQL writes its own `ERROR:` for what clients get wrong; ours has no colon.
 fn errors<'t>(text: &'t str, expected: &[String]) -> Vec<&'t str> {
-    let bad = |line: &&str| line.contains(" ERROR ") || line.contains("panicked at");
+    let bad = |line: &&str| {
+        line.contains(" ERROR ") || line.contains("ERROR\x1b") || line.contains("panicked at")
+    };
     let declared = |line: &str| expected.iter().any(|part| line.contains(part));
     text.lines().filter(bad).filter(|line| !declared(line)).collect()
 }

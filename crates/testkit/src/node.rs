@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -254,10 +254,12 @@ impl Node {
         format!("--- log of {}\n{}\n", self.name, all[from..].join("\n"))
     }
 
+    /// What the agent said: here when the test started it, in its state directory when `up` did.
     pub fn log_text(&self) -> String {
-        fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        let under_up = self.state_dir.join("log/howdah.log");
+        let read = |path: &Path| fs::read(path).unwrap_or_default();
+        let bytes = [read(&under_up), read(&self.log)].concat();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -266,7 +268,7 @@ fn is_verb(process: &Process, verb: &str) -> bool {
 }
 
 /// A program that runs as the user who owns `path`, which the peer rule of the server wants.
-fn as_owner_of(path: &std::path::Path, program: &str) -> Result<Command> {
+fn as_owner_of(path: &Path, program: &str) -> Result<Command> {
     let owner = fs::metadata(path).with_context(|| format!("look at `{}`", path.display()))?.uid();
     if owner == nix::unistd::geteuid().as_raw() {
         return Ok(Command::new(program));
