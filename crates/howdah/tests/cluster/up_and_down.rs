@@ -28,7 +28,7 @@ fn up_twice_goes_on_where_it_was() {
     assert_eq!(cluster.primary().sql(identify).expect("asked"), made, "the same database");
     assert_eq!(writer::query(&cluster.plan(), "SELECT n FROM kept").expect("read"), ["42"]);
 
-    down(&cluster, &["down", "--purge"]);
+    down(&cluster, &["down", "--purge", "--yes"]);
     assert!(!cluster.base_dir().exists(), "nothing is left");
 }
 
