@@ -1,1 +1,114 @@
-//! Endpoints: listen, authenticate the address, route by term, relay.
+//! Endpoints: every node listens on rw, ro and any, and passes a client on to a server that is
+//! what the client asked for.
+//!
+//! ```text
+//! client -> rw|ro|any: TLS ends, first packet read, pg_hba judged by the client's own address
+//!        -> this node's server, from 127.72.68.1
+//!        -> or another node's peer port (mutual TLS, preamble) -> its server, from 127.72.68.1
+//! ```
+//!
+//! The proxy routes by [`Topology`] alone and carries its term: the node whose server is meant
+//! judges by its own knowledge and refuses a lower one. A connection to a server that stops
+//! being the primary is cut at once.
+//!
+//! Absent: pooling, and SCRAM with channel binding. TLS ends here and the server offers plain
+//! SCRAM-SHA-256, which libpq takes with `channel_binding=prefer` (its default);
+//! `channel_binding=require` fails.
+
+mod client;
+mod config;
+mod counters;
+mod peer;
+mod relay;
+mod route;
+mod socket;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use howdah_base::NodeName;
+use howdah_base::topology::Topology;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+pub use config::{ProxyConfig, ProxyError};
+pub use counters::{Counters, Gauge};
+pub use route::Endpoint;
+pub use socket::{Bound, bind};
+
+/// Connections of one endpoint beyond `clients_max`, because a client that has not said yet what
+/// it wants is none, and because cancel requests must get through. More wait unaccepted.
+const OPENINGS_MAX: usize = 512;
+/// How long a connection may take to say it: TLS and the first packet.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failed accept: no file descriptor, mostly, and the next one fails as well.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves all endpoints until dropped, or until whoever writes the topology is gone: then nobody
+/// would tell of a deposed primary. Either way every connection is closed.
+pub async fn serve(
+    config: ProxyConfig,
+    mut topology: watch::Receiver<Topology>,
+    bound: Bound,
+) -> Result<(), ProxyError> {
+    let proxy = Arc::new(Proxy {
+        topology: topology.clone(),
+        places: Arc::new(Semaphore::new(config.clients_max as usize)),
+        load: Mutex::default(),
+        config,
+    });
+    let mut endpoints = JoinSet::new();
+    for (endpoint, listener) in bound.0 {
+        endpoints.spawn(proxy.clone().accept(endpoint, listener));
+    }
+    tokio::select! {
+        _ = endpoints.join_next() => Err(ProxyError::Stopped),
+        _ = topology.wait_for(|_| false) => Ok(()),
+    }
+}
+
+/// What all connections of a node share.
+struct Proxy {
+    config: ProxyConfig,
+    topology: watch::Receiver<Topology>,
+    /// One for each of `clients_max`.
+    places: Arc<Semaphore>,
+    /// Clients of this proxy on each node.
+    load: Mutex<BTreeMap<NodeName, Gauge>>,
+}
+
+impl Proxy {
+    async fn accept(self: Arc<Proxy>, endpoint: Endpoint, listener: TcpListener) {
+        let connections_max = self.config.clients_max as usize + OPENINGS_MAX;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if connections.len() < connections_max => {
+                    match accepted {
+                        Ok((tcp, from)) => {
+                            connections.spawn(self.clone().attend(endpoint, tcp, from.ip()));
+                        }
+                        Err(error) => {
+                            tracing::warn!(endpoint = endpoint.name(), %error, "cannot accept");
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attend(self: Arc<Proxy>, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) {
+        let ended = match endpoint {
+            Endpoint::Peer => self.peer(tcp).await,
+            _ => self.client(endpoint, tcp, from).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(endpoint = endpoint.name(), %from, %error, "connection ended");
+        }
+    }
+}

@@ -117,6 +117,27 @@ pub fn judge<'a>(rules: &'a [HbaRule], who: &Who<'_>) -> Verdict<'a> {
     }
 }
 
+impl Verdict<'_> {
+    /// What PostgreSQL tells a client that is kept out; nothing when it is let in.
+    pub fn refusal(&self, who: &Who<'_>) -> Option<String> {
+        let Who { database, user, address, tls, replication, .. } = who;
+        let start = match (self, replication) {
+            (Verdict::Allow(rule), _) if rule.wants_certificate() => {
+                return Some("client certificates are not judged at endpoints yet".to_owned());
+            }
+            (Verdict::Allow(_), _) => return None,
+            (Verdict::Reject(_), false) => "pg_hba.conf rejects connection for",
+            (Verdict::Reject(_), true) => "pg_hba.conf rejects replication connection for",
+            (Verdict::NoRule, false) => "no pg_hba.conf entry for",
+            (Verdict::NoRule, true) => "no pg_hba.conf entry for replication connection from",
+        };
+        let database =
+            if *replication { String::new() } else { format!(", database \"{database}\"") };
+        let encryption = if *tls { "SSL encryption" } else { "no encryption" };
+        Some(format!("{start} host \"{address}\", user \"{user}\"{database}, {encryption}"))
+    }
+}
+
 impl HbaRule {
     /// Reads one line as PostgreSQL 15 does.
     pub fn parse(line: &str) -> Result<HbaRule, BadRule> {

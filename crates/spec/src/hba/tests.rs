@@ -212,6 +212,35 @@ fn families_do_not_mix_and_samehost_is_this_machine() {
 }
 
 #[test]
+fn a_client_is_told_in_postgresql_s_words() {
+    let rules = [HbaRule::parse("host all mallory all reject").expect("valid")];
+    let cert = [HbaRule::parse("hostssl all all all cert").expect("valid")];
+    let who = Who {
+        database: "app",
+        user: "bob",
+        address: "10.0.0.1".parse().expect("an address"),
+        same_host: false,
+        tls: false,
+        replication: false,
+    };
+    let told = |who: &Who<'_>| judge(&rules, who).refusal(who).expect("kept out");
+    assert_eq!(
+        told(&who),
+        r#"no pg_hba.conf entry for host "10.0.0.1", user "bob", database "app", no encryption"#
+    );
+    assert_eq!(
+        told(&Who { user: "mallory", tls: true, ..who }),
+        r#"pg_hba.conf rejects connection for host "10.0.0.1", user "mallory", database "app", SSL encryption"#
+    );
+    assert_eq!(
+        told(&Who { replication: true, ..who }),
+        r#"no pg_hba.conf entry for replication connection from host "10.0.0.1", user "bob", no encryption"#
+    );
+    let who = Who { tls: true, ..who };
+    assert!(judge(&cert, &who).refusal(&who).expect("kept out").starts_with("client certificates"));
+}
+
+#[test]
 fn a_demand_for_a_certificate_is_seen() {
     let wants = |line| HbaRule::parse(line).expect("a valid rule").wants_certificate();
     assert!(wants("hostssl all all all cert"));

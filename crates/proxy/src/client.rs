@@ -1,0 +1,232 @@
+//! A client, from its first byte to its last: opened, admitted, connected, relayed.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use std::{future, io};
+
+use howdah_base::NodeName;
+use howdah_spec::hba::{AddressMatch, Who, judge};
+use howdah_wire::{ErrorResponse, Opening, Replication, Startup, Step, opening};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::relay::{BoxStream, Stream};
+use crate::route::{Route, Want, candidates};
+use crate::{Endpoint, Gauge, OPENING_TIMEOUT, Proxy, socket};
+
+/// One attempt to reach a server.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between attempts when the topology does not change: a server may only be restarting.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// One server's answer to a cancel request, which is to hang up.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes kept for the server that a client sends before it is connected.
+const EARLY_BYTES_MAX: usize = 16 * 1024;
+
+impl Proxy {
+    pub(crate) async fn client(
+        &self,
+        endpoint: Endpoint,
+        tcp: TcpStream,
+        from: IpAddr,
+    ) -> io::Result<()> {
+        socket::tune(&tcp, &self.config)?;
+        let tls = TlsAcceptor::from(self.config.server_tls.clone());
+        let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, tls)).await??;
+        let admitted = match opening(&client.packet) {
+            Ok(Step::Packet(Opening::Startup(startup), _)) => {
+                self.admit(&startup, from, client.tls)
+            }
+            Ok(Step::Packet(Opening::Cancel, _)) => {
+                self.cancel(&client.packet, from).await;
+                return Ok(());
+            }
+            Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
+            Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),
+        };
+        let _place = match admitted {
+            Ok(place) => place,
+            Err(error) => return self.refuse(client, error).await,
+        };
+        let _held = self.config.counters.clients[endpoint as usize].hold();
+        self.config.counters.admitted[endpoint as usize].fetch_add(1, Relaxed);
+        let link = tokio::select! {
+            () = client.gone() => return Ok(()),
+            link = timeout(self.config.connect_wait.0, self.connect(endpoint, from)) => link,
+        };
+        let Ok((mut server, route, _load)) = link else {
+            return self.refuse(client, no_server(endpoint)).await;
+        };
+        server.write_all(&client.packet).await?;
+        server.flush().await?;
+        self.relay(client.stream, server, route).await
+    }
+
+    async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
+        self.config.counters.refused.fetch_add(1, Relaxed);
+        let mut message = Vec::new();
+        error.encode(&mut message);
+        timeout(OPENING_TIMEOUT, async {
+            client.stream.write_all(&message).await?;
+            client.stream.shutdown().await
+        })
+        .await?
+    }
+
+    /// A place, for a client that the rules let in from where it is.
+    fn admit(
+        &self,
+        startup: &Startup<'_>,
+        from: IpAddr,
+        tls: bool,
+    ) -> Result<OwnedSemaphorePermit, ErrorResponse> {
+        let place = self.places.clone().try_acquire_owned();
+        let place =
+            place.map_err(|_| ErrorResponse::fatal("53300", "sorry, too many clients already"))?;
+        let rules = self.config.hba.borrow().clone();
+        let asked = rules.iter().any(|rule| rule.address == Some(AddressMatch::SameHost));
+        let who = Who {
+            database: &startup.database(),
+            user: &startup.user(),
+            address: from,
+            same_host: asked && socket::is_own(from),
+            tls,
+            replication: startup.replication == Replication::Physical,
+        };
+        match judge(&rules, &who).refusal(&who) {
+            Some(message) => Err(ErrorResponse::fatal("28000", message)),
+            None => Ok(place),
+        }
+    }
+
+    /// Chooses and dials until a server takes the client; whoever calls bounds it.
+    async fn connect(&self, endpoint: Endpoint, from: IpAddr) -> (BoxStream, Route, Gauge) {
+        let mut topology = self.topology.clone();
+        let mut tried = BTreeSet::new();
+        let turn = self.config.counters.admitted[endpoint as usize].load(Relaxed);
+        loop {
+            let mut now = topology.borrow_and_update().clone();
+            now.nodes.retain(|node, _| !tried.contains(node));
+            let (lag, fallback) = (self.config.ro_max_lag.0, self.config.ro_primary_fallback);
+            let choice = candidates(&now, &self.config.node, endpoint, lag, fallback);
+            let Some((node, want, load)) = self.least_loaded(choice, turn) else {
+                tried.clear();
+                if let Ok(Err(_)) = timeout(RETRY_PAUSE, topology.changed()).await {
+                    future::pending::<()>().await;
+                }
+                continue;
+            };
+            tried.insert(node.clone());
+            match timeout(DIAL_TIMEOUT, self.dial(&node, want, &now, from)).await {
+                Ok(Ok(server)) => {
+                    let term = (want == Want::Primary).then_some(now.term);
+                    let route = Route { local: node == self.config.node, node, term };
+                    return (server, route, load);
+                }
+                Ok(Err(error)) => tracing::debug!(%node, %error, "cannot connect"),
+                Err(_) => tracing::debug!(%node, "cannot connect in time"),
+            }
+        }
+    }
+
+    /// Takes the candidate with the fewest clients of this proxy, any of equals.
+    fn least_loaded(
+        &self,
+        mut choice: Vec<(NodeName, Want)>,
+        turn: u64,
+    ) -> Option<(NodeName, Want, Gauge)> {
+        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = choice.len().max(1);
+        choice.rotate_left(turn as usize % len);
+        let held = |(node, _): &(NodeName, Want)| load.get(node).map_or(0, Gauge::held);
+        let (node, want) = choice.into_iter().min_by_key(held)?;
+        let load = load.entry(node.clone()).or_default().hold();
+        Some((node, want, load))
+    }
+
+    /// Passes a cancel request to every server: the key is one server's own, and the others
+    /// ignore it. The client sees the end when all have.
+    async fn cancel(&self, packet: &[u8], from: IpAddr) {
+        let now = self.topology.borrow().clone();
+        for node in now.nodes.keys() {
+            let request = async {
+                let mut server = self.dial(node, Want::Cancel, &now, from).await?;
+                server.write_all(packet).await?;
+                server.flush().await?;
+                copy(&mut server, &mut sink()).await
+            };
+            let passed = timeout(CANCEL_TIMEOUT, request).await;
+            tracing::debug!(%node, ?passed, "cancel request");
+        }
+    }
+}
+
+/// A client that has said what it wants.
+struct Client {
+    stream: BoxStream,
+    /// Its first packet, and what it sent after it before it was connected.
+    packet: Vec<u8>,
+    tls: bool,
+}
+
+impl Client {
+    /// Reads up to the first packet that is no negotiation, and not a byte beyond: what an
+    /// attacker might add before a handshake ends up in the handshake.
+    async fn open(mut tcp: TcpStream, tls: TlsAcceptor) -> io::Result<Client> {
+        let mut first = [0];
+        let len = tcp.peek(&mut first).await?;
+        let mut packet = first[..len].to_vec();
+        let direct = matches!(opening(&packet), Ok(Step::Packet(Opening::DirectTls, _)));
+        while !direct {
+            packet = read_packet(&mut tcp).await?;
+            match opening(&packet) {
+                Ok(Step::Packet(Opening::GssEncRequest, _)) => tcp.write_all(b"N").await?,
+                Ok(Step::Packet(Opening::SslRequest, _)) => {
+                    tcp.write_all(b"S").await?;
+                    break;
+                }
+                _ => return Ok(Client { stream: Box::new(tcp), packet, tls: false }),
+            }
+        }
+        let mut stream = tls.accept(tcp).await?;
+        // As PostgreSQL does: who does not ask must say what he will speak.
+        if direct && stream.get_ref().1.alpn_protocol() != Some(b"postgresql") {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        packet = read_packet(&mut stream).await?;
+        Ok(Client { stream: Box::new(stream), packet, tls: true })
+    }
+
+    /// Ends when the client has hung up. A client waits for an answer, so it is silent; what it
+    /// says nevertheless is kept.
+    async fn gone(&mut self) {
+        while self.packet.len() < EARLY_BYTES_MAX {
+            if !matches!(self.stream.read_buf(&mut self.packet).await, Ok(1..)) {
+                return;
+            }
+        }
+        future::pending().await
+    }
+}
+
+async fn read_packet(stream: &mut impl Stream) -> io::Result<Vec<u8>> {
+    let mut packet = Vec::new();
+    while let Ok(Step::Need(more)) = opening(&packet) {
+        let start = packet.len();
+        packet.resize(start + more, 0);
+        stream.read_exact(&mut packet[start..]).await?;
+    }
+    Ok(packet)
+}
+
+fn no_server(endpoint: Endpoint) -> ErrorResponse {
+    let message = format!("the {} endpoint has no server to offer", endpoint.name());
+    ErrorResponse::fatal("57P03", message)
+        .hint("a failover may be under way; `howdah status` shows what the cluster waits for")
+}

@@ -1,0 +1,51 @@
+//! What a node's proxy is told when it starts, and why it may not start.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use howdah_base::{Bytes, ClusterName, NodeName, Span};
+use howdah_spec::hba::HbaRule;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::sync::watch;
+
+use crate::Counters;
+
+/// One node's endpoints.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    pub node: NodeName,
+    pub cluster: ClusterName,
+    pub listen: Vec<IpAddr>,
+    pub rw_port: u16,
+    pub ro_port: u16,
+    pub any_port: u16,
+    pub peer_port: u16,
+    /// The rules in force; a change counts for the next client.
+    pub hba: watch::Receiver<Arc<Vec<HbaRule>>>,
+    /// For clients. With the ALPN protocol `postgresql`, clients may start TLS without asking.
+    pub server_tls: Arc<ServerConfig>,
+    /// For other nodes: it must demand a certificate of the cluster CA.
+    pub peer_server_tls: Arc<ServerConfig>,
+    pub peer_client_tls: Arc<ClientConfig>,
+    pub ro_max_lag: Bytes,
+    pub ro_primary_fallback: bool,
+    pub clients_max: u32,
+    pub connect_wait: Span,
+    /// A silent connection is probed after this long, and given up after twice as long.
+    pub keepalive: Span,
+    pub user_timeout: Span,
+    pub counters: Arc<Counters>,
+}
+
+/// The proxy does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    #[error(
+        "the {endpoint} endpoint cannot listen, {source}: `{address}`\nhint: give the node \
+         another `{endpoint}_port` or `listen`, or stop what uses the port (`ss -ltnp`)"
+    )]
+    Bind { endpoint: &'static str, address: SocketAddr, source: io::Error },
+    #[error("an endpoint stopped listening")]
+    Stopped,
+}

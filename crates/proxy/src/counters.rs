@@ -1,0 +1,31 @@
+//! What `/metrics` tells of the endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Lists are by [`Endpoint`](crate::Endpoint): rw, ro, any, peer.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections now.
+    pub clients: [Gauge; 4],
+    /// Connections let in so far.
+    pub admitted: [AtomicU64; 4],
+    /// Clients sent away with an error of the proxy's so far.
+    pub refused: AtomicU64,
+    /// Connections that ended because their server stopped being the primary, so far.
+    pub cut: AtomicU64,
+}
+
+/// How many hold it; dropping what [`Gauge::hold`] gave lets go.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<()>);
+
+impl Gauge {
+    pub fn held(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+
+    pub(crate) fn hold(&self) -> Gauge {
+        self.clone()
+    }
+}

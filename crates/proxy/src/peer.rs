@@ -1,0 +1,110 @@
+//! From node to node: a preamble over mutual TLS, judged by the node whose server is meant.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use howdah_base::topology::Topology;
+use howdah_base::{ClusterName, NodeName, Term};
+use rustls::pki_types::ServerName;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::relay::{BoxStream, Stream};
+use crate::route::{Route, Want, judge_peer};
+use crate::{Endpoint, OPENING_TIMEOUT, Proxy, socket};
+
+/// Raised when an older node would misread the preamble.
+const VERSION: u32 = 1;
+
+/// What a node says first. The answer is `Ok`, or why not.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Preamble {
+    version: u32,
+    cluster: ClusterName,
+    to: NodeName,
+    term: Term,
+    want: Want,
+    /// Whom it is for.
+    client: IpAddr,
+}
+
+impl Proxy {
+    /// Connects to a node's server, through its proxy when it is another's.
+    pub(crate) async fn dial(
+        &self,
+        to: &NodeName,
+        want: Want,
+        now: &Topology,
+        client: IpAddr,
+    ) -> io::Result<BoxStream> {
+        if *to == self.config.node {
+            return Ok(Box::new(self.dial_server(now).await?));
+        }
+        let route = now.nodes.get(to).ok_or(io::ErrorKind::NotFound)?;
+        let name = ServerName::try_from(route.host.clone()).map_err(io::Error::other)?;
+        let tcp = TcpStream::connect((route.host.as_str(), route.peer_port)).await?;
+        socket::tune(&tcp, &self.config)?;
+        let tls = TlsConnector::from(self.config.peer_client_tls.clone());
+        let mut peer = tls.connect(name, tcp).await?;
+        let (to, cluster) = (to.clone(), self.config.cluster.clone());
+        let preamble = Preamble { version: VERSION, cluster, to, term: now.term, want, client };
+        send(&mut peer, &preamble).await?;
+        receive::<Result<(), String>>(&mut peer).await?.map_err(io::Error::other)?;
+        Ok(Box::new(peer))
+    }
+
+    async fn dial_server(&self, now: &Topology) -> io::Result<TcpStream> {
+        let server = socket::call_server(now.local.postgres_port).await?;
+        socket::tune(&server, &self.config)?;
+        Ok(server)
+    }
+
+    /// Serves another node's client on this node's server.
+    pub(crate) async fn peer(&self, tcp: TcpStream) -> io::Result<()> {
+        let greet = async {
+            socket::tune(&tcp, &self.config)?;
+            let tls = TlsAcceptor::from(self.config.peer_server_tls.clone());
+            let mut peer = tls.accept(tcp).await?;
+            let preamble: Preamble = receive(&mut peer).await?;
+            let server = self.let_in(&preamble).await;
+            send(&mut peer, &server.as_ref().map(|_| ())).await?;
+            Ok::<_, io::Error>((peer, preamble, server.map_err(io::Error::other)?))
+        };
+        let (peer, preamble, server) = timeout(OPENING_TIMEOUT, greet).await??;
+        let _held = self.config.counters.clients[Endpoint::Peer as usize].hold();
+        self.config.counters.admitted[Endpoint::Peer as usize].fetch_add(1, Relaxed);
+        let term = (preamble.want == Want::Primary).then_some(preamble.term);
+        self.relay(peer, server, Route { node: preamble.to, local: true, term }).await
+    }
+
+    async fn let_in(&self, preamble: &Preamble) -> Result<TcpStream, String> {
+        let Preamble { version, cluster, to, term, want, client } = preamble;
+        if (*version, cluster, to) != (VERSION, &self.config.cluster, &self.config.node) {
+            tracing::warn!(version, %cluster, %to, "a peer means another node");
+            return Err(format!("this is `{}` of `{}`", self.config.node, self.config.cluster));
+        }
+        let now = self.topology.borrow().clone();
+        judge_peer(&now, *term, *want)?;
+        tracing::debug!(%client, %term, ?want, "serving a peer's client");
+        self.dial_server(&now).await.map_err(|error| format!("the server is not there, {error}"))
+    }
+}
+
+/// A JSON text behind its length in two bytes: bounded by itself.
+async fn send(stream: &mut impl Stream, value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec(value)?;
+    let len = u16::try_from(text.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&len.to_be_bytes()[..], &text].concat()).await?;
+    stream.flush().await
+}
+
+async fn receive<T: DeserializeOwned>(stream: &mut impl Stream) -> io::Result<T> {
+    let mut text = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut text).await?;
+    Ok(serde_json::from_slice(&text)?)
+}

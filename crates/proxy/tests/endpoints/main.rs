@@ -1,0 +1,8 @@
+//! The endpoints against real servers: two nodes' proxies in this process, topologies by hand.
+
+mod admission;
+mod peers;
+mod pg;
+mod rig;
+mod routing;
+mod tls;
