@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Exit, Failure};
 use crate::file::ClusterFile;
+use crate::prepare::lock::Lock;
 use crate::prepare::{Layout, Prepared, secret};
 
 /// A node that does not answer a read by then counts as silent.
@@ -100,11 +101,13 @@ impl Asker {
     }
 
     fn silence(&self) -> Failure {
+        let supervised = Lock::is_held(&self.layout.up_pid());
+        let hint = if supervised { "howdah logs" } else { "howdah up" };
         Failure::new(
             Exit::NoNode,
             format!("no node answers, asked at: `{}`", self.addresses.join("`, `")),
         )
-        .hint("howdah up")
+        .hint(hint)
     }
 }
 

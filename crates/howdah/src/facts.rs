@@ -58,17 +58,14 @@ pub fn server(spec: &ClusterSpec) -> anyhow::Result<Server> {
     Ok(Server { bin_dir, major, version, parameters })
 }
 
-/// Where distributions put each major version, and what the user's own PATH says.
+/// What the user's PATH says, and where distributions put each major version: of two equal
+/// ones, the later is taken, because what stands in PATH may be a wrapper.
 fn usual_bin_dirs() -> Vec<PathBuf> {
-    let below = |parent: &str, inner: &str| -> Vec<PathBuf> {
-        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path().join(inner)).collect()
-    };
-    let mut dirs = below("/usr/lib/postgresql", "bin");
-    dirs.extend(below("/usr", "bin").into_iter().filter(|dir| {
-        dir.parent().is_some_and(|dir| dir.to_string_lossy().starts_with("/usr/pgsql-"))
-    }));
-    dirs.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let below = |parent: &str| fs::read_dir(parent).into_iter().flatten().flatten();
+    let pgdg = below("/usr").filter(|dir| dir.file_name().to_string_lossy().starts_with("pgsql-"));
+    dirs.extend(pgdg.chain(below("/usr/lib/postgresql")).map(|dir| dir.path().join("bin")));
     dirs.retain(|dir| dir.join("postgres").exists());
     dirs
 }

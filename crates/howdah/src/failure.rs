@@ -3,6 +3,7 @@
 //! Everything else that goes wrong is an `anyhow` error and ends with [`Exit::Failed`].
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 use crate::talk::say;
 
@@ -54,6 +55,15 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Why a file cannot be used, without libc's capital letter and number where there is a word.
+pub fn why(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "not found".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
 
 /// Says what went wrong, once, and gives the exit code for it.
 pub fn report(error: &anyhow::Error) -> u8 {

@@ -11,7 +11,7 @@ use anyhow::Context;
 use howdah_spec::{ClusterSpec, Mistakes};
 use nix::unistd::Uid;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, why};
 use crate::prepare::Layout;
 
 /// The cluster file to use, for the verbs that need one.
@@ -47,6 +47,11 @@ impl FileArg {
         .into())
     }
 
+    /// What to add to a verb that is proposed, so that it means the same file.
+    pub fn typed(&self) -> String {
+        self.file.as_ref().map_or_else(String::new, |path| format!(" -f {}", path.display()))
+    }
+
     /// The file as the operator wrote it.
     pub fn load(&self) -> anyhow::Result<ClusterFile> {
         load(&self.find()?)
@@ -75,7 +80,8 @@ pub fn load(path: &Path) -> anyhow::Result<ClusterFile> {
 /// The text alone, for those that check it themselves.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).map_err(|error| {
-        let message = format!("cannot read the cluster file, {error}: `{}`", path.display());
+        let why = why(&error);
+        let message = format!("cannot read the cluster file, {why}: `{}`", path.display());
         let failure = Failure::bad_input(message);
         match error.kind() {
             ErrorKind::PermissionDenied => failure.hint("run it as the user who ran `howdah up`"),

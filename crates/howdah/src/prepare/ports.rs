@@ -176,3 +176,58 @@ impl FromStr for Replacement {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use howdah_spec::{Context, parse};
+
+    use super::*;
+
+    fn spec() -> ClusterSpec {
+        let text = "cluster = \"demo\"\n[nodes.n1]\n[nodes.n2]\n[nodes.n3]\n";
+        let context = Context { default_base: "/base".into(), relative_to: "/etc".into() };
+        parse("howdah.toml", text, &context).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    fn node<'a>(spec: &'a mut ClusterSpec, name: &str) -> &'a mut NodeSpec {
+        spec.nodes.get_mut(&name.parse::<NodeName>().expect("a name")).expect("a node")
+    }
+
+    #[test]
+    fn a_port_in_use_gives_way_to_one_that_no_node_wants() {
+        let mut spec = spec();
+        let taken = node(&mut spec, "n1").rw_port;
+        let others: Vec<u16> = ["n2", "n3"].map(|name| node(&mut spec, name).rw_port).to_vec();
+        let replaced = replace_taken(&mut spec, |_, port| port != taken).expect("free ports");
+        assert_eq!(replaced.len(), 1, "{replaced:?}");
+        let got = node(&mut spec, "n1").rw_port;
+        assert!(got != taken && !others.contains(&got), "{got}");
+        let said = format!("port {taken} is in use; n1's rw endpoint gets {got}");
+        assert_eq!(replaced[0].sentence(), said);
+    }
+
+    #[test]
+    fn a_replacement_is_repeated_while_the_file_asks_for_the_taken_port() {
+        let mut first = spec();
+        let taken = node(&mut first, "n2").http_port;
+        let replaced = replace_taken(&mut first, |_, port| port != taken).expect("free ports");
+        let lines: Vec<String> = replaced.iter().map(Replacement::to_string).collect();
+        let read: Vec<Replacement> = lines.iter().map(|l| l.parse().expect("a line")).collect();
+        assert_eq!(read, replaced);
+
+        let mut again = spec();
+        repeat(&mut again, &read);
+        assert_eq!(again, first);
+
+        let mut changed = spec();
+        node(&mut changed, "n2").http_port = 9999;
+        repeat(&mut changed, &read);
+        assert_eq!(node(&mut changed, "n2").http_port, 9999);
+    }
+
+    #[test]
+    fn without_a_free_port_it_says_so() {
+        let error = replace_taken(&mut spec(), |_, _| false).expect_err("none free").to_string();
+        assert!(error.starts_with("no free port near: `"), "{error}");
+    }
+}

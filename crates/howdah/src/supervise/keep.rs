@@ -1,5 +1,8 @@
 //! Keeps one node's process running until it is told to stop.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +14,9 @@ use super::backoff::Backoff;
 use super::process::Process;
 use crate::prepare::{Prepared, layout};
 use crate::talk::say;
+
+/// More than a line or two is for `howdah logs`.
+const LAST_WORDS_BYTES_MAX: u64 = 2048;
 
 /// Starts the node, and starts it again whenever it ends, until `stop` turns true.
 pub async fn keep(prepared: Arc<Prepared>, node: NodeName, mut stop: watch::Receiver<bool>) {
@@ -49,7 +55,26 @@ async fn stop_one(mut process: Process, prepared: &Prepared, node: &NodeName) {
 }
 
 fn report(prepared: &Prepared, node: &NodeName, how: &str, pause: Duration) {
-    let log = layout::node_log(&prepared.spec.nodes[node]);
     say(format!("{node}: its process {how}; starting it again in {} s", pause.as_secs()));
-    say(format!("hint: look into `{}`", log.display()));
+    let log = layout::node_log(&prepared.spec.nodes[node]);
+    match last_words(prepared, &log) {
+        Some(words) => say(format!("{node}: it said: {words}")),
+        None => say(format!("hint: look into `{}`", log.display())),
+    }
+}
+
+/// What the node said last: usually why it ended.
+fn last_words(prepared: &Prepared, log: &Path) -> Option<String> {
+    let read = || {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES_MAX)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = prepared.server.act(read).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty());
+    lines.find(|line| !line.starts_with("hint: ")).map(str::to_owned)
 }

@@ -39,10 +39,14 @@ impl Process {
         }
         // The running executable and not its path: the path may lie where the servers' user
         // cannot go, or hold another version by now.
+        // Root's home is closed to that user as well, and its own may not exist; libpq looks there.
         let child = Command::new("/proc/self/exe")
             .arg0("howdah")
             .args(["run", "--node", node.as_str(), "--as-child", "--file"])
             .arg(prepared.layout.file())
+            .env("HOME", prepared.layout.base())
+            .env("USER", &prepared.server.name)
+            .env("LOGNAME", &prepared.server.name)
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("start node {node}"))?;

@@ -66,16 +66,11 @@ fn stop_supervisor(spec: &ClusterSpec, layout: &Layout) -> anyhow::Result<bool> 
     // The lock is held by a living process that wrote its id: no other can be meant.
     let Some(pid) = Lock::holder(&lock) else { return Ok(false) };
     say(format!("stopping cluster {}", spec.cluster));
-    match kill(Pid::from_raw(pid), Signal::SIGTERM) {
-        Err(Errno::EPERM) => {
-            return Err(Failure::failed(format!(
-                "another user runs the cluster, process: `{pid}`"
-            ))
+    // Gone in the meantime is as good as stopped.
+    if kill(Pid::from_raw(pid), Signal::SIGTERM) == Err(Errno::EPERM) {
+        return Err(Failure::failed(format!("another user runs the cluster, process: `{pid}`"))
             .hint("run it as the user who ran `howdah up`, or as root")
             .into());
-        }
-        // Gone in the meantime is as good.
-        Ok(()) | Err(_) => {}
     }
     wait_for_release(&lock, SUPERVISOR_TIMEOUT, "the supervisor")?;
     Ok(true)

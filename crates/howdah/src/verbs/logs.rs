@@ -1,7 +1,7 @@
 //! `howdah logs`: what nodes, or their servers, have said lately.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use howdah_base::NodeName;
 use howdah_spec::{ClusterSpec, LOG_FILE_PREFIX, NodeSpec};
 
 use crate::ask::known_node;
-use crate::failure::Failure;
+use crate::failure::{Failure, why};
 use crate::file::FileArg;
 use crate::prepare::layout;
 use crate::talk::{out, say};
@@ -71,11 +71,16 @@ fn chosen<'a>(
 
 /// The log that is being written: Howdah's, or the youngest of the server's.
 fn newest(node: &NodeSpec, postgresql: bool) -> anyhow::Result<Option<PathBuf>> {
-    let dir = layout::log_dir(node);
-    let entries = fs::read_dir(&dir).map_err(|error| {
-        Failure::failed(format!("cannot read logs, {error}: `{}`", dir.display()))
-            .hint("run it as root, or as the servers' user")
-    })?;
+    let dir = if postgresql { node.data_dir.join("log") } else { layout::log_dir(node) };
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let message = format!("cannot read logs, {}: `{}`", why(&error), dir.display());
+            let hint = "run it as root, or as the user that servers run as";
+            return Err(Failure::failed(message).hint(hint).into());
+        }
+    };
     if !postgresql {
         let log = layout::node_log(node);
         return Ok(log.exists().then_some(log));

@@ -15,8 +15,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let prepared = prepare(&args.file.load()?, Caller::Prepare)?;
     let base = prepared.layout.base().display();
     out(format!("prepared `{base}`; servers run as {}", prepared.server.name));
-    out("\nstart all nodes here:\n  howdah up");
-    out("\nor each where it belongs:");
+    out(format!("\nstart all nodes here:\n  howdah up{}", args.file.typed()));
+    out("\nor each under a service manager:");
     for node in prepared.spec.nodes.keys() {
         out(format!("  howdah run --node {node} -f {}", prepared.layout.file().display()));
     }

@@ -1,6 +1,7 @@
 //! `howdah psql`: becomes psql, connected through the endpoints.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::process::Command;
 use clap::ValueEnum;
 use howdah_spec::ClusterSpec;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, why};
 use crate::file::FileArg;
 use crate::prepare::Layout;
 use crate::prepare::client::{self, Endpoint};
@@ -49,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let url = client::url(&file.spec, &layout, args.endpoint.into(), &role, database);
     let program = program(&file.spec);
     let error = Command::new(&program).arg(url).args(&args.args).exec();
-    Err(Failure::failed(format!("cannot run psql, {error}: `{}`", program.display()))
+    Err(Failure::failed(format!("cannot run psql, {}: `{}`", why(&error), program.display()))
         .hint("install PostgreSQL's client programs")
         .into())
 }
@@ -66,9 +67,12 @@ fn role(args: &Args, spec: &ClusterSpec) -> anyhow::Result<String> {
 fn check_readable(layout: &Layout) -> anyhow::Result<()> {
     let pgpass = layout.client_pgpass();
     std::fs::File::open(&pgpass).map(drop).map_err(|error| {
-        Failure::failed(format!("cannot read passwords, {error}: `{}`", pgpass.display()))
-            .hint("run it as the user who ran `howdah up`, or as root")
-            .into()
+        let message = format!("cannot read passwords, {}: `{}`", why(&error), pgpass.display());
+        let hint = match error.kind() {
+            ErrorKind::NotFound => "howdah up",
+            _ => "run it as the user who ran `howdah up`, or as root",
+        };
+        Failure::failed(message).hint(hint).into()
     })
 }
 
