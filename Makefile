@@ -1,0 +1,21 @@
+# Three targets; each sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
+
+.PHONY: help demo test bench
+.SILENT:
+
+help:
+	echo 'make demo    run a cluster of three nodes on this machine, in the foreground'
+	echo 'make test    everything that must hold: format, lints, rules of the house, all tests'
+	echo 'make bench   Howdah and its peers, measured in the same run'
+
+demo:
+	scripts/setup.sh demo
+	scripts/demo.sh
+
+test:
+	scripts/setup.sh test
+	scripts/test.sh
+
+bench:
+	scripts/setup.sh bench
+	scripts/bench.sh

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Finds what a make target needs and this machine has not, says what it will install, and
+# installs it; without the right to do so it prints the command to type.
+#
+#   scripts/setup.sh demo|test|bench
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/path.sh
+
+# PostgreSQL's major versions that Howdah runs.
+majors="15 16 17 18 19"
+
+main() {
+    case ${1:-} in
+        demo | test | bench) ;;
+        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|bench" ;;
+    esac
+    check_rust
+    packages=$(missing_packages "$1")
+    [ -z "$packages" ] || install "$packages"
+    have_postgresql ||
+        fail "PostgreSQL 15 or later is still not there" "$(pgdg_hint)"
+    [ "$1" != test ] || check_test_tools
+}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+fail() {
+    say "$1"
+    printf 'hint: %s\n' "$2" >&2
+    exit 1
+}
+
+# Named before anything compiles: a compiler that is too old fails late and in riddles.
+check_rust() {
+    local needed found
+    needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    command -v cargo >/dev/null && command -v rustc >/dev/null ||
+        fail "Rust is not installed; Howdah needs \`$needed\` or later" \
+            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+    found=$(rustc --version | cut -d' ' -f2)
+    at_least "$found" "$needed" ||
+        fail "Rust is too old, Howdah needs $needed or later; found: \`$found\`" "$(newer_rust)"
+}
+
+at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+newer_rust() {
+    if command -v rustup >/dev/null; then
+        echo "rustup update stable && rustup default stable"
+    else
+        echo "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+    fi
+}
+
+missing_packages() {
+    command -v cc >/dev/null || echo "gcc libc6-dev"
+    have_postgresql || echo postgresql
+    [ "$1" = bench ] || return 0
+    command -v patroni >/dev/null || echo patroni
+    command -v etcd >/dev/null || echo etcd-server
+    command -v etcdctl >/dev/null || echo etcd-client
+    have_haproxy || echo haproxy
+}
+
+have_postgresql() {
+    local major
+    for major in $majors; do
+        [ ! -x "/usr/lib/postgresql/$major/bin/initdb" ] || return 0
+    done
+    command -v initdb >/dev/null && command -v postgres >/dev/null || return 1
+    major=$(postgres --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+    [ "${major:-0}" -ge 15 ]
+}
+
+# Debian installs it where only root's path leads.
+have_haproxy() {
+    command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ]
+}
+
+# Not only root can be asked: sudo is, too, where it needs no password or can ask for it.
+install() {
+    local list script
+    list=$(echo $1)
+    script=$PWD/scripts/install-packages.sh
+    command -v apt-get >/dev/null ||
+        fail "this machine has no apt-get; install by its own means: \`$list\`" \
+            "the names are Debian's; PostgreSQL must be 15 or later"
+    say "missing, will be installed: $list"
+    say "no service is started, and no PostgreSQL cluster is made"
+    if [ "$(id -u)" = 0 ]; then
+        "$script" $list
+    elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+        sudo "$script" $list
+    else
+        fail "only root can install packages, and sudo does not let this user" \
+            "as root, type \`$script $list\`, then start again"
+    fi
+}
+
+pgdg_hint() {
+    echo "https://wiki.postgresql.org/wiki/Apt has every version for every release of Debian and Ubuntu"
+}
+
+check_test_tools() {
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || add_components
+    cargo nextest --version >/dev/null 2>&1 && return 0
+    say "cargo-nextest is missing, will be compiled: it takes some minutes, once"
+    cargo install cargo-nextest --locked --quiet ||
+        say "it could not be; \`cargo test\` will run the tests, only slower"
+}
+
+add_components() {
+    command -v rustup >/dev/null ||
+        fail "rustfmt or clippy is missing" "install both for this Rust, or Rust by rustup"
+    say "missing, will be installed: rustfmt clippy"
+    rustup component add rustfmt clippy
+}
+
+main "$@"
