@@ -31,7 +31,7 @@ pub(crate) fn check_file(spec: &ClusterSpec, complain: &mut Complain<'_>) {
             if let Some(gone) = obsolete(name).filter(|gone| gone.removed_in <= major) {
                 complain(&[&place], gone.what(), gone.hint());
             } else if let Some(owned) = owned(name) {
-                complain(&[&place], owned.what(), owned.hint.to_owned());
+                complain(&[&place], owned.what(name), owned.hint.to_owned());
             }
         }
     }
@@ -42,9 +42,9 @@ pub(crate) fn check_file(spec: &ClusterSpec, complain: &mut Complain<'_>) {
 pub fn check_against(file: &str, parsed: &Parsed, server: &ServerParameters) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (path, settings) in all_settings(&parsed.spec) {
-        let in_session = path != PARAMETERS;
+        let check = if path == PARAMETERS { check_value } else { check_in_session };
         for (name, value) in settings {
-            let Err((what, hint)) = check_one(server, name, value, in_session) else { continue };
+            let Err((what, hint)) = check(server, name, value) else { continue };
             let line = parsed.places.line(&format!("{path}.{name}"));
             mistakes.push(Mistake { file: file.to_owned(), line, what, hint });
         }
@@ -64,24 +64,27 @@ fn all_settings(spec: &ClusterSpec) -> Vec<(String, &BTreeMap<String, String>)> 
     all
 }
 
-fn check_one(
-    server: &ServerParameters,
-    name: &str,
-    value: &str,
-    in_session: bool,
-) -> Result<(), (String, String)> {
-    let Some(parameter) = server.get(name) else {
-        return check_unlisted(server, name);
-    };
-    if in_session && !parameter.settable_in_session() {
+/// What is wrong, and a hint.
+type Wrong = (String, String);
+
+fn check_in_session(server: &ServerParameters, name: &str, value: &str) -> Result<(), Wrong> {
+    if server.get(name).is_some_and(|parameter| !parameter.settable_in_session()) {
         let what = format!("a role or database cannot set it: `{name}`");
         return Err((what, "move it to `[postgresql.parameters]`".to_owned()));
     }
-    values::check(name, parameter, value)
+    check_value(server, name, value)
+}
+
+/// Whether the server knows `name` and takes `value`.
+pub(crate) fn check_value(server: &ServerParameters, name: &str, value: &str) -> Result<(), Wrong> {
+    match server.get(name) {
+        Some(parameter) => values::check(name, parameter, value),
+        None => check_unlisted(server, name),
+    }
 }
 
 /// A name that `--describe-config` does not print: hidden, of an extension, gone, or wrong.
-fn check_unlisted(server: &ServerParameters, name: &str) -> Result<(), (String, String)> {
+fn check_unlisted(server: &ServerParameters, name: &str) -> Result<(), Wrong> {
     if omitted::is_known(name) {
         return Ok(());
     }

@@ -12,8 +12,9 @@ pub struct Owned {
 }
 
 impl Owned {
-    pub(super) fn what(&self) -> String {
-        format!("Howdah owns this parameter ({}): `{}`", self.reason, self.name)
+    /// `name` may be one of a family that shares this entry.
+    pub(super) fn what(&self, name: &str) -> String {
+        format!("Howdah owns this parameter ({}): `{name}`", self.reason)
     }
 }
 

@@ -4,6 +4,10 @@
 //! of an enum; both stand here, from `pg_settings` of the majors that Howdah runs. What is not
 //! listed is left to the server: a wrong "no" would be worse than a late one.
 
+use std::time::Duration;
+
+use howdah_base::{Bytes, Span};
+
 use super::server::{ServerParameter, VarType};
 
 type Verdict = Result<(), (String, String)>;
@@ -13,14 +17,13 @@ pub(super) fn check(name: &str, parameter: &ServerParameter, value: &str) -> Ver
     match parameter.vartype {
         VarType::Text => Ok(()),
         VarType::Boolean if is_boolean(value) => Ok(()),
-        VarType::Boolean => no(name, "is on or off", value, "write `true` or `false`".to_owned()),
+        VarType::Boolean => {
+            let what = format!("`{name}` is neither on nor off: `{value}`");
+            Err((what, "write `true` or `false`".to_owned()))
+        }
         VarType::Enum => check_word(name, value),
         VarType::Integer | VarType::Real => check_number(name, parameter, value),
     }
-}
-
-fn no(name: &str, rule: &str, value: &str, hint: String) -> Verdict {
-    Err((format!("`{name}` {rule}, not `{value}`"), hint))
 }
 
 /// As `parse_bool` of PostgreSQL: any beginning of these words that fits only one of them.
@@ -39,23 +42,23 @@ fn check_word(name: &str, value: &str) -> Verdict {
     if spelled || words.contains(&given.as_str()) {
         return Ok(());
     }
-    no(name, "has other words", value, format!("write one of {}", words.join(", ")))
+    let what = format!("`{name}` does not know this word: `{value}`");
+    Err((what, format!("write one of {}", words.join(", "))))
 }
 
 fn check_number(name: &str, parameter: &ServerParameter, value: &str) -> Verdict {
     let unit = UNITS.iter().find(|(_, names)| names.contains(&name)).map(|(unit, _)| *unit);
-    let Some((number, suffix)) = split(value) else {
-        return no(name, "is a number", value, number_hint(unit));
+    let not_a_number = || {
+        let (kind, hint) = kind_of_number(unit);
+        (format!("`{name}` is not {kind}: `{value}`"), hint.to_owned())
     };
+    let (number, suffix) = split(value).ok_or_else(not_a_number)?;
     let number = match (suffix, unit) {
         ("", _) => number,
-        (_, Some(unit)) => match factor(suffix, unit) {
-            Some(factor) => number * factor,
-            None => return no(name, "has other units", value, number_hint(Some(unit))),
-        },
+        (_, Some(unit)) => number * factor(suffix, unit).ok_or_else(not_a_number)?,
         // The unit of a parameter that is not in the table: the server will tell.
-        (suffix, None) if is_unit(suffix) && !UNITLESS.contains(&name) => return Ok(()),
-        _ => return no(name, "is a number", value, number_hint(None)),
+        (_, None) if is_unit(suffix) && !UNITLESS.contains(&name) => return Ok(()),
+        _ => return Err(not_a_number()),
     };
     let whole = parameter.vartype == VarType::Integer;
     let number = if whole { number.round() } else { number };
@@ -66,14 +69,17 @@ fn check_number(name: &str, parameter: &ServerParameter, value: &str) -> Verdict
     }
     let bound = |bound: Option<f64>| shown(bound.unwrap_or_default(), unit);
     let hint = format!("write {} to {}", bound(parameter.min), bound(parameter.max));
-    no(name, "is out of range", value, hint)
+    Err((format!("`{name}` is out of range: `{value}`"), hint))
 }
 
-fn number_hint(unit: Option<&str>) -> String {
+/// What a parameter of this unit is called, and how it is written.
+fn kind_of_number(unit: Option<&str>) -> (&'static str, &'static str) {
     match unit {
-        None => "write a plain number".to_owned(),
-        Some(unit) if is_size(unit) => "write a size such as `\"64MB\"`".to_owned(),
-        Some(_) => "write a duration such as `\"10s\"`".to_owned(),
+        None => ("a number", "write a plain number"),
+        Some(unit) if is_size(unit) => {
+            ("a size", "write it as `\"64MB\"`; units are B, kB, MB, GB, TB")
+        }
+        Some(_) => ("a duration", "write it as `\"10s\"`; units are us, ms, s, min, h, d"),
     }
 }
 
@@ -102,12 +108,18 @@ fn is_size(unit: &str) -> bool {
     unit.ends_with('B')
 }
 
-/// A bound for people: `128kB` rather than `16` blocks of 8kB.
+/// A bound as the file would have it: `"128kB"` rather than `16` blocks of 8kB.
 fn shown(bound: f64, unit: Option<&str>) -> String {
-    match unit {
-        Some("8kB") if bound > 0.0 => format!("`{}kB`", bound * 8.0),
-        Some(unit) if bound > 0.0 => format!("`{bound}{unit}`"),
-        _ => format!("`{bound}`"),
+    let amount = unit.and_then(|unit| factor(unit, if is_size(unit) { "B" } else { "us" }));
+    let (Some(unit), Some(amount)) = (unit, amount) else { return format!("`{bound}`") };
+    if bound <= 0.0 {
+        return format!("`{bound}`");
+    }
+    // `as` saturates, and a bound beyond 64 bits of bytes is no bound to anyone.
+    let total = (bound * amount) as u64;
+    match is_size(unit) {
+        true => format!("`\"{}\"`", Bytes(total)),
+        false => format!("`\"{}\"`", Span(Duration::from_micros(total))),
     }
 }
 

@@ -94,3 +94,31 @@ pub(crate) const DATABASE: Section =
 #[cfg(test)]
 pub(crate) const SECTIONS: [&Section; 10] =
     [&TOP, &NODE, &TAGS, &POSTGRESQL, &HA, &STORE, &ENDPOINTS, &ROLE, &SECRET, &DATABASE];
+
+#[cfg(test)]
+mod tests {
+    use super::SECTIONS;
+    use crate::parse::{Context, parse_with_places};
+
+    /// Whether `path` is `pattern`, where `*` stands for one name.
+    fn fits(path: &str, pattern: &str) -> bool {
+        let (path, pattern) = (path.split('.'), pattern.split('.'));
+        path.clone().count() == pattern.clone().count()
+            && path.zip(pattern).all(|(part, wanted)| wanted == "*" || wanted == part)
+    }
+
+    #[test]
+    fn the_reference_example_shows_every_key() {
+        let text = include_str!("../../../../examples/reference.toml");
+        let context = Context { default_base: "/var/lib/howdah".into(), relative_to: "/".into() };
+        let parsed = parse_with_places("reference.toml", text, &context).expect("valid");
+        for section in SECTIONS {
+            for key in section.keys {
+                let pattern = format!("{}.{key}", section.path);
+                let pattern = pattern.trim_start_matches('.');
+                let shown = parsed.places.paths().any(|path| fits(path, pattern));
+                assert!(shown, "examples/reference.toml does not show `{pattern}`");
+            }
+        }
+    }
+}

@@ -55,7 +55,7 @@ fn read_role(table: &Table<'_>, role: &Value<'_>, base_dir: &Path) -> RoleSpec {
 fn read_secret(value: &Value<'_>, base_dir: &Path) -> Option<SecretRef> {
     let forms = "write `{ env = \"NAME\" }`, `{ file = \"path\" }` or \
                  `{ command = [\"program\", \"argument\"] }`";
-    if value.is_text() {
+    if !value.is_table() {
         value.wrong(format!("a secret stands in clear: `{}`", value.path), forms);
         return None;
     }
@@ -71,14 +71,16 @@ fn read_secret(value: &Value<'_>, base_dir: &Path) -> Option<SecretRef> {
         // Relative files lie where `howdah up` puts the secrets that it makes up.
         return Some(SecretRef::File(tidy(&base_dir.join("client/secrets").join(path))));
     }
-    let command = table.texts("command");
-    if let Some(key) = table.get("command")
-        && key.is_list()
-        && command.is_empty()
-    {
-        key.wrong(format!("the command is empty: `{}`", key.path), forms);
+    let command = table.get("command")?;
+    let words: Vec<String> = match command.is_list() {
+        true => command.list().iter().filter_map(Value::text).collect(),
+        false => Vec::new(),
+    };
+    if words.is_empty() {
+        command.wrong(format!("not a program with its arguments: `{}`", command.path), forms);
+        return None;
     }
-    (!command.is_empty()).then_some(SecretRef::Command(command))
+    Some(SecretRef::Command(words))
 }
 
 pub(super) fn read_databases(top: &Table<'_>) -> BTreeMap<String, DatabaseSpec> {

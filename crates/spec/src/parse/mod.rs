@@ -60,15 +60,26 @@ pub fn parse_with_places(file: &str, text: &str, context: &Context) -> Result<Pa
     let report = Report::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let line = report.line_of(&error.span().unwrap_or_default());
-        let what = format!("not TOML: {}", error.message().replace('\n', ", "));
-        report.wrong("", line, what, "see https://toml.io for how to write it".to_owned());
+        say_garbled(&report, text, error);
     }
     let top = Table::closed(&report, "", table.get_ref(), &keys::TOP);
     let spec = read_cluster(&report, &top, context, errors.is_empty());
     combine::check(&report, &spec);
     let places = report.finish()?;
     Ok(Parsed { spec, places })
+}
+
+/// The text itself is shown only where it is a key: elsewhere it may be a secret.
+fn say_garbled(report: &Report<'_>, text: &str, error: &toml::de::Error) {
+    let span = error.span().unwrap_or_default();
+    let line = report.line_of(&span);
+    if error.message().starts_with("duplicate key") {
+        let key = text.get(span).unwrap_or_default();
+        report.garbled(line, format!("the key stands twice: `{key}`"), "drop one of them");
+        return;
+    }
+    let what = format!("not TOML: {}", error.message().replace('\n', ", "));
+    report.garbled(line, what, "see https://toml.io for how to write it");
 }
 
 fn read_cluster(

@@ -55,7 +55,10 @@ impl<'a> Table<'a> {
         for (key, value) in table.entries.iter().filter(|(key, _)| !section.keys.contains(key)) {
             let hint = match nearest(key, section.keys.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => format!("known here: {}", section.keys.join(", ")),
+                None if section.path.is_empty() => {
+                    format!("at the top are {}", section.keys.join(", "))
+                }
+                None => format!("in `[{}]` are {}", section.path, section.keys.join(", ")),
             };
             value.wrong(format!("unknown key `{key}`"), hint);
         }
@@ -132,10 +135,7 @@ impl<'a> Table<'a> {
                     .collect_settings(root, &name, settings);
             } else if let Some(text) = value.scalar() {
                 value.report.saw(&join(root, &name), value.line);
-                if settings.insert(name.clone(), text).is_some() {
-                    let what = format!("set twice: `{name}`");
-                    value.wrong(what, "names of parameters do not tell case apart".to_owned());
-                }
+                value.set(name, text, settings);
             }
         }
     }
@@ -219,12 +219,24 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Keeps a setting, if it is one and the only one of its name.
+    fn set(&self, name: String, text: String, settings: &mut BTreeMap<String, String>) {
+        if !is_parameter_name(&name) {
+            let hint = "names are letters, digits, `_` and `.`";
+            self.wrong(format!("not a parameter's name: `{}`", name.escape_debug()), hint);
+        } else if text.contains(char::is_control) {
+            self.wrong(format!("the value is not one line: `{name}`"), "write it on one line");
+        } else if settings.insert(name.clone(), text).is_some() {
+            self.wrong(format!("set twice: `{name}`"), "names do not tell case apart; drop one");
+        }
+    }
+
     pub(super) fn is_list(&self) -> bool {
         matches!(self.value, DeValue::Array(_))
     }
 
-    pub(super) fn is_text(&self) -> bool {
-        matches!(self.value, DeValue::String(_))
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
     }
 
     /// A text, number or truth value, as `postgresql.conf` would have it.
@@ -237,6 +249,12 @@ impl<'a> Value<'a> {
             _ => self.not("a plain value", "write a text, a number, `true` or `false`"),
         }
     }
+}
+
+/// What `postgresql.conf` takes as a name. Anything else could smuggle in a line of its own.
+fn is_parameter_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$');
+    name.split('.').all(|part| !part.is_empty() && part.chars().all(plain))
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -27,6 +27,11 @@ impl Places {
         }
     }
 
+    /// Every path that the file names, in the order of the alphabet.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str)
+    }
+
     /// Whether the file itself names `path`; otherwise its value is a default.
     pub fn names(&self, path: &str) -> bool {
         self.lines.contains_key(path)
@@ -46,6 +51,8 @@ struct Found {
     places: Places,
     /// Paths whose value is wrong by itself, so that nothing follows from it.
     bad: BTreeSet<String>,
+    /// Lines that are not TOML, so that what was read there means nothing.
+    garbled: BTreeSet<usize>,
 }
 
 impl<'t> Report<'t> {
@@ -63,10 +70,21 @@ impl<'t> Report<'t> {
         self.found.borrow_mut().places.lines.insert(path.to_owned(), line);
     }
 
+    /// A line is not TOML. To be said before anything else of that line.
+    pub(super) fn garbled(&self, line: usize, what: String, hint: &str) {
+        if !self.found.borrow().garbled.contains(&line) {
+            self.wrong("", line, what, hint.to_owned());
+            self.found.borrow_mut().garbled.insert(line);
+        }
+    }
+
     /// `path` is wrong by itself.
     pub(super) fn wrong(&self, path: &str, line: usize, what: String, hint: String) {
         let mut found = self.found.borrow_mut();
         found.bad.insert(path.to_owned());
+        if found.garbled.contains(&line) {
+            return;
+        }
         let file = self.file.to_owned();
         found.mistakes.push(Mistake { file, line, what, hint });
     }

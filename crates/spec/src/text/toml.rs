@@ -71,7 +71,7 @@ fn write_tags(file: &mut Writer, name: &str, tags: &NodeTags) {
         file.text("zone", zone);
     }
     for (key, value) in &tags.free {
-        file.text(&quoted(key), value);
+        file.text(&bare(key), value);
     }
 }
 
@@ -152,7 +152,7 @@ impl Writer {
     }
 
     fn table(&mut self, path: &[&str]) {
-        let path: Vec<_> = path.iter().map(|part| key(part)).collect();
+        let path: Vec<_> = path.iter().map(|part| bare(part)).collect();
         self.line(&format!("\n[{}]", path.join(".")));
     }
 
@@ -170,15 +170,15 @@ impl Writer {
         }
         self.table(path);
         for (name, value) in settings {
-            self.text(&key(name), value);
+            self.text(&bare(name), value);
         }
     }
 }
 
 /// A key, quoted where TOML wants it.
-fn key(key: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) }
+fn bare(key: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { quoted(key) }
 }
 
 fn list(items: impl IntoIterator<Item: Display>) -> String {

@@ -81,9 +81,10 @@ fn check_dirs(report: &Report<'_>, one: &Dir<'_>, two: &Dir<'_>) {
         return;
     }
     let place = |dir: &Dir<'_>| format!("nodes.{}.{}", dir.node, dir.key);
-    let how = if one.path == two.path { "the same directory" } else { "one inside the other" };
+    let how =
+        if one.path == two.path { "are the same directory" } else { "lie one inside the other" };
     let shown = two.path.display();
-    let what = format!("`{}` and `{}` are {how}: `{shown}`", place(one), place(two));
+    let what = format!("`{}` and `{}` {how}: `{shown}`", place(one), place(two));
     let (one, two) = (place(one), place(two));
     let paths = if report.names(&two) { [&*two, &*one] } else { [&*one, &*two] };
     report.conflict(&paths, what, "give each a directory of its own".to_owned());

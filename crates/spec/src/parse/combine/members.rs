@@ -39,7 +39,10 @@ pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
     for (name, database) in &spec.databases {
         let Some(owner) = &database.owner else { continue };
         let place = format!("databases.{name}.owner");
-        if owner != "postgres" && (PREDEFINED.contains(&&**owner) || !is_role(report, owner)) {
+        if PREDEFINED.contains(&&**owner) {
+            let hint = "name a role that the file declares".to_owned();
+            report.conflict(&[&place], format!("this role cannot own anything: `{owner}`"), hint);
+        } else if owner != "postgres" && !is_role(report, owner) {
             unknown_role(report, spec, &place, owner);
         }
     }
@@ -54,6 +57,7 @@ fn unknown_role(report: &Report<'_>, spec: &ClusterSpec, place: &str, name: &str
     let known = spec.roles.keys().map(String::as_str).chain(PREDEFINED);
     let hint = match crate::mistake::nearest(name, known) {
         Some(known) => format!("did you mean `{known}`?"),
+        None if name.starts_with("pg_") => format!("PostgreSQL's are {}", PREDEFINED.join(", ")),
         None => format!("declare it: a table `[roles.{name}]`"),
     };
     report.conflict(&[place], format!("`{place}` names an undeclared role: `{name}`"), hint);
