@@ -35,9 +35,10 @@ const PLACE: &str = "its place follows from the node's directories";
 const TLS: &str = "certificates come from the cluster's own authority";
 const LOGS: &str = "old logs are found and removed by their place and name";
 const UPSTREAM: &str = "it follows the primary";
+const SWITCHOVER: &str = "to move the primary, run `howdah switchover`";
 const RECOVERY: &str = "recovery is part of failover and restore";
 
-const OWNED: [Owned; 42] = [
+const OWNED: [Owned; 45] = [
     // Where the server is found.
     own("listen_addresses", "the node's addresses decide", "set `listen` in `[nodes.NAME]`"),
     own("port", "the node's ports decide", "set `postgres_port` in `[nodes.NAME]`"),
@@ -59,6 +60,8 @@ const OWNED: [Owned; 42] = [
     own("synchronous_standby_names", "the quorum sets it", "set `durability` or the tag `no_sync`"),
     own("primary_conninfo", UPSTREAM, DROP),
     own("primary_slot_name", UPSTREAM, DROP),
+    // Until version 15; a file would promote behind the lease's back.
+    own("promote_trigger_file", "only the lease gives the right to promote", SWITCHOVER),
     own("hot_standby", "standbys serve reads and are asked for their state", DROP),
     own("recovery_min_apply_delay", "a delayed standby cannot take over", DROP),
     own("restore_command", RECOVERY, DROP),
@@ -69,6 +72,8 @@ const OWNED: [Owned; 42] = [
     own("wal_log_hints", "pg_rewind needs it", DROP),
     // A server that restarts by itself would come back without the right to write.
     own("restart_after_crash", "only the lease gives the right to start again", DROP),
+    own("lc_collate", "it is fixed when the cluster is made", "set `locale` in `[postgresql]`"),
+    own("lc_ctype", "it is fixed when the cluster is made", "set `locale` in `[postgresql]`"),
     // TLS.
     own("ssl", "TLS is on from the first start", DROP),
     own("ssl_cert_file", TLS, DROP),
