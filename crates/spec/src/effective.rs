@@ -111,9 +111,10 @@ fn preload(spec: &ClusterSpec) -> Effective {
             libraries.push(ours);
         }
     }
-    let source = match libraries == PRELOADED {
-        true => Source::Default("statements are counted and slow plans logged from the start"),
-        false => Source::File,
+    let source = if libraries == PRELOADED {
+        Source::Default("statements are counted and slow plans logged from the start")
+    } else {
+        Source::File
     };
     Effective { value: libraries.join(","), source }
 }

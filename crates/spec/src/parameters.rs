@@ -7,6 +7,7 @@ mod omitted;
 mod owned;
 mod safety;
 mod server;
+mod tables;
 mod values;
 
 use std::collections::BTreeMap;

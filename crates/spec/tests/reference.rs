@@ -80,6 +80,16 @@ fn what_is_written_back_reads_the_same() {
     assert_eq!(spec(&to_toml(&reference)), reference);
 }
 
+/// Whatever half a file says, it is answered and not died of.
+#[test]
+fn half_a_file_is_answered() {
+    for end in (0..REFERENCE.len()).step_by(11).filter(|end| REFERENCE.is_char_boundary(*end)) {
+        if let Err(mistakes) = parse("half.toml", &REFERENCE[..end], &context()) {
+            assert!(!mistakes.0.is_empty(), "refused without a reason at byte {end}");
+        }
+    }
+}
+
 #[test]
 fn the_first_file_is_short_and_valid() {
     let text = init_text(&"demo".parse().expect("name"), 3);

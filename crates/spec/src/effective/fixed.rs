@@ -16,7 +16,7 @@ pub(super) fn of(
     major: u32,
 ) -> Vec<(&'static str, String, &'static str)> {
     let log_filename = format!("{LOG_FILE_PREFIX}%Y-%m-%d_%H%M%S{LOG_FILE_SUFFIX}");
-    let cluster_name = format!("{}-{node}", spec.cluster);
+    let cluster_name = format!("{}/{node}", spec.cluster);
     let mut all = vec![
         ("cluster_name", cluster_name, "it names cluster and node"),
         ("hot_standby", on(), "standbys serve reads"),

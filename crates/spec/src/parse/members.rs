@@ -72,10 +72,8 @@ fn read_secret(value: &Value<'_>, base_dir: &Path) -> Option<SecretRef> {
         return Some(SecretRef::File(tidy(&base_dir.join("client/secrets").join(path))));
     }
     let command = table.get("command")?;
-    let words: Vec<String> = match command.is_list() {
-        true => command.list().iter().filter_map(Value::text).collect(),
-        false => Vec::new(),
-    };
+    let words = if command.is_list() { command.list() } else { Vec::new() };
+    let words: Vec<String> = words.iter().filter_map(Value::text).collect();
     if words.is_empty() {
         command.wrong(format!("not a program with its arguments: `{}`", command.path), forms);
         return None;
