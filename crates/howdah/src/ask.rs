@@ -31,19 +31,22 @@ const CHANGE_WITHIN: Duration = Duration::from_secs(190);
 pub struct Asker {
     addresses: Vec<String>,
     layout: Layout,
+    /// Names the cluster file in hints.
+    typed: String,
 }
 
 impl Asker {
     pub fn of(prepared: &Prepared) -> Asker {
-        Asker::new(&prepared.spec, prepared.layout.clone())
+        let typed = format!(" -f {}", prepared.layout.file().display());
+        Asker::new(&prepared.spec, prepared.layout.clone(), typed)
     }
 
     pub fn of_file(file: &ClusterFile) -> Asker {
-        Asker::new(&file.spec, Layout::new(&file.spec.base_dir))
+        Asker::new(&file.spec, Layout::new(&file.spec.base_dir), file.typed.clone())
     }
 
-    pub fn new(spec: &ClusterSpec, layout: Layout) -> Asker {
-        Asker { addresses: spec.nodes.values().map(http_address).collect(), layout }
+    fn new(spec: &ClusterSpec, layout: Layout, typed: String) -> Asker {
+        Asker { addresses: spec.nodes.values().map(http_address).collect(), layout, typed }
     }
 
     /// The cluster as the best informed of the answering nodes sees it: the leader, if it
@@ -79,7 +82,7 @@ impl Asker {
                 Err(NoAnswer::Unreachable { .. }) => {}
                 Err(error @ NoAnswer::TimedOut { .. }) => {
                     let failure = Failure::new(Exit::TimedOut, error.to_string());
-                    return Err(failure.hint("howdah status").into());
+                    return Err(failure.hint(format!("howdah status{}", self.typed)).into());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -102,12 +105,12 @@ impl Asker {
 
     fn silence(&self) -> Failure {
         let supervised = Lock::is_held(&self.layout.up_pid());
-        let hint = if supervised { "howdah logs" } else { "howdah up" };
+        let verb = if supervised { "logs" } else { "up" };
         Failure::new(
             Exit::NoNode,
             format!("no node answers, asked at: `{}`", self.addresses.join("`, `")),
         )
-        .hint(hint)
+        .hint(format!("howdah {verb}{}", self.typed))
     }
 }
 

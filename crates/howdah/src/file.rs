@@ -28,6 +28,8 @@ pub struct ClusterFile {
     pub path: PathBuf,
     pub text: String,
     pub spec: ClusterSpec,
+    /// What to add to a verb that is proposed, so that it means the same cluster: ` -f FILE`.
+    pub typed: String,
 }
 
 impl FileArg {
@@ -47,14 +49,9 @@ impl FileArg {
         .into())
     }
 
-    /// What to add to a verb that is proposed, so that it means the same file.
-    pub fn typed(&self) -> String {
-        self.file.as_ref().map_or_else(String::new, |path| format!(" -f {}", path.display()))
-    }
-
     /// The file as the operator wrote it.
     pub fn load(&self) -> anyhow::Result<ClusterFile> {
-        load(&self.find()?)
+        Ok(ClusterFile { typed: self.typed(), ..load(&self.find()?)? })
     }
 
     /// The cluster as it runs: the resolved file where there is one.
@@ -64,7 +61,11 @@ impl FileArg {
         if resolved == written.path || !resolved.exists() {
             return Ok(written);
         }
-        load(&resolved)
+        Ok(ClusterFile { typed: self.typed(), ..load(&resolved)? })
+    }
+
+    fn typed(&self) -> String {
+        self.file.as_ref().map_or_else(String::new, |path| format!(" -f {}", path.display()))
     }
 }
 
@@ -74,7 +75,8 @@ const FILE_NAME: &str = "howdah.toml";
 pub fn load(path: &Path) -> anyhow::Result<ClusterFile> {
     let text = read(path)?;
     let spec = parse(path, &text).map_err(|mistakes| rejected(&mistakes))?;
-    Ok(ClusterFile { path: path.to_path_buf(), text, spec })
+    let typed = format!(" -f {}", path.display());
+    Ok(ClusterFile { path: path.to_path_buf(), text, spec, typed })
 }
 
 /// The text alone, for those that check it themselves.

@@ -4,11 +4,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
 use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
+use nix::unistd::{Uid, User};
 
 use super::Layout;
 use super::account::Account;
@@ -22,6 +23,7 @@ pub fn make_base(layout: &Layout, cluster: &str) -> anyhow::Result<()> {
     let base = layout.base();
     make_parents(base)?;
     make(base, 0o755)?;
+    check_owner(base)?;
     if layout.marker().exists() {
         return Ok(());
     }
@@ -34,6 +36,20 @@ pub fn make_base(layout: &Layout, cluster: &str) -> anyhow::Result<()> {
         .into());
     }
     write(&layout.marker(), 0o644, format!("cluster {cluster}\n").as_bytes())
+}
+
+/// Whoever made it goes on with it; root goes on with anybody's.
+fn check_owner(base: &Path) -> anyhow::Result<()> {
+    let meta = fs::metadata(base).with_context(|| format!("look at: `{}`", base.display()))?;
+    let owner = Uid::from_raw(meta.uid());
+    if owner == Uid::effective() || Uid::effective().is_root() {
+        return Ok(());
+    }
+    let name = User::from_uid(owner).ok().flatten();
+    let name = name.map_or_else(|| owner.to_string(), |user| user.name);
+    Err(Failure::failed(format!("base_dir belongs to user {name}: `{}`", base.display()))
+        .hint(format!("run it as {name}, or set another base_dir"))
+        .into())
 }
 
 /// Everything below base_dir but its files; and nodes' directories that lie elsewhere.

@@ -102,6 +102,7 @@ async fn stop(
             () = signals.stop() => say("still stopping; PostgreSQL is writing its last checkpoint"),
         }
     }
+    leftover::stop_guards(&prepared.spec).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::ask::block_on;
 use crate::failure::{Exit, Failure};
 use crate::file::FileArg;
 use crate::prepare::lock::Lock;
@@ -50,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let stopped = [
         stop_supervisor(&spec, &layout)?,
         stop_nodes(&spec, &server)?,
-        leftover::stop_guards(&spec, &server)?,
+        block_on(leftover::stop_guards(&spec))?,
     ];
     if stopped.contains(&true) {
         say(format!("cluster {} is stopped", spec.cluster));

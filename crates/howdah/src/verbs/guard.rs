@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use howdah_guard::Options;
+
 /// PostgreSQL's parent; a node starts it
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -13,6 +15,8 @@ pub struct Args {
     log: PathBuf,
 }
 
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not wired yet")
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let Args { socket, data_dir, log } = args;
+    let options = Options { socket: socket.clone(), data_dir: data_dir.clone(), log: log.clone() };
+    Ok(howdah_guard::run(&options)?)
 }

@@ -12,10 +12,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let prepared = prepare(&args.file.load()?, Caller::Prepare)?;
+    let file = args.file.load()?;
+    let prepared = prepare(&file, Caller::Prepare)?;
     let base = prepared.layout.base().display();
     out(format!("prepared `{base}`; servers run as {}", prepared.server.name));
-    out(format!("\nstart all nodes here:\n  howdah up{}", args.file.typed()));
+    out(format!("\nstart all nodes here:\n  howdah up{}", file.typed));
     out("\nor each under a service manager:");
     for node in prepared.spec.nodes.keys() {
         out(format!("  howdah run --node {node} -f {}", prepared.layout.file().display()));

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::ask::{Asker, block_on};
 use crate::failure::{Exit, Failure};
-use crate::file::{ClusterFile, FileArg};
+use crate::file::FileArg;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, Layout, Prepared, account, prepare};
 use crate::supervise::{self, Audience, Outcome};
@@ -53,12 +53,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// A second `up` changes nothing: it says what the first one would.
 fn show_running(args: &Args, pid: i32) -> anyhow::Result<()> {
-    let ClusterFile { spec, .. } = args.file.load_running()?;
-    let layout = Layout::new(&spec.base_dir);
+    let file = args.file.load_running()?;
+    let spec = &file.spec;
     say(format!("cluster {} is running already, under process `{pid}`", spec.cluster));
-    let asker = Asker::new(&spec, layout.clone());
+    let asker = Asker::of_file(&file);
     let status = block_on(asker.status())?;
-    supervise::print_running(&spec, &layout, &account::server_account(&spec.run_as)?, &status);
+    let layout = Layout::new(&spec.base_dir);
+    let server = account::server_account(&spec.run_as)?;
+    supervise::print_running(spec, &layout, &server, &status);
     Ok(())
 }
 
