@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::relay::{BoxStream, Stream};
 use crate::route::{Route, Want, candidates};
-use crate::{Endpoint, Gauge, OPENING_TIMEOUT, Proxy, socket};
+use crate::{ALPN, Endpoint, Gauge, OPENING_TIMEOUT, Proxy, socket};
 
 /// One attempt to reach a server.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,13 +30,8 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 const EARLY_BYTES_MAX: usize = 16 * 1024;
 
 impl Proxy {
-    pub(crate) async fn client(
-        &self,
-        endpoint: Endpoint,
-        tcp: TcpStream,
-        from: IpAddr,
-    ) -> io::Result<()> {
-        socket::tune(&tcp, &self.config)?;
+    pub async fn client(&self, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
+        self.tune(&tcp)?;
         let tls = TlsAcceptor::from(self.config.server_tls.clone());
         let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, tls)).await??;
         let admitted = match opening(&client.packet) {
@@ -54,8 +49,7 @@ impl Proxy {
             Ok(place) => place,
             Err(error) => return self.refuse(client, error).await,
         };
-        let _held = self.config.counters.clients[endpoint as usize].hold();
-        self.config.counters.admitted[endpoint as usize].fetch_add(1, Relaxed);
+        let _held = self.config.counters.enter(endpoint);
         let link = tokio::select! {
             () = client.gone() => return Ok(()),
             link = timeout(self.config.connect_wait.0, self.connect(endpoint, from)) => link,
@@ -72,11 +66,8 @@ impl Proxy {
         self.config.counters.refused.fetch_add(1, Relaxed);
         let mut message = Vec::new();
         error.encode(&mut message);
-        timeout(OPENING_TIMEOUT, async {
-            client.stream.write_all(&message).await?;
-            client.stream.shutdown().await
-        })
-        .await?
+        timeout(OPENING_TIMEOUT, client.stream.write_all(&message)).await??;
+        timeout(OPENING_TIMEOUT, client.stream.shutdown()).await?
     }
 
     /// A place, for a client that the rules let in from where it is.
@@ -86,9 +77,8 @@ impl Proxy {
         from: IpAddr,
         tls: bool,
     ) -> Result<OwnedSemaphorePermit, ErrorResponse> {
-        let place = self.places.clone().try_acquire_owned();
-        let place =
-            place.map_err(|_| ErrorResponse::fatal("53300", "sorry, too many clients already"))?;
+        let too_many = |_| ErrorResponse::fatal("53300", "sorry, too many clients already");
+        let place = self.places.clone().try_acquire_owned().map_err(too_many)?;
         let rules = self.config.hba.borrow().clone();
         let asked = rules.iter().any(|rule| rule.address == Some(AddressMatch::SameHost));
         let who = Who {
@@ -181,25 +171,16 @@ impl Client {
     async fn open(mut tcp: TcpStream, tls: TlsAcceptor) -> io::Result<Client> {
         let mut first = [0];
         let len = tcp.peek(&mut first).await?;
-        let mut packet = first[..len].to_vec();
-        let direct = matches!(opening(&packet), Ok(Step::Packet(Opening::DirectTls, _)));
-        while !direct {
-            packet = read_packet(&mut tcp).await?;
-            match opening(&packet) {
-                Ok(Step::Packet(Opening::GssEncRequest, _)) => tcp.write_all(b"N").await?,
-                Ok(Step::Packet(Opening::SslRequest, _)) => {
-                    tcp.write_all(b"S").await?;
-                    break;
-                }
-                _ => return Ok(Client { stream: Box::new(tcp), packet, tls: false }),
-            }
+        let direct = matches!(opening(&first[..len]), Ok(Step::Packet(Opening::DirectTls, _)));
+        if !direct && let Some(packet) = negotiate(&mut tcp).await? {
+            return Ok(Client { stream: Box::new(tcp), packet, tls: false });
         }
         let mut stream = tls.accept(tcp).await?;
         // As PostgreSQL does: who does not ask must say what he will speak.
-        if direct && stream.get_ref().1.alpn_protocol() != Some(b"postgresql") {
+        if direct && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        packet = read_packet(&mut stream).await?;
+        let packet = read_packet(&mut stream).await?;
         Ok(Client { stream: Box::new(stream), packet, tls: true })
     }
 
@@ -212,6 +193,21 @@ impl Client {
             }
         }
         future::pending().await
+    }
+}
+
+/// Answers requests for encryption until TLS is agreed on; else gives the bare first packet.
+async fn negotiate(tcp: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    loop {
+        let packet = read_packet(tcp).await?;
+        match opening(&packet) {
+            Ok(Step::Packet(Opening::GssEncRequest, _)) => tcp.write_all(b"N").await?,
+            Ok(Step::Packet(Opening::SslRequest, _)) => {
+                tcp.write_all(b"S").await?;
+                return Ok(None);
+            }
+            _ => return Ok(Some(packet)),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub struct ProxyConfig {
     pub peer_port: u16,
     /// The rules in force; a change counts for the next client.
     pub hba: watch::Receiver<Arc<Vec<HbaRule>>>,
-    /// For clients. With the ALPN protocol `postgresql`, clients may start TLS without asking.
+    /// For clients.
     pub server_tls: Arc<ServerConfig>,
     /// For other nodes: it must demand a certificate of the cluster CA.
     pub peer_server_tls: Arc<ServerConfig>,

@@ -1,9 +1,11 @@
 //! What `/metrics` tells of the endpoints.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Lists are by [`Endpoint`](crate::Endpoint): rw, ro, any, peer.
+use crate::Endpoint;
+
+/// Lists are by [`Endpoint`]: rw, ro, any, peer.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Connections now.
@@ -14,6 +16,13 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Connections that ended because their server stopped being the primary, so far.
     pub cut: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn enter(&self, endpoint: Endpoint) -> Gauge {
+        self.admitted[endpoint as usize].fetch_add(1, Ordering::Relaxed);
+        self.clients[endpoint as usize].hold()
+    }
 }
 
 /// How many hold it; dropping what [`Gauge::hold`] gave lets go.

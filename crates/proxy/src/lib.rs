@@ -24,12 +24,14 @@ mod route;
 mod socket;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use howdah_base::NodeName;
 use howdah_base::topology::Topology;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -46,14 +48,19 @@ const OPENINGS_MAX: usize = 512;
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept: no file descriptor, mostly, and the next one fails as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The protocol's name in TLS; a client that starts TLS without asking must name it.
+const ALPN: &[u8] = b"postgresql";
 
 /// Serves all endpoints until dropped, or until whoever writes the topology is gone: then nobody
 /// would tell of a deposed primary. Either way every connection is closed.
 pub async fn serve(
-    config: ProxyConfig,
+    mut config: ProxyConfig,
     mut topology: watch::Receiver<Topology>,
     bound: Bound,
 ) -> Result<(), ProxyError> {
+    let mut tls = ServerConfig::clone(&config.server_tls);
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    config.server_tls = Arc::new(tls);
     let proxy = Arc::new(Proxy {
         topology: topology.clone(),
         places: Arc::new(Semaphore::new(config.clients_max as usize)),
@@ -100,6 +107,10 @@ impl Proxy {
                 }
             }
         }
+    }
+
+    fn tune(&self, tcp: &TcpStream) -> io::Result<()> {
+        socket::tune(tcp, self.config.keepalive, self.config.user_timeout)
     }
 
     async fn attend(self: Arc<Proxy>, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering::Relaxed;
 
 use howdah_base::topology::Topology;
 use howdah_base::{ClusterName, NodeName, Term};
@@ -35,7 +34,7 @@ struct Preamble {
 
 impl Proxy {
     /// Connects to a node's server, through its proxy when it is another's.
-    pub(crate) async fn dial(
+    pub async fn dial(
         &self,
         to: &NodeName,
         want: Want,
@@ -48,7 +47,7 @@ impl Proxy {
         let route = now.nodes.get(to).ok_or(io::ErrorKind::NotFound)?;
         let name = ServerName::try_from(route.host.clone()).map_err(io::Error::other)?;
         let tcp = TcpStream::connect((route.host.as_str(), route.peer_port)).await?;
-        socket::tune(&tcp, &self.config)?;
+        self.tune(&tcp)?;
         let tls = TlsConnector::from(self.config.peer_client_tls.clone());
         let mut peer = tls.connect(name, tcp).await?;
         let (to, cluster) = (to.clone(), self.config.cluster.clone());
@@ -60,14 +59,14 @@ impl Proxy {
 
     async fn dial_server(&self, now: &Topology) -> io::Result<TcpStream> {
         let server = socket::call_server(now.local.postgres_port).await?;
-        socket::tune(&server, &self.config)?;
+        self.tune(&server)?;
         Ok(server)
     }
 
     /// Serves another node's client on this node's server.
-    pub(crate) async fn peer(&self, tcp: TcpStream) -> io::Result<()> {
+    pub async fn peer(&self, tcp: TcpStream) -> io::Result<()> {
         let greet = async {
-            socket::tune(&tcp, &self.config)?;
+            self.tune(&tcp)?;
             let tls = TlsAcceptor::from(self.config.peer_server_tls.clone());
             let mut peer = tls.accept(tcp).await?;
             let preamble: Preamble = receive(&mut peer).await?;
@@ -76,8 +75,7 @@ impl Proxy {
             Ok::<_, io::Error>((peer, preamble, server.map_err(io::Error::other)?))
         };
         let (peer, preamble, server) = timeout(OPENING_TIMEOUT, greet).await??;
-        let _held = self.config.counters.clients[Endpoint::Peer as usize].hold();
-        self.config.counters.admitted[Endpoint::Peer as usize].fetch_add(1, Relaxed);
+        let _held = self.config.counters.enter(Endpoint::Peer);
         let term = (preamble.want == Want::Primary).then_some(preamble.term);
         self.relay(peer, server, Route { node: preamble.to, local: true, term }).await
     }

@@ -9,16 +9,16 @@ use crate::Proxy;
 use crate::route::Route;
 
 /// A connection, encrypted or not.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-pub(crate) type BoxStream = Box<dyn Stream>;
+pub type BoxStream = Box<dyn Stream>;
 
 impl Proxy {
     /// A cut lets both sides go in mid-air: an error message would only be safe between two
     /// messages of the server's, and where those are nobody here knows.
-    pub(crate) async fn relay(
+    pub async fn relay(
         &self,
         client: impl Stream,
         server: impl Stream,

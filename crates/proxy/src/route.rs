@@ -25,7 +25,7 @@ impl Endpoint {
 
 /// What a server must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Want {
+pub enum Want {
     Primary,
     Standby,
     /// Nothing: the connection only carries a cancel request.
@@ -33,7 +33,7 @@ pub(crate) enum Want {
 }
 
 /// The nodes that are right for `endpoint`, and what each is taken for.
-pub(crate) fn candidates(
+pub fn candidates(
     now: &Topology,
     me: &NodeName,
     endpoint: Endpoint,
@@ -62,7 +62,7 @@ pub(crate) fn candidates(
 }
 
 /// Whether this node's server is what a peer in `term` wants; else why not.
-pub(crate) fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> {
+pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> {
     match want {
         Want::Cancel => Ok(()),
         _ if term < now.term => Err(format!("the term is over, now is `{}`", now.term)),
@@ -75,7 +75,7 @@ pub(crate) fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), S
 
 /// A connection's claim on a server, for as long as it lasts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     pub node: NodeName,
     /// The server is this node's own: judged by its own knowledge.
     pub local: bool,
@@ -86,7 +86,7 @@ pub(crate) struct Route {
 impl Route {
     /// Whether the server was the primary and is it no more. A standby that becomes the
     /// primary keeps its clients, and from then on loses them as a primary does.
-    pub(crate) fn is_over(&mut self, now: &Topology) -> bool {
+    pub fn is_over(&mut self, now: &Topology) -> bool {
         let term = match &now.primary {
             _ if self.local => now.local.writable.filter(|term| *term >= now.term),
             Some(primary) if *primary == self.node => Some(now.term),
@@ -99,3 +99,6 @@ impl Route {
         over
     }
 }
+
+#[cfg(test)]
+mod tests;

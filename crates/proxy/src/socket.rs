@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use howdah_base::Span;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -15,6 +16,8 @@ const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 72, 68, 1);
 const BACKLOG: u32 = 1024;
 /// Unanswered probes after which a connection is given up.
 const KEEPALIVE_PROBES: u32 = 4;
+/// The kernel's own limit.
+const KEEPALIVE_MAX_S: u32 = 32_767;
 
 /// Every endpoint, open: clients queue from now on.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Connects to this node's own server.
-pub(crate) async fn call_server(port: u16) -> io::Result<TcpStream> {
+pub async fn call_server(port: u16) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     // The source port is chosen by the whole connection, so that ports do not run out.
     setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
@@ -59,9 +62,9 @@ pub(crate) async fn call_server(port: u16) -> io::Result<TcpStream> {
 }
 
 /// Finds a dead other side, and sends small packets at once.
-pub(crate) fn tune(tcp: &TcpStream, config: &ProxyConfig) -> io::Result<()> {
-    let idle = u32::try_from(config.keepalive.0.as_secs()).unwrap_or(u32::MAX).clamp(1, 32_767);
-    let timeout_ms = u32::try_from(config.user_timeout.0.as_millis()).unwrap_or(u32::MAX);
+pub fn tune(tcp: &TcpStream, keepalive: Span, user_timeout: Span) -> io::Result<()> {
+    let idle = u32::try_from(keepalive.0.as_secs()).unwrap_or(u32::MAX).clamp(1, KEEPALIVE_MAX_S);
+    let timeout_ms = u32::try_from(user_timeout.0.as_millis()).unwrap_or(u32::MAX);
     tcp.set_nodelay(true)?;
     setsockopt(tcp, sockopt::KeepAlive, &true)?;
     setsockopt(tcp, sockopt::TcpKeepIdle, &idle)?;
@@ -71,11 +74,42 @@ pub(crate) fn tune(tcp: &TcpStream, config: &ProxyConfig) -> io::Result<()> {
 }
 
 /// Whether `address` is one of this machine's own (`samehost`).
-pub(crate) fn is_own(address: IpAddr) -> bool {
+pub fn is_own(address: IpAddr) -> bool {
     getifaddrs().is_ok_and(|interfaces| {
         interfaces.filter_map(|interface| interface.address).any(|own| match address {
             IpAddr::V4(v4) => own.as_sockaddr_in().is_some_and(|own| own.ip() == v4),
             IpAddr::V6(v6) => own.as_sockaddr_in6().is_some_and(|own| own.ip() == v6),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_own_only_if_an_interface_has_it() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        // Loopback takes it, and yet PostgreSQL's `samehost` does not mean it.
+        assert!(!is_own(Ipv4Addr::new(127, 0, 0, 5).into()));
+        assert!(!is_own("2001:db8::1".parse().expect("an address")));
+    }
+
+    #[tokio::test]
+    async fn the_server_is_called_from_the_proxy_s_address_and_timeouts_are_set() {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = server.local_addr().expect("its number").port();
+        let (called, taken) = tokio::join!(call_server(port), server.accept());
+        assert_eq!(taken.expect("a caller").1.ip(), SOURCE);
+        let tcp = called.expect("a server");
+        tune(&tcp, Span(Duration::from_secs(60)), Span(Duration::from_secs(30))).expect("tuned");
+        assert_eq!(getsockopt(&tcp, sockopt::TcpKeepIdle), Ok(60));
+        assert_eq!(getsockopt(&tcp, sockopt::TcpKeepInterval), Ok(15));
+        assert_eq!(getsockopt(&tcp, sockopt::TcpUserTimeout), Ok(30_000));
+        assert!(tcp.nodelay().expect("an option"));
+    }
 }

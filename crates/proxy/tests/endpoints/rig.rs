@@ -54,11 +54,10 @@ impl Tls {
         roots.add(ca_cert.der().clone()).expect("the root");
         let roots = Arc::new(roots);
         let verifier = WebPkiClientVerifier::builder(roots.clone()).build().expect("a verifier");
-        let mut server = ServerConfig::builder()
+        let server = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(chain.clone(), key())
             .expect("a configuration");
-        server.alpn_protocols = vec![b"postgresql".to_vec()];
         let peer_server = ServerConfig::builder()
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain.clone(), key())
@@ -218,7 +217,7 @@ pub async fn until_cut(client: &Client) {
 
 /// SQLSTATE and message of a refusal.
 pub fn refusal(result: Result<Client, tokio_postgres::Error>) -> String {
-    let error = result.err().expect("a refusal");
+    let error = result.expect_err("a refusal");
     match error.as_db_error() {
         Some(db) => format!("{} {}: {}", db.severity(), db.code().code(), db.message()),
         None => format!("{error:?}"),

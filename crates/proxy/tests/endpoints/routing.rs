@@ -1,10 +1,12 @@
 //! Who ends up on which server, and who is thrown off it.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use howdah_base::Span;
 use howdah_proxy::Endpoint::{Any, Ro, Rw};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::pg::Pg;
@@ -93,9 +95,7 @@ async fn a_client_waits_for_a_primary_and_frees_its_place_when_it_leaves() {
     let pg = Pg::start();
     let a = node_with_long_wait("a", &pg, &tls).await;
     a.learns(1, None, &[(&a, Some(0))]);
-    let mut impatient = TcpStream::connect(a.address(Rw)).await.expect("a listener");
-    let packet = b"\0\0\0\x12\0\x03\0\0user\0app\0\0";
-    tokio::io::AsyncWriteExt::write_all(&mut impatient, packet).await.expect("sent");
+    let impatient = greet(a.address(Rw), b"").await;
     until("the client waits", async || held(&a, 1)).await;
     drop(impatient);
     until("its place is free", async || held(&a, 0)).await;
@@ -105,6 +105,44 @@ async fn a_client_waits_for_a_primary_and_frees_its_place_when_it_leaves() {
     a.learns(2, Some("a"), &[(&a, None)]);
     let client = waiting.await.expect("no panic").expect("the primary that appeared");
     assert_eq!(server_of(&client).await, pg.port);
+}
+
+#[tokio::test]
+async fn what_a_waiting_client_says_too_early_reaches_the_server() {
+    let tls = Tls::new();
+    let pg = Pg::start();
+    let a = node_with_long_wait("a", &pg, &tls).await;
+    let mut hasty = greet(a.address(Rw), b"X\0\0\0\x04").await;
+    until("the client waits", async || held(&a, 1)).await;
+    a.learns(1, Some("a"), &[(&a, None)]);
+    // The server asks for a password, and closes because the client has said goodbye already.
+    let mut answer = Vec::new();
+    hasty.read_to_end(&mut answer).await.expect("an orderly end");
+    assert_eq!(answer.first(), Some(&b'R'), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_client_of_a_server_that_is_gone_holds_no_place() {
+    let tls = Tls::new();
+    let pg = Pg::start();
+    let a = node("a", &pg, &tls).await;
+    let b = Node::start("b", 1, config("b", &tls, &[ALL])).await;
+    for learner in [&a, &b] {
+        learner.learns(1, Some("a"), &[(&a, None), (&b, None)]);
+    }
+    let mut idle = greet(b.address(Rw), b"").await;
+    assert_eq!(idle.read_u8().await.expect("the server's question"), b'R');
+    drop(pg);
+    until("its place is free, though it has not hung up", async || held(&b, 0)).await;
+    idle.read_to_end(&mut Vec::new()).await.expect("an orderly end");
+}
+
+/// A client that has sent its first packet and then `more`.
+async fn greet(to: SocketAddr, more: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(to).await.expect("a listener");
+    let packet = [b"\0\0\0\x12\0\x03\0\0user\0app\0\0", more].concat();
+    client.write_all(&packet).await.expect("sent");
+    client
 }
 
 #[tokio::test]
