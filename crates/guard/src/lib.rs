@@ -14,17 +14,25 @@
 //! SQL, never waits for a client or a disk while a server runs.
 
 mod client;
+mod clients;
 mod clock;
+mod duty;
 mod error;
+mod instance;
+mod journal;
 mod lines;
 mod message;
+mod postmaster;
 mod processes;
+mod serve;
+mod setup;
 mod spawn;
 
 pub use client::Guard;
 pub use error::GuardError;
 pub use message::{Event, Exit, ExitStatus, Phase, Refusal, Reply, Request, State, StopMode};
 pub use processes::{survivors, sweep};
+pub use setup::run;
 pub use spawn::spawn;
 
 use std::path::PathBuf;
@@ -45,14 +53,4 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Its own log; PostgreSQL's is named in [`Request::Start`].
     pub log: PathBuf,
-}
-
-/// The guard process. Returns when it has left: asked by [`Request::Leave`], or by SIGTERM
-/// after it has stopped PostgreSQL.
-pub fn run(options: &Options) -> Result<(), GuardError> {
-    Err(GuardError::NotUp {
-        why: "it is not built yet".to_owned(),
-        socket: options.socket.clone(),
-        log: options.log.clone(),
-    })
 }

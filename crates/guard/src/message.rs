@@ -1,7 +1,8 @@
 //! What agent and guard say to each other: one JSON object a line.
 //!
 //! A request carries a number and its answer repeats it, because events come in between and an
-//! answer that came too late must not be taken for the next one.
+//! answer that came too late must not be taken for the next one. A guard outlives upgrades of the
+//! agent, so a field added here later needs a default.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -173,11 +174,12 @@ pub enum Event {
     Gone,
 }
 
-/// A line from a client.
+/// A line from a client. The request is read in a second step, so that an old guard answers even
+/// what it does not know.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Asked {
+pub struct Asked<T> {
     pub id: u64,
-    pub request: Request,
+    pub request: T,
 }
 
 /// A line from the guard.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::GuardError;
 use crate::lines::Lines;
 use crate::message::{Asked, Reply, Request, Said, State, line};
+use crate::setup::check_socket;
 
 /// A guard first ends what an earlier one left, but listens meanwhile.
 const UP_WITHIN: Duration = Duration::from_secs(5);
@@ -23,6 +24,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// caller reaches it. All paths may be relative; `exe` may be `/proc/self/exe`.
 pub fn spawn(exe: &Path, socket: &Path, data_dir: &Path, log: &Path) -> Result<i32, GuardError> {
     let (socket, data_dir, log) = (absolute(socket)?, absolute(data_dir)?, absolute(log)?);
+    check_socket(&socket)?;
     let talk = OpenOptions::new()
         .create(true)
         .append(true)

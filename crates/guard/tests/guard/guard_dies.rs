@@ -1,0 +1,62 @@
+//! The guard itself is killed: what it left is found and ended.
+
+use std::time::{Duration, Instant};
+
+use howdah_guard::{Event, Phase};
+use nix::sys::signal::Signal;
+
+use crate::site::{SOON, Site, in_ms, send};
+
+#[tokio::test]
+async fn what_a_killed_guard_leaves_is_swept() {
+    let mut site = Site::new();
+    let (guard, mut events) = site.guard().await;
+    let postmaster = site.start(&guard, Some(in_ms(60_000))).await;
+    site.busy_backend();
+    send(site.guard_pid(), Signal::SIGKILL);
+    assert_eq!(site.event(&mut events).await, Event::Gone);
+    site.until("the postmaster has gone with its parent", || {
+        !site.survivors().contains(&postmaster)
+    });
+    assert!(!site.survivors().is_empty(), "the busy backend lives on");
+    let began = Instant::now();
+    let swept = howdah_guard::sweep(&site.data, SOON).expect("all of them end");
+    println!("swept {swept} in {:?}", began.elapsed());
+    assert!(swept >= 1);
+    assert!(site.survivors().is_empty());
+}
+
+#[tokio::test]
+async fn a_new_guard_ends_what_a_killed_one_left() {
+    let mut site = Site::new();
+    let (guard, mut events) = site.guard().await;
+    site.start(&guard, Some(in_ms(60_000))).await;
+    site.busy_backend();
+    send(site.guard_pid(), Signal::SIGKILL);
+    assert_eq!(site.event(&mut events).await, Event::Gone);
+    // While it is dead nobody else ends the busy backend, and the next guard does it by itself.
+    let (guard, _events) = site.guard().await;
+    site.until("the old processes are gone", || site.survivors().is_empty());
+    let mut empty = guard.state().await.expect("state");
+    let began = Instant::now();
+    while empty.phase != Phase::Empty {
+        assert!(began.elapsed() < SOON, "{empty:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        empty = guard.state().await.expect("state");
+    }
+    site.start(&guard, Some(in_ms(60_000))).await;
+}
+
+#[tokio::test]
+async fn a_shell_in_the_data_directory_is_left_alone() {
+    let site = Site::new();
+    let mut shell = std::process::Command::new("cat")
+        .current_dir(&site.data)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("cat runs");
+    assert_eq!(howdah_guard::sweep(&site.data, SOON).expect("swept"), 0);
+    assert!(shell.try_wait().expect("its status").is_none(), "it still runs");
+    shell.kill().expect("killed");
+    shell.wait().expect("collected");
+}
