@@ -159,6 +159,9 @@ pub struct Member {
     pub slots: BTreeSet<DirectoryId>,
     #[serde(default)]
     pub no_sync: bool,
+    /// As leader: users' own physical slots and where they stand, to be kept on every node.
+    #[serde(default)]
+    pub user_slots: BTreeMap<String, Option<Lsn>>,
     /// Wall clock of the last change, for display only: milliseconds since 1970.
     pub at_unix_ms: u64,
     /// PostgreSQL's version, such as `15.18`.

@@ -185,6 +185,8 @@ pub enum Job {
     SetSync,
     OpenGate,
     Slots,
+    /// The cluster file's parameters and rules are being written.
+    Configure,
 }
 
 /// How often an operation has failed since it last succeeded.

@@ -1,3 +1,22 @@
 //! One local PostgreSQL: find, init, configure, copy, rewind, inspect.
+//!
+//! A door: it touches programs, files and SQL, and decides nothing. The process itself belongs
+//! to the guard; what is here prepares it, asks it and repairs its directory.
+
+mod durable;
+mod error;
+mod program;
 
 pub mod access;
+pub mod basebackup;
+pub mod conf;
+pub mod control;
+pub mod directory;
+pub mod initdb;
+pub mod install;
+pub mod rewind;
+pub mod server;
+pub mod session;
+pub mod wal;
+
+pub use error::PgError;

@@ -1,0 +1,49 @@
+//! From a snapshot to the view that decisions are made from.
+
+use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Sync, key};
+use howdah_base::{NodeName, Term, Tick, Timeline};
+use howdah_ha::{StoreView, Versioned};
+use howdah_store::{LeaseId, Snapshot, StoreError};
+use serde::de::DeserializeOwned;
+
+/// What `snapshot` says to the node whose lease is `lease`.
+///
+/// `renewed_at` and `renewing` come from whoever keeps the lease.
+///
+/// # Errors
+/// A record that does not read: nothing may be decided from the rest.
+pub fn view_of(
+    snapshot: &Snapshot,
+    lease: Option<LeaseId>,
+    renewed_at: Option<Tick>,
+    renewing: bool,
+) -> Result<StoreView, StoreError> {
+    let leader = versioned::<Leader>(snapshot, key::LEADER)?;
+    let leader_mine = leader.is_some() && lease.is_some() && snapshot.lease(key::LEADER) == lease;
+    Ok(StoreView {
+        reachable: true,
+        leader,
+        leader_mine,
+        renewed_at,
+        renewing,
+        term: snapshot.get::<Term>(key::TERM)?.map_or(Term(0), |(term, _)| term),
+        timeline: snapshot.get::<Timeline>(key::TIMELINE)?.map_or(Timeline(0), |(t, _)| t),
+        sync: versioned::<Sync>(snapshot, key::SYNC)?,
+        handover: versioned::<Handover>(snapshot, key::HANDOVER)?,
+        intent: versioned::<Intent>(snapshot, key::INTENT)?,
+        initialize: snapshot.get::<Initialize>(key::INITIALIZE)?.map(|(value, _)| value),
+        initializing: snapshot.get::<NodeName>(key::INITIALIZING)?.map(|(node, _)| node),
+        members: snapshot
+            .below::<Member>(key::MEMBERS)?
+            .into_values()
+            .map(|(member, _)| (member.node.clone(), member))
+            .collect(),
+    })
+}
+
+fn versioned<T: DeserializeOwned>(
+    snapshot: &Snapshot,
+    key: &str,
+) -> Result<Option<Versioned<T>>, StoreError> {
+    Ok(snapshot.get(key)?.map(|(value, revision)| Versioned { value, revision }))
+}

@@ -1,0 +1,135 @@
+//! From a command to the transaction that carries it out.
+
+use howdah_base::record::{
+    Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Leader, Member, Sync, key,
+};
+use howdah_base::{NodeName, Term, Timeline};
+use howdah_ha::{Command, Reason, StoreView, TakeOver};
+use howdah_store::{LeaseId, Txn};
+
+/// Who writes, and what the history says about it.
+#[derive(Clone, Debug)]
+pub struct Author {
+    pub node: NodeName,
+    pub lease: LeaseId,
+    pub reason: Reason,
+    /// Wall clock for display, milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// Major version of this node's PostgreSQL.
+    pub major: u32,
+}
+
+/// The transaction for a command of [`howdah_ha::Job::Txn`]; `None` for any other command, and
+/// when the view lacks what it would compare (then it would be refused anyway).
+pub fn txn_for(
+    command: &Command,
+    view: &StoreView,
+    history: &[Change],
+    author: &Author,
+) -> Option<Txn> {
+    Some(match command {
+        Command::ClaimInitialize => Txn::new()
+            .absent(key::INITIALIZE)
+            .absent(key::INITIALIZING)
+            .put_leased(key::INITIALIZING, &author.node, author.lease),
+        Command::RecordInitialize { system_identifier, sync } => {
+            initialize(*system_identifier, sync, history, author)
+        }
+        Command::TakeOver(order) => take_over(order, history, author),
+        Command::WriteSync(sync) => {
+            mine(view)?.at(key::SYNC, view.sync.as_ref()?.revision).put(key::SYNC, sync)
+        }
+        Command::OfferHandover(offer) => {
+            mine(view)?.absent(key::HANDOVER).put(key::HANDOVER, offer)
+        }
+        Command::WithdrawHandover => {
+            mine(view)?.at(key::HANDOVER, view.handover.as_ref()?.revision).delete(key::HANDOVER)
+        }
+        Command::Release => mine(view)?.delete(key::LEADER).delete(key::HANDOVER),
+        Command::ClearIntent(_) => {
+            Txn::new().at(key::INTENT, view.intent.as_ref()?.revision).delete(key::INTENT)
+        }
+        _ => return None,
+    })
+}
+
+/// This node's own record, hanging on its lease.
+pub fn member_txn(member: &Member, lease: LeaseId) -> Txn {
+    Txn::new().put_leased(format!("{}{}", key::MEMBERS, member.node), member, lease)
+}
+
+/// Only while the leader key is still the one that was seen as this node's own.
+fn mine(view: &StoreView) -> Option<Txn> {
+    let leader = view.leader.as_ref().filter(|_| view.leader_mine)?;
+    Some(Txn::new().at(key::LEADER, leader.revision))
+}
+
+fn initialize(identifier: u64, sync: &Sync, history: &[Change], author: &Author) -> Txn {
+    let record =
+        Initialize { by: author.node.clone(), system_identifier: identifier, major: author.major };
+    let change = Change {
+        timeline: sync.floor.timeline,
+        from: None,
+        kind: ChangeKind::Bootstrap,
+        begins: sync.floor,
+        loss: "none".to_owned(),
+        ..change(sync.term, author)
+    };
+    leading(Txn::new().absent(key::INITIALIZE).absent(key::LEADER), sync, author)
+        .delete(key::INITIALIZING)
+        .put(key::INITIALIZE, &record)
+        .put(key::TIMELINE, &sync.floor.timeline)
+        .put(key::HISTORY, &with(history, change))
+}
+
+fn take_over(order: &TakeOver, history: &[Change], author: &Author) -> Txn {
+    let mut txn = Txn::new()
+        .as_seen(key::LEADER, order.leader_revision)
+        .at(key::SYNC, order.sync_revision)
+        .as_seen(key::HANDOVER, order.handover_revision);
+    if order.handover_revision.is_some() {
+        txn = txn.delete(key::HANDOVER);
+    }
+    if let Some(revision) = order.intent_revision {
+        txn = txn.at(key::INTENT, revision).delete(key::INTENT);
+    }
+    let change = Change {
+        timeline: order.timeline,
+        from: order.from.clone(),
+        kind: order.kind,
+        begins: order.begins,
+        loss: order.loss.clone(),
+        ..change(order.term, author)
+    };
+    leading(txn, &order.sync, author)
+        .put(key::TIMELINE, &order.timeline)
+        .put(key::HISTORY, &with(history, change))
+}
+
+/// The part that makes `author` the leader of the term in `sync`.
+fn leading(txn: Txn, sync: &Sync, author: &Author) -> Txn {
+    let leader = Leader { node: author.node.clone(), term: sync.term };
+    txn.put_leased(key::LEADER, &leader, author.lease)
+        .put(key::TERM, &sync.term)
+        .put(key::SYNC, sync)
+}
+
+fn change(term: Term, author: &Author) -> Change {
+    Change {
+        at_unix_ms: author.at_unix_ms,
+        term,
+        timeline: Timeline(0),
+        leader: author.node.clone(),
+        from: None,
+        kind: ChangeKind::Failover,
+        begins: Default::default(),
+        rule: author.reason.rule.number(),
+        reason: author.reason.to_string(),
+        loss: String::new(),
+    }
+}
+
+fn with(history: &[Change], change: Change) -> Vec<Change> {
+    let skip = (history.len() + 1).saturating_sub(HISTORY_LEN_MAX);
+    history.iter().skip(skip).cloned().chain([change]).collect()
+}

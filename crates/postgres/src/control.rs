@@ -1,0 +1,71 @@
+//! pg_control, by way of `pg_controldata` (whose output is stable where the file's layout is not).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+use howdah_base::{Lsn, Timeline};
+
+use crate::PgError;
+use crate::install::Install;
+
+/// The parts that Howdah looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControlData {
+    pub system_identifier: u64,
+    /// Such as `in production` or `shut down in recovery`.
+    pub state: String,
+    pub checkpoint: Lsn,
+    pub redo: Lsn,
+    pub timeline: Timeline,
+    /// Where a standby has to have replayed to at least.
+    pub min_recovery: Lsn,
+    pub min_recovery_timeline: Timeline,
+    pub checksums: bool,
+}
+
+impl ControlData {
+    pub fn clean_shutdown(&self) -> bool {
+        self.state == "shut down" || self.state == "shut down in recovery"
+    }
+
+    /// A standby's checkpoint may still lie on the timeline before the one that it replays.
+    pub fn newest_timeline(&self) -> Timeline {
+        self.timeline.max(self.min_recovery_timeline)
+    }
+}
+
+/// Reads it. Blocking.
+pub fn read(install: &Install, data_dir: &Path) -> Result<ControlData, PgError> {
+    let output = Command::new(install.program("pg_controldata"))
+        .arg("-D")
+        .arg(data_dir)
+        .env("LC_ALL", "C")
+        .output()
+        .map_err(PgError::io("run pg_controldata", data_dir))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(PgError::Program { program: "pg_controldata", said });
+    }
+    parse(&String::from_utf8_lossy(&output.stdout))
+        .ok_or_else(|| PgError::Unexpected("pg_controldata printed something unknown".to_owned()))
+}
+
+fn parse(text: &str) -> Option<ControlData> {
+    let fields: HashMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .collect();
+    let number = |name: &str| fields.get(name)?.parse::<u32>().ok();
+    Some(ControlData {
+        system_identifier: fields.get("Database system identifier")?.parse().ok()?,
+        state: (*fields.get("Database cluster state")?).to_owned(),
+        checkpoint: fields.get("Latest checkpoint location")?.parse().ok()?,
+        redo: fields.get("Latest checkpoint's REDO location")?.parse().ok()?,
+        timeline: Timeline(number("Latest checkpoint's TimeLineID")?),
+        min_recovery: fields.get("Minimum recovery ending location")?.parse().ok()?,
+        min_recovery_timeline: Timeline(number("Min recovery ending loc's timeline")?),
+        checksums: number("Data page checksum version")? != 0,
+    })
+}

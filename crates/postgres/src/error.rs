@@ -1,0 +1,41 @@
+//! What can go wrong with the local server, told apart where a caller acts differently.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why something about the local PostgreSQL failed.
+#[derive(Debug, Error)]
+pub enum PgError {
+    #[error("cannot {doing}, {source}: `{}`", .path.display())]
+    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
+    /// One of PostgreSQL's programs ended with an error; its last words.
+    #[error("{program} failed: {said}")]
+    Program { program: &'static str, said: String },
+    #[error("the server refused: {0}")]
+    Sql(String),
+    #[error("the server did not answer within {0:?}")]
+    Silent(std::time::Duration),
+    #[error("{what}\nhint: {hint}")]
+    Unusable { what: String, hint: String },
+    /// Something was not as expected; a caller tries again or starts over.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+impl PgError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> PgError {
+        let path = path.to_owned();
+        move |source| PgError::Io { doing, path, source }
+    }
+}
+
+impl From<tokio_postgres::Error> for PgError {
+    fn from(error: tokio_postgres::Error) -> PgError {
+        let said = match error.as_db_error() {
+            Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+            None => error.to_string(),
+        };
+        PgError::Sql(said)
+    }
+}

@@ -1,0 +1,301 @@
+//! SQL with the local server, as its superuser, over the private socket.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use howdah_base::{History, Lsn, Timeline};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
+
+use crate::PgError;
+use crate::conf::REPLICATOR;
+
+mod probe;
+
+pub use probe::{Probe, Receiver, Sender, Slot};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Statements that wait for nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(600);
+/// How long a reload may take to show.
+const SHOW_WITHIN: Duration = Duration::from_secs(5);
+const ASK_EVERY: Duration = Duration::from_millis(5);
+
+/// One connection. Dropping it closes it.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    connect: tokio_postgres::Config,
+}
+
+impl Session {
+    /// Connects over the Unix socket in `socket_dir`.
+    pub async fn connect(socket_dir: &Path, port: u16, database: &str) -> Result<Session, PgError> {
+        let mut connect = tokio_postgres::Config::new();
+        connect
+            .host_path(socket_dir)
+            .port(port)
+            .user("postgres")
+            .dbname(database)
+            .application_name("howdah")
+            // Howdah's own commits wait for nobody: what must be confirmed is asked for.
+            .options("-c synchronous_commit=local -c log_min_duration_statement=-1")
+            .connect_timeout(CONNECT_WITHIN);
+        Session::open(connect).await
+    }
+
+    async fn open(connect: tokio_postgres::Config) -> Result<Session, PgError> {
+        let connecting = timeout(CONNECT_WITHIN, connect.connect(NoTls)).await;
+        let (client, connection) = connecting.map_err(|_| PgError::Silent(CONNECT_WITHIN))??;
+        tokio::spawn(async move {
+            // Its end shows in every later request.
+            let _ = connection.await;
+        });
+        Ok(Session { client, connect })
+    }
+
+    /// Everything that the agent looks at, in one round trip.
+    pub async fn probe(&self) -> Result<Probe, PgError> {
+        let rows = self.query(probe::SQL).await?;
+        let row = rows.first().ok_or_else(|| PgError::Unexpected("no row".to_owned()))?;
+        probe::read(row)
+    }
+
+    /// The history file of `timeline` as this server has it.
+    pub async fn history(&self, timeline: Timeline) -> Result<History, PgError> {
+        let path = format!("pg_wal/{:08X}.history", timeline.0);
+        let text = self.text(&format!("select pg_read_file('{path}')")).await?;
+        History::parse(timeline, &text).map_err(|e| PgError::Unexpected(e.to_string()))
+    }
+
+    pub async fn reload(&self) -> Result<(), PgError> {
+        self.run("select pg_reload_conf()").await
+    }
+
+    pub async fn checkpoint(&self) -> Result<(), PgError> {
+        self.within(CHECKPOINT_WITHIN, "checkpoint").await.map(drop)
+    }
+
+    /// Where the next record will be inserted.
+    pub async fn insert_lsn(&self) -> Result<Lsn, PgError> {
+        parse_lsn(&self.text("select pg_current_wal_insert_lsn()").await?)
+    }
+
+    /// Waits until a *new* connection shows `value`: then the postmaster has reloaded.
+    pub async fn shows(&self, name: &str, value: &str) -> Result<(), PgError> {
+        let begun = Instant::now();
+        loop {
+            let fresh = Session::open(self.connect.clone()).await?;
+            let shown = fresh.text(&format!("select current_setting('{name}')")).await?;
+            if shown == value {
+                return Ok(());
+            }
+            if begun.elapsed() > SHOW_WITHIN {
+                return Err(PgError::Unexpected(format!(
+                    "the server does not take {name} = `{value}`, it shows `{shown}`"
+                )));
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Waits until the WAL senders of `leaving` no longer count for synchronous commit, or are
+    /// gone: `sync_priority` is in shared memory and tells what each has in force.
+    pub async fn prove_left(&self, leaving: &[String]) -> Result<(), PgError> {
+        let counting = format!(
+            "select count(*)::text from pg_stat_replication where sync_priority > 0 \
+             and application_name in ({})",
+            literals(leaving)
+        );
+        self.until(&counting, "0", "leaving voters still count for synchronous commit").await
+    }
+
+    /// Waits until commits wait for standbys: the flag that makes them wait is set by the
+    /// checkpointer. A probe commit in another session is seen waiting, then ended; the setting
+    /// in force must be one that nobody can fulfil.
+    pub async fn prove_waiting(&self) -> Result<(), PgError> {
+        let begun = Instant::now();
+        loop {
+            let probe = Session::open(self.connect.clone()).await?;
+            let pid = probe.text("select pg_backend_pid()::text").await?;
+            let commit = tokio::spawn(async move {
+                // Ended below while it waits; its message is of no meaning to anybody.
+                probe.run("set synchronous_commit = on; select pg_logical_emit_message(true, 'howdah', 'probe')").await
+            });
+            let waits = format!(
+                "select count(*)::text from pg_stat_activity where pid = {pid} and wait_event = 'SyncRep'"
+            );
+            let seen = loop {
+                if self.text(&waits).await? == "1" {
+                    break true;
+                }
+                if commit.is_finished() || begun.elapsed() > SHOW_WITHIN {
+                    break false;
+                }
+                sleep(ASK_EVERY).await;
+            };
+            self.run(&format!("select pg_terminate_backend({pid})")).await?;
+            commit.abort();
+            if seen {
+                return Ok(());
+            }
+            if begun.elapsed() > SHOW_WITHIN {
+                return Err(PgError::Unexpected("commits do not wait for standbys".to_owned()));
+            }
+        }
+    }
+
+    /// A commit of no meaning, and the place just past it.
+    pub async fn probe_commit(&self) -> Result<Lsn, PgError> {
+        self.run("select pg_logical_emit_message(true, 'howdah', 'gate')").await?;
+        parse_lsn(&self.text("select pg_current_wal_flush_lsn()").await?)
+    }
+
+    /// How many distinct `voters` have flushed past `lsn`.
+    pub async fn confirmed(&self, lsn: Lsn, voters: &[String]) -> Result<usize, PgError> {
+        let sql = format!(
+            "select count(distinct application_name)::text from pg_stat_replication \
+             where state = 'streaming' and flush_lsn >= '{lsn}' and application_name in ({})",
+            literals(voters)
+        );
+        let count = self.text(&sql).await?;
+        count.parse().map_err(|_| PgError::Unexpected(format!("not a number: `{count}`")))
+    }
+
+    /// Promotes and waits until the server accepts writes.
+    pub async fn promote(&self, within: Duration) -> Result<(), PgError> {
+        self.run("select pg_promote(false)").await?;
+        let begun = Instant::now();
+        while self.text("select pg_is_in_recovery()::text").await? != "false" {
+            if begun.elapsed() > within {
+                return Err(PgError::Unexpected(format!("not promoted within {within:?}")));
+            }
+            sleep(ASK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    pub async fn slots(&self) -> Result<Vec<Slot>, PgError> {
+        Ok(self.probe().await?.slots)
+    }
+
+    /// A physical slot that holds WAL from now on.
+    pub async fn create_slot(&self, name: &str) -> Result<(), PgError> {
+        let name = literals(&[name.to_owned()]);
+        self.run(&format!("select pg_create_physical_replication_slot({name}, true)")).await
+    }
+
+    /// Drops a slot; a WAL sender that uses it is ended first.
+    pub async fn drop_slot(&self, name: &str) -> Result<(), PgError> {
+        let name = literals(&[name.to_owned()]);
+        let end = format!(
+            "select pg_terminate_backend(active_pid) from pg_replication_slots \
+             where slot_name = {name} and active_pid is not null"
+        );
+        self.run(&end).await?;
+        let active = format!(
+            "select count(*)::text from pg_replication_slots where slot_name = {name} and active"
+        );
+        self.until(&active, "0", "a slot is still in use").await?;
+        self.run(&format!("select pg_drop_replication_slot({name})")).await
+    }
+
+    /// Users' own physical slots, as they stand on the primary: made, moved forward, and
+    /// dropped where the primary has none of that name any more.
+    pub async fn keep_user_slots(
+        &self,
+        wanted: &BTreeMap<String, Option<Lsn>>,
+    ) -> Result<(), PgError> {
+        let there = self.slots().await?;
+        for (name, at) in wanted {
+            let known = there.iter().find(|slot| slot.name == *name);
+            let literal = literals(std::slice::from_ref(name));
+            if known.is_none() {
+                let reserve = at.is_some();
+                let make =
+                    format!("select pg_create_physical_replication_slot({literal}, {reserve})");
+                self.run(&make).await?;
+            }
+            let Some(at) = at else { continue };
+            if known.and_then(|slot| slot.restart_lsn).is_some_and(|here| here < *at) {
+                let advance = format!(
+                    "select pg_replication_slot_advance({literal}, \
+                     least('{at}'::pg_lsn, pg_last_wal_replay_lsn()))"
+                );
+                self.run(&advance).await?;
+            }
+        }
+        let ours = |slot: &&Slot| slot.physical && !slot.name.starts_with("howdah_");
+        for slot in there.iter().filter(ours).filter(|slot| !wanted.contains_key(&slot.name)) {
+            self.drop_slot(&slot.name).await?;
+        }
+        Ok(())
+    }
+
+    /// The role that standbys log in as; does nothing when it is there.
+    pub async fn ensure_replicator(&self) -> Result<(), PgError> {
+        let there = format!("select count(*)::text from pg_roles where rolname = '{REPLICATOR}'");
+        if self.text(&there).await? == "1" {
+            return Ok(());
+        }
+        // pg_rewind's needs: documentation of pg_rewind, "Notes".
+        self.run(&format!(
+            "begin; create role {REPLICATOR} login replication; \
+             grant execute on function pg_ls_dir(text, boolean, boolean), \
+             pg_stat_file(text, boolean), pg_read_binary_file(text), \
+             pg_read_binary_file(text, bigint, bigint, boolean) to {REPLICATOR}; commit"
+        ))
+        .await
+    }
+
+    async fn until(&self, sql: &str, wanted: &str, otherwise: &str) -> Result<(), PgError> {
+        let begun = Instant::now();
+        while self.text(sql).await? != wanted {
+            if begun.elapsed() > SHOW_WITHIN {
+                return Err(PgError::Unexpected(otherwise.to_owned()));
+            }
+            sleep(ASK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    async fn query(&self, sql: &str) -> Result<Vec<Row>, PgError> {
+        let asking = timeout(ANSWER_WITHIN, self.client.query(sql, &[])).await;
+        Ok(asking.map_err(|_| PgError::Silent(ANSWER_WITHIN))??)
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), PgError> {
+        self.within(ANSWER_WITHIN, sql).await.map(drop)
+    }
+
+    /// The first column of the first row.
+    async fn text(&self, sql: &str) -> Result<String, PgError> {
+        let messages = self.within(ANSWER_WITHIN, sql).await?;
+        let first = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+            _ => None,
+        });
+        first.ok_or_else(|| PgError::Unexpected("the server gave no row".to_owned()))
+    }
+
+    async fn within(&self, bound: Duration, sql: &str) -> Result<Vec<SimpleQueryMessage>, PgError> {
+        let asking = timeout(bound, self.client.simple_query(sql)).await;
+        Ok(asking.map_err(|_| PgError::Silent(bound))??)
+    }
+}
+
+fn parse_lsn(text: &str) -> Result<Lsn, PgError> {
+    text.parse().map_err(|e: howdah_base::BadLsn| PgError::Unexpected(e.to_string()))
+}
+
+/// SQL string literals; an impossible name when there is none, since `in ()` is no SQL.
+fn literals(names: &[String]) -> String {
+    if names.is_empty() {
+        return "''".to_owned();
+    }
+    let quoted: Vec<String> =
+        names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+    quoted.join(", ")
+}

@@ -1,0 +1,132 @@
+//! The probe: one query, one row, all that the agent looks at.
+
+use howdah_base::{Lsn, Position, Timeline};
+use serde::Deserialize;
+use tokio_postgres::Row;
+
+use crate::PgError;
+
+/// What the server says of itself.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Probe {
+    pub in_recovery: bool,
+    pub timeline: Timeline,
+    /// Flushed on a primary; received and flushed, or replayed, on a standby.
+    flushed: Option<Lsn>,
+    pub replayed: Option<Lsn>,
+    pub receiver: Option<Receiver>,
+    pub senders: Vec<Sender>,
+    pub slots: Vec<Slot>,
+    pub system_identifier: u64,
+    pub pending_restart: Vec<String>,
+    pub version: String,
+    /// Age of the last replayed transaction while there is something to replay.
+    pub replay_lag_ms: Option<u64>,
+}
+
+/// `pg_stat_wal_receiver`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Receiver {
+    pub status: String,
+    pub slot: Option<String>,
+    pub timeline: Option<u32>,
+    pub flushed: Option<Lsn>,
+}
+
+/// A row of `pg_stat_replication`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Sender {
+    pub application_name: String,
+    pub state: String,
+    pub flush: Option<Lsn>,
+    pub replay: Option<Lsn>,
+    pub sync_priority: i32,
+}
+
+/// A row of `pg_replication_slots`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Slot {
+    pub name: String,
+    pub physical: bool,
+    pub active: bool,
+    pub restart_lsn: Option<Lsn>,
+}
+
+/// One row of text and JSON. The timeline of a primary is in the name of the WAL file that it
+/// writes; a standby's is what its receiver gets, or what its control file has replayed.
+pub const SQL: &str = "
+with r as materialized (select pg_is_in_recovery() as standby)
+select r.standby,
+  (case when r.standby then (select min_recovery_end_timeline from pg_control_recovery())
+   else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end) as timeline,
+  (select timeline_id from pg_control_checkpoint()) as checkpoint_timeline,
+  (case when r.standby then pg_last_wal_receive_lsn() else pg_current_wal_flush_lsn() end)::text as flushed,
+  (case when r.standby then pg_last_wal_replay_lsn() end)::text as replayed,
+  (select json_build_object('status', status, 'slot', slot_name, 'timeline', received_tli,
+     'flushed', flushed_lsn)::text from pg_stat_wal_receiver limit 1) as receiver,
+  (select json_agg(json_build_object('application_name', application_name, 'state', state,
+     'flush', flush_lsn, 'replay', replay_lsn, 'sync_priority', sync_priority))::text
+     from pg_stat_replication) as senders,
+  (select json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
+     'active', active, 'restart_lsn', restart_lsn))::text from pg_replication_slots) as slots,
+  (select system_identifier from pg_control_system())::text as system_identifier,
+  (select json_agg(name order by name)::text from pg_settings where pending_restart) as pending,
+  split_part(current_setting('server_version'), ' ', 1) as version,
+  (case when r.standby and pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()
+   then greatest(0, extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
+   when r.standby then 0 end) as replay_lag_ms
+from r";
+
+pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
+    let in_recovery: bool = row.try_get("standby")?;
+    let receiver: Option<Receiver> = json(row, "receiver")?;
+    let own: Option<i32> = row.try_get("timeline")?;
+    let checkpoint: i32 = row.try_get("checkpoint_timeline")?;
+    let received = receiver.as_ref().and_then(|r| r.timeline).unwrap_or(0);
+    let own = own.and_then(|t| u32::try_from(t).ok()).unwrap_or(0);
+    // A standby's control file lags behind; a primary's own word is the truth.
+    let timeline = if in_recovery {
+        own.max(received).max(u32::try_from(checkpoint).unwrap_or(0))
+    } else {
+        own
+    };
+    let identifier: String = row.try_get("system_identifier")?;
+    let lag: Option<i64> = row.try_get("replay_lag_ms")?;
+    Ok(Probe {
+        in_recovery,
+        timeline: Timeline(timeline),
+        flushed: lsn(row, "flushed")?,
+        replayed: lsn(row, "replayed")?,
+        receiver,
+        senders: json(row, "senders")?.unwrap_or_default(),
+        slots: json(row, "slots")?.unwrap_or_default(),
+        // The function gives a signed number for what is an unsigned one.
+        system_identifier: identifier
+            .parse::<i64>()
+            .map(i64::cast_unsigned)
+            .map_err(|e| PgError::Unexpected(e.to_string()))?,
+        pending_restart: json(row, "pending")?.unwrap_or_default(),
+        version: row.try_get("version")?,
+        replay_lag_ms: lag.and_then(|ms| u64::try_from(ms).ok()),
+    })
+}
+
+impl Probe {
+    /// What this server holds: flushed WAL. A standby without a receiver holds what it has
+    /// replayed at least; exactly is known only from its disk, once it is down.
+    pub fn position(&self) -> Position {
+        let lsn = self.flushed.max(self.replayed).unwrap_or_default();
+        Position { timeline: self.timeline, lsn }
+    }
+}
+
+fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, PgError> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(super::parse_lsn).transpose()
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, PgError> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| serde_json::from_str(text).map_err(|e| PgError::Unexpected(e.to_string())))
+        .transpose()
+}
