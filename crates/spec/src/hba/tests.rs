@@ -1,4 +1,6 @@
 //! Golden cases: lines and what they become, clients and what the rules say of them.
+//!
+//! What the lines become was compared with `pg_hba_file_rules` of PostgreSQL 15.18.
 
 use super::*;
 
