@@ -14,6 +14,7 @@ mod diff;
 mod facts;
 mod failure;
 mod file;
+mod health;
 mod node;
 mod prepare;
 mod supervise;

@@ -15,9 +15,6 @@ use super::Layout;
 use super::account::Account;
 use crate::failure::Failure;
 
-/// Bytes of `sun_path`, without the NUL (unix(7)).
-const SOCKET_PATH_LEN_MAX: usize = 107;
-
 /// base_dir itself, with the marker that tells it from any other folder.
 pub fn make_base(layout: &Layout, cluster: &str) -> anyhow::Result<()> {
     let base = layout.base();
@@ -54,7 +51,6 @@ fn check_owner(base: &Path) -> anyhow::Result<()> {
 
 /// Everything below base_dir but its files; and nodes' directories that lie elsewhere.
 pub fn make_all(layout: &Layout, spec: &ClusterSpec, server: &Account) -> anyhow::Result<()> {
-    server.check_reach(layout.base())?;
     make(&layout.tls(), 0o755)?;
     make(&layout.nodes(), 0o755)?;
     make_owned(&layout.secrets(), 0o700, server)?;
@@ -63,23 +59,6 @@ pub fn make_all(layout: &Layout, spec: &ClusterSpec, server: &Account) -> anyhow
     for (name, node) in &spec.nodes {
         make_owned(&layout.node(name), 0o755, server)?;
         make_node(layout, node, server)?;
-    }
-    Ok(())
-}
-
-/// A Unix socket's path is short, and PostgreSQL would say so only when it starts.
-pub fn check_socket_paths(spec: &ClusterSpec) -> anyhow::Result<()> {
-    for (name, node) in &spec.nodes {
-        let path = node.state_dir.join(format!("run/.s.PGSQL.{}", node.postgres_port));
-        let length = path.as_os_str().len();
-        if length > SOCKET_PATH_LEN_MAX {
-            return Err(Failure::bad_input(format!(
-                "the path of {name}'s socket has {length} bytes and may have {SOCKET_PATH_LEN_MAX}: `{}`",
-                path.display()
-            ))
-            .hint("name a shorter base_dir, or a shorter state_dir for each node")
-            .into());
-        }
     }
     Ok(())
 }

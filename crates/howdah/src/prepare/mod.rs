@@ -25,6 +25,7 @@ use crate::file::ClusterFile;
 use crate::talk::say;
 
 pub use account::Account;
+pub use dirs::write as write_file;
 pub use layout::Layout;
 
 use lock::Lock;
@@ -61,7 +62,8 @@ pub fn prepare(file: &ClusterFile, caller: Caller) -> anyhow::Result<Prepared> {
     }
     let invoker = account::invoker()?;
     let mut spec = file.spec.clone();
-    dirs::check_socket_paths(&spec)?;
+    // Before anything is made: a folder that cannot be used should not be left behind.
+    server.check_reach(layout.base())?;
     dirs::make_base(&layout, spec.cluster.as_str())?;
     let _lock = Lock::wait_for(&layout.prepare_lock())?;
     settle_ports(&layout, &mut spec, caller)?;

@@ -12,6 +12,8 @@ use anyhow::Context;
 use howdah_base::Redacted;
 use howdah_spec::SecretRef;
 
+use crate::failure::Failure;
+
 /// Characters of a secret that Howdah makes up: six bits each, so 192 bits.
 const SECRET_LEN: usize = 32;
 
@@ -41,9 +43,14 @@ pub fn read(source: &SecretRef) -> anyhow::Result<Option<Redacted<String>>> {
         SecretRef::File(path) => read_file(path),
         SecretRef::Env(name) => std::env::var(name)
             .map(|value| Some(Redacted::new(value)))
-            .map_err(|_| anyhow::anyhow!("the environment variable is not set: `{name}`")),
+            .map_err(|_| unset(name).into()),
         SecretRef::Command(words) => read_command(words).map(Some),
     }
+}
+
+fn unset(name: &str) -> Failure {
+    Failure::bad_input(format!("the environment variable of a password is not set: `{name}`"))
+        .hint(format!("export {name}, for the nodes' services as well"))
 }
 
 /// A file's content without its last newline.

@@ -50,8 +50,8 @@ pub fn print_running(
 }
 
 fn next_steps(spec: &ClusterSpec, layout: &Layout, primary: Option<i32>) -> String {
-    let file = layout.file();
-    let mut text = String::new();
+    let (howdah, file) = (program(), quoted(&layout.file()));
+    let mut text = "\n".to_owned();
     if let Some(role) = client::usual_role(spec) {
         let database = client::usual_database(spec, role);
         let url = client::url(spec, layout, Endpoint::Rw, role, database);
@@ -60,10 +60,9 @@ fn next_steps(spec: &ClusterSpec, layout: &Layout, primary: Option<i32>) -> Stri
             "connect (rw leads to the primary, wherever it is):\n  psql \"{url}\"\n"
         );
     }
-    let file = quoted(&file);
-    let _ = writeln!(text, "watch:\n  howdah status -f {file} --watch\n");
+    let _ = writeln!(text, "watch:\n  {howdah} status -f {file} --watch\n");
     let _ =
-        writeln!(text, "move the primary, no client is cut off:\n  howdah switchover -f {file}");
+        writeln!(text, "move the primary, no client is cut off:\n  {howdah} switchover -f {file}");
     if let Some(pid) = primary {
         let _ = writeln!(text, "\nor lose it, and watch a standby take over:\n  kill -9 {pid}");
     }
@@ -75,6 +74,14 @@ fn primary_pid(spec: &ClusterSpec, server: &Account, leader: Option<&NodeName>) 
     let path = spec.nodes.get(leader?)?.data_dir.join("postmaster.pid");
     let text = server.act(|| Ok(std::fs::read_to_string(path)?)).ok()?;
     text.lines().next()?.trim().parse().ok()
+}
+
+/// This program as it was called: one that was called by its path may not stand in PATH.
+fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let by_path = called.to_string_lossy().contains('/');
+    let path = by_path.then(std::env::current_exe).and_then(Result::ok);
+    path.map_or_else(|| "howdah".to_owned(), |path| quoted(&path))
 }
 
 /// A path as a shell takes it.

@@ -1,14 +1,12 @@
 //! `howdah apply`: takes a changed cluster file into force.
 
-use std::fs;
-
 use howdah_spec::{ClusterSpec, NodeSpec, to_toml};
 
 use crate::ask::{Asker, block_on};
 use crate::diff::diff;
 use crate::failure::Failure;
 use crate::file::{self, ClusterFile, FileArg};
-use crate::prepare::{Caller, Layout, ports, prepare, remembered_ports};
+use crate::prepare::{Caller, Layout, ports, prepare, remembered_ports, write_file};
 use crate::talk::{out, say};
 
 /// Take changes of the cluster file into force
@@ -44,7 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let answer = block_on(Asker::of(&prepared).change("/apply", prepared.text.clone()));
     if answer.is_err() {
         // What the nodes have refused must not come into force at their next start.
-        fs::write(layout.file(), before)?;
+        write_file(&layout.file(), 0o644, before.as_bytes())?;
     }
     out(answer?);
     Ok(())

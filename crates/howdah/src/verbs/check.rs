@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use howdah_base::NodeName;
+use howdah_postgres::install::Install;
 use howdah_spec::{Mistakes, parameters};
 
 use crate::ask::known_node;
@@ -30,16 +31,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(node) => known_node(spec, node)?.0,
         None => spec.nodes.keys().next().context("find a node in the cluster file")?,
     };
-    let server = facts::server(spec)?;
+    let server = facts::server(spec, &spec.nodes[node])?;
     let mistakes = Mistakes(parameters::check_against(&name, &parsed, &server.parameters));
     if !mistakes.0.is_empty() {
         return Err(file::rejected(&mistakes).into());
     }
-    out(howdah_spec::check_text(spec, node, &facts::machine(spec), server.major));
-    say(format!(
-        "{name} is good for PostgreSQL {}: `{}`",
-        server.version,
-        server.bin_dir.display()
-    ));
+    let Install { bin_dir, major, version } = &server.install;
+    out(howdah_spec::check_text(spec, node, &facts::machine(spec), *major));
+    say(format!("{name} is good for PostgreSQL {version}: `{}`", bin_dir.display()));
     Ok(())
 }
