@@ -28,6 +28,7 @@ const EVENTS_MAX: usize = 64;
 /// A connection to a guard. Clones share it; it closes with the last of them.
 #[derive(Clone, Debug)]
 pub struct Guard {
+    pid: Option<i32>,
     requests: mpsc::Sender<Call>,
     events: Arc<Mutex<Option<mpsc::Receiver<Event>>>>,
 }
@@ -46,10 +47,17 @@ impl Guard {
             .await
             .map_err(|_| no_answer())?
             .map_err(GuardError::io("attach to the guard", socket))?;
+        let pid = stream.peer_cred().ok().and_then(|guard| guard.pid());
         let (requests, calls) = mpsc::channel(REQUESTS_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
         tokio::spawn(Connection::new(stream, events).run(calls));
-        Ok(Guard { requests, events: Arc::new(Mutex::new(Some(told))) })
+        Ok(Guard { pid, requests, events: Arc::new(Mutex::new(Some(told))) })
+    }
+
+    /// The guard's process id, from the kernel and not from the guard: one that is frozen answers
+    /// nothing, and has to be killed before another can take its place.
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
     }
 
     /// Asks, and waits for the answer at most two seconds. A refusal is an error.

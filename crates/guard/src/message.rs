@@ -42,7 +42,8 @@ pub enum Request {
         mode: StopMode,
         within_ms: u32,
     },
-    /// Kills every process. Answered at once; [`Event::Exited`] follows.
+    /// Kills every process. Answered at once; [`Event::Exited`] follows. Refused as `NotRunning`
+    /// where none is left, which is what was wanted.
     Kill,
     /// The postmaster reads its configuration files again.
     Reload,

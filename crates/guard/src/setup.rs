@@ -4,8 +4,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -28,6 +30,8 @@ use crate::serve::Server;
 
 /// `sockaddr_un` holds 108 bytes, the last of them zero.
 const SOCKET_BYTES_MAX: usize = 107;
+const LOCK_TRIES_MAX: u32 = 50;
+const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// The guard process. Returns when it has left: asked by [`crate::Request::Leave`], or by SIGTERM
 /// after it has stopped PostgreSQL. The process should have done nothing else before: inherited
@@ -125,10 +129,23 @@ fn lock(socket: &Path) -> Result<Flock<File>, GuardError> {
         .write(true)
         .open(&path)
         .map_err(GuardError::io("open the guard's lock", &path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+    take(file).map_err(|error| match error {
         Errno::EWOULDBLOCK => GuardError::AlreadyRuns { lock: path.clone() },
         error => GuardError::io("lock", &path)(error),
     })
+}
+
+/// With a moment's patience: a guard that was just killed may not have let go of it yet.
+fn take(mut file: File) -> Result<Flock<File>, Errno> {
+    for _ in 0..LOCK_TRIES_MAX {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EWOULDBLOCK)) => file = again,
+            Err((_, error)) => return Err(error),
+        }
+        std::thread::sleep(LOCK_EVERY);
+    }
+    Err(Errno::EWOULDBLOCK)
 }
 
 /// Blocked and read from a descriptor: SIGCHLD and SIGTERM mean something, a terminal's SIGINT,
@@ -144,7 +161,8 @@ fn signals() -> Result<SignalFd, Errno> {
     SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }
 
-/// Under the lock a socket file that exists is a dead guard's. The mode follows from the umask.
+/// Under the lock a socket file that exists is a dead guard's. The umask keeps others out from
+/// the first moment; the mode then says what is meant.
 fn listen(socket: &Path) -> Result<UnixListener, GuardError> {
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -153,6 +171,8 @@ fn listen(socket: &Path) -> Result<UnixListener, GuardError> {
         _ => {}
     }
     let listener = UnixListener::bind(socket).map_err(GuardError::io("listen on", socket))?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))
+        .map_err(GuardError::io("close to others", socket))?;
     listener.set_nonblocking(true).map_err(GuardError::io("listen on", socket))?;
     Ok(listener)
 }

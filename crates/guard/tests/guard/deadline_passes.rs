@@ -1,48 +1,46 @@
 //! Nobody extends the deadline: before it ends, no process is left.
 
+use std::os::unix::net::UnixStream;
+
+use howdah_base::Tick;
 use howdah_guard::{Event, ExitStatus, GuardError, Phase, Refusal, Request};
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc::Receiver;
 
 use crate::site::{Site, in_ms, now, send};
 
-/// The fence and the end, both before the deadline.
-async fn fenced(site: &Site, events: &mut Receiver<Event>) -> ExitStatus {
-    let event = site.event(events).await;
-    let Event::Fenced { deadline, at } = event else { panic!("not the fence: {event:?}") };
-    let exit = site.exit(events).await;
-    assert!(exit.fenced);
-    assert!(exit.empty_at < deadline, "{exit:?}, deadline {deadline}");
-    println!(
-        "fence at -{:?}, no process left at -{:?}",
-        deadline.since(at),
-        deadline.since(exit.empty_at)
-    );
-    exit.status
-}
+/// Short for a test; the fence begins 700 ms before it.
+const LEASE_MS: u64 = 1_500;
 
 #[tokio::test]
 async fn a_busy_primary_is_fenced() {
     let mut site = Site::new();
     let (guard, mut events) = site.guard().await;
-    let deadline = in_ms(3_000);
-    site.start(&guard, Some(deadline)).await;
+    site.start(&guard, None).await;
     site.busy_backend();
-    assert!(matches!(fenced(&site, &mut events).await, ExitStatus::Code(_)), "by SIGQUIT");
-    assert!(now() < deadline);
+    guard.request(Request::Extend { deadline: in_ms(LEASE_MS) }).await.expect("armed");
+    let (deadline, begun_at) = fence(&site, &mut events).await;
+    let exit = site.exit(&mut events).await;
+    assert!(exit.fenced && exit.empty_at < deadline, "{exit:?}, deadline {deadline}");
+    assert!(matches!(exit.status, ExitStatus::Code(_)), "SIGQUIT was enough: {exit:?}");
+    eprintln!(
+        "before the deadline: fence {:?}, no process left {:?}",
+        deadline.since(begun_at),
+        deadline.since(exit.empty_at)
+    );
 }
 
 #[tokio::test]
-async fn a_stopped_postmaster_and_backend_are_fenced_by_force() {
+async fn a_stopped_server_is_fenced_by_force() {
     let mut site = Site::new();
     let (guard, mut events) = site.guard().await;
-    site.start(&guard, Some(in_ms(3_000))).await;
+    site.start(&guard, None).await;
     site.busy_backend();
     for pid in site.survivors() {
         send(pid, Signal::SIGSTOP);
     }
-    let event = site.event(&mut events).await;
-    let Event::Fenced { deadline, .. } = event else { panic!("not the fence: {event:?}") };
+    guard.request(Request::Extend { deadline: in_ms(LEASE_MS) }).await.expect("armed");
+    let (deadline, _) = fence(&site, &mut events).await;
     assert_eq!(guard.state().await.expect("state").phase, Phase::Stopping);
     let refused = guard.request(Request::Extend { deadline: in_ms(60_000) }).await;
     assert!(
@@ -52,17 +50,19 @@ async fn a_stopped_postmaster_and_backend_are_fenced_by_force() {
     let exit = site.exit(&mut events).await;
     assert_eq!((exit.status, exit.fenced), (ExitStatus::Signal(9), true));
     assert!(exit.empty_at < deadline, "{exit:?}, deadline {deadline}");
+    eprintln!("before the deadline: no process left {:?}", deadline.since(exit.empty_at));
 }
 
 #[tokio::test]
-async fn the_fence_needs_no_client() {
+async fn the_fence_needs_no_agent() {
     let mut site = Site::new();
     let (guard, events) = site.guard().await;
-    let deadline = in_ms(2_500);
-    site.start(&guard, Some(deadline)).await;
-    site.busy_backend();
-    // The agent dies, or is frozen: nobody is attached, nobody extends.
+    // One agent is frozen: attached, it neither reads nor extends. The other is gone.
+    let _frozen = UnixStream::connect(&site.socket).expect("connected");
+    let deadline = in_ms(LEASE_MS);
+    guard.request(site.start_request(Some(deadline))).await.expect("started");
     drop((guard, events));
+    site.until("the server was there", || !site.survivors().is_empty());
     site.until("no process is left", || site.survivors().is_empty());
     assert!(now() < deadline, "{} past {deadline}", now());
     let (guard, _events) = site.attach().await;
@@ -81,10 +81,18 @@ async fn a_deadline_in_the_past_ends_a_server_at_once_and_starts_none() {
     assert!(matches!(site.event(&mut events).await, Event::Fenced { .. }));
     let exit = site.exit(&mut events).await;
     assert!(exit.fenced);
-    println!("past deadline -> none left: {:?}", exit.empty_at.since(asked_at));
+    eprintln!("past deadline -> none left: {:?}", exit.empty_at.since(asked_at));
     assert!(exit.empty_at.since(asked_at).as_millis() < 300, "{exit:?}");
 
     let refused = guard.request(site.start_request(Some(in_ms(0)))).await;
     assert!(matches!(refused, Err(GuardError::Refused(Refusal::DeadlinePassed { .. }))));
     assert!(site.survivors().is_empty());
+}
+
+/// Its deadline, and when it began.
+async fn fence(site: &Site, events: &mut Receiver<Event>) -> (Tick, Tick) {
+    match site.event(events).await {
+        Event::Fenced { deadline, at } => (deadline, at),
+        other => panic!("not the fence: {other:?}"),
+    }
 }

@@ -1,4 +1,5 @@
-//! The postmaster is killed: its backends must not go on without it.
+//! The postmaster is killed: its backends must not go on without it, as they would without a
+//! guard (`guard_dies` sees one do so).
 
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ async fn a_busy_backend_does_not_outlive_its_postmaster() {
     let none_left = killed_at.elapsed();
     let exit = site.exit(&mut events).await;
     let told = killed_at.elapsed();
-    println!(
+    eprintln!(
         "{before} processes; postmaster killed -> none left: {none_left:?} -> told: {told:?}; \
          by the guard: {:?}",
         exit.empty_at.since(exit.ended_at)
@@ -32,7 +33,6 @@ async fn a_busy_backend_does_not_outlive_its_postmaster() {
     site.start(&guard, Some(in_ms(60_000))).await;
 }
 
-/// Without a guard such a backend lives on: the reason for the kill, kept true by this test.
 #[tokio::test]
 async fn a_crashed_backend_ends_the_server() {
     let mut site = Site::new();

@@ -37,14 +37,27 @@ impl Site {
         }
         let (socket, data) = (dir.join("guard.sock"), dir.join("data"));
         let site = Site { dir, socket, data, guards: Vec::new(), clients: Vec::new() };
-        site.tool("initdb")
-            .args(["--auth=peer", "--no-sync", "--locale=C", "--wal-segsize=1"])
-            .arg("--pgdata")
-            .arg(&site.data)
-            .stdout(Stdio::null())
-            .status()
-            .expect("initdb runs");
+        site.fill();
         site
+    }
+
+    /// Runs initdb once and copies what it made from then on: a second each, in every test.
+    fn fill(&self) {
+        let template = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guard-test-data-15");
+        let lock = fs::File::create(template.with_extension("lock")).expect("a lock file");
+        lock.lock().expect("locked");
+        if template.exists() {
+            copy(&template, &self.data);
+            return;
+        }
+        let mut initdb = self.tool("initdb");
+        initdb.args(["--auth=peer", "--no-sync", "--locale=C", "--wal-segsize=1", "--pgdata"]);
+        let status = initdb.arg(&self.data).stdout(Stdio::null()).status().expect("initdb runs");
+        assert!(status.success(), "initdb: {status}");
+        let part = template.with_extension("part");
+        fs::remove_dir_all(&part).ok();
+        copy(&self.data, &part);
+        fs::rename(&part, &template).expect("a template");
     }
 
     /// Starts a guard and attaches to it.
@@ -105,7 +118,7 @@ impl Site {
     /// A backend that never comes to a point where it would notice its postmaster's end.
     pub fn busy_backend(&mut self) {
         let endless = self
-            .psql("do $$ begin loop end loop $$")
+            .psql("do $$ begin loop end loop; end $$")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -197,6 +210,12 @@ impl Drop for Site {
 fn server_user() -> Option<User> {
     let root = nix::unistd::geteuid().is_root();
     root.then(|| User::from_name("postgres").expect("users").expect("the user postgres"))
+}
+
+/// With owners and modes.
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
+    assert!(status.success(), "cp: {status}");
 }
 
 /// One that is gone already is no error.
