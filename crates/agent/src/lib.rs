@@ -1,1 +1,184 @@
 //! Observe, decide, perform: the shell around the HA core.
+//!
+//! [`run`] is one node's agent. It answers on the channels of [`Channels`] and ends when it is
+//! told to, or when it cannot do its duty; then a supervisor starts it anew, and it attaches to
+//! the guard that has gone on without it.
+
+mod agent;
+mod apply;
+mod clock;
+mod conf;
+mod config;
+mod event;
+mod guardian;
+mod jobs;
+mod lease;
+mod observe;
+mod operator;
+mod publish;
+mod shared;
+mod slots;
+mod status;
+mod view;
+mod watcher;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_base::record::key;
+use howdah_base::status::ClusterStatus;
+use howdah_base::topology::Topology;
+use howdah_base::{DirectoryId, Tick};
+use howdah_ha::{Failures, Memory};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::agent::Agent;
+use crate::event::Event;
+use crate::guardian::Guardian;
+use crate::lease::Lease;
+use crate::publish::Publisher;
+use crate::shared::Shared;
+
+pub use config::{AgentConfig, TlsFiles};
+pub use event::{Ask, Asked};
+pub use publish::Vitals;
+
+/// Events that wait for the loop.
+const EVENTS_MAX: usize = 1024;
+/// PostgreSQL gets this long for a clean end when the node is stopped.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// How others hear of the agent, and how it is asked.
+#[derive(Debug)]
+pub struct Channels {
+    pub topology: watch::Receiver<Topology>,
+    pub status: watch::Receiver<Option<Arc<ClusterStatus>>>,
+    pub spec: watch::Receiver<Arc<howdah_spec::ClusterSpec>>,
+    pub vitals: watch::Receiver<Vitals>,
+    asks: mpsc::Sender<Event>,
+}
+
+impl Channels {
+    /// Hands an operator's request over; the answer comes through its `reply`.
+    pub async fn ask(&self, asked: Asked) -> Result<(), String> {
+        self.asks.send(Event::Asked(asked)).await.map_err(|_| "the agent has ended".to_owned())
+    }
+
+    /// Tells the agent to end, PostgreSQL with it.
+    pub async fn shut_down(&self) {
+        let _ = self.asks.send(Event::Shutdown).await;
+    }
+}
+
+/// Prepares the agent: attaches to the guard, looks at what is there. The future that comes
+/// back is the agent itself.
+///
+/// # Errors
+/// What keeps this node from working at all, worded for an operator.
+pub async fn start(
+    config: AgentConfig,
+) -> Result<(Channels, impl Future<Output = Result<(), String>>), String> {
+    let guard = Guardian::attach(&config).await?;
+    let state = guard.state().await?;
+    let shared = Arc::new(Shared::new(config, guard));
+    let (events, inbox) = mpsc::channel(EVENTS_MAX);
+    let publisher = Publisher::new();
+    let channels = Channels {
+        topology: publisher.topology.subscribe(),
+        status: publisher.status.subscribe(),
+        spec: shared.watch_spec(),
+        vitals: publisher.vitals.subscribe(),
+        asks: events.clone(),
+    };
+    let alive = watch::Sender::new(state.alive_processes > 0);
+    let agent = Agent {
+        lease: adopt(&shared).await,
+        conf: conf::ConfState::load(&shared),
+        disk: observe::disk(&shared),
+        planned: planned(&shared)?,
+        shared: Arc::clone(&shared),
+        events: events.clone(),
+        snapshot: None,
+        store_error: None,
+        alive,
+        stopping: false,
+        facts: None,
+        observed_at: Tick(0),
+        silent_since: None,
+        sync: None,
+        end: None,
+        slots: BTreeSet::new(),
+        job: None,
+        failures: Failures::default(),
+        last_error: None,
+        memory: Memory::default(),
+        decision: None,
+        probe_now: Arc::new(Notify::new()),
+        publisher,
+        applied: apply::Applied::default(),
+        ending: false,
+    };
+    let running = async move {
+        let helpers = helpers(&agent, &shared, &events);
+        agent.run(inbox).await;
+        for helper in helpers {
+            helper.abort();
+        }
+        end(&shared).await
+    };
+    Ok((channels, running))
+}
+
+/// The tasks that feed the loop.
+fn helpers(
+    agent: &Agent,
+    shared: &Arc<Shared>,
+    events: &mpsc::Sender<Event>,
+) -> Vec<tokio::task::AbortHandle> {
+    let store = Arc::clone(&shared.config.store);
+    let watcher = tokio::spawn(watcher::watch(store, events.clone()));
+    let (now, alive) = (Arc::clone(&agent.probe_now), agent.alive.subscribe());
+    let prober = tokio::spawn(observe::probe(Arc::clone(shared), now, alive, events.clone()));
+    let mut told = shared.guard.events();
+    let told_events = events.clone();
+    let listener = tokio::spawn(async move {
+        while let Some(event) = told.recv().await {
+            if told_events.send(Event::Guard(event)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let keeper = tokio::spawn(slots::keep(Arc::clone(shared), agent.publisher.status.subscribe()));
+    let counter = tokio::spawn(observe::keep_counting(Arc::clone(shared), events.clone()));
+    [watcher, prober, listener, keeper, counter].iter().map(|task| task.abort_handle()).collect()
+}
+
+/// The lease that an earlier agent of this node left, if it still lives.
+async fn adopt(shared: &Shared) -> Lease {
+    let member = format!("{}{}", key::MEMBERS, shared.config.node);
+    let snapshot = shared.config.store.snapshot().await;
+    Lease::adopted(snapshot.ok().and_then(|snapshot| snapshot.lease(&member)))
+}
+
+fn planned(shared: &Shared) -> Result<DirectoryId, String> {
+    let mut bytes = [0; 4];
+    let mut source =
+        std::fs::File::open("/dev/urandom").map_err(|e| format!("no random numbers: {e}"))?;
+    std::io::Read::read_exact(&mut source, &mut bytes)
+        .map_err(|e| format!("no random numbers: {e}"))?;
+    Ok(DirectoryId::new(&shared.config.node, u32::from_ne_bytes(bytes)))
+}
+
+/// A clean end: PostgreSQL first, then the lease, so that the next leader is found at once.
+async fn end(shared: &Shared) -> Result<(), String> {
+    let within_ms = u32::try_from(STOP_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    if shared.guard.alive().await? {
+        shared.guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;
+        shared.guard.gone(STOP_WITHIN + Duration::from_secs(5)).await?;
+    }
+    if let Some(lease) = adopt(shared).await.id() {
+        let _ = shared.config.store.revoke(lease).await;
+    }
+    shared.guard.leave().await
+}

@@ -1,10 +1,255 @@
 //! One node: joins agent, proxy and API. Who listens to whom stands on this page.
+//!
+//! ```text
+//!   agent (own thread) ── Topology ──► proxy (endpoints)
+//!          │  ▲        ── status, vitals ──► api (HTTP)
+//!          │  └────────── an operator's requests ── api
+//!          └ guard (own process) ── PostgreSQL
+//! ```
 
-use howdah_base::NodeName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use howdah_agent::{AgentConfig, Ask, Asked, Channels, TlsFiles};
+use howdah_api::{ApiConfig, Refusal, Request, RequestKind, Server};
+use howdah_base::{NodeName, Redacted};
+use howdah_proxy::{Counters, ProxyConfig};
+use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
+use howdah_store::Store;
+use howdah_store::embedded::{Embedded, Options};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::prepare::Prepared;
+use crate::{facts, health};
+
+/// Threads that relay clients and answer HTTP.
+const SERVING_THREADS: usize = 2;
+/// Requests of operators that wait for the agent.
+const REQUESTS_MAX: usize = 16;
 
 /// Runs the node until it is told to stop. The process is already the servers' user.
-pub fn run(_prepared: &Prepared, node: &NodeName) -> anyhow::Result<()> {
-    anyhow::bail!("not wired yet: `{node}`")
+pub fn run(prepared: &Prepared, node: &NodeName) -> anyhow::Result<()> {
+    howdah_tls::install_provider();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    let serving = Builder::new_multi_thread()
+        .worker_threads(SERVING_THREADS)
+        .thread_name("serving")
+        .enable_all()
+        .build()
+        .context("start the serving threads")?;
+    let deciding =
+        Builder::new_current_thread().enable_all().build().context("start the agent's thread")?;
+    let bound = serving.block_on(bind(prepared, node))?;
+    deciding.block_on(decide(prepared, node, bound, &serving))
+}
+
+/// The ports, taken before anything else, so that one in use stops the node with a clear word.
+struct Bound {
+    proxy: ProxyConfig,
+    endpoints: howdah_proxy::Bound,
+    api: Server,
+    spec: watch::Sender<Arc<Vec<howdah_spec::hba::HbaRule>>>,
+}
+
+async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
+    let spec = &prepared.spec;
+    let own = &spec.nodes[node];
+    let (hba, rules) = watch::channel(Arc::new(spec.hba.clone()));
+    let proxy = proxy_config(prepared, node, own, rules)?;
+    let endpoints = howdah_proxy::bind(&proxy).await?;
+    let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
+    let listen = own.listen.iter().map(|ip| SocketAddr::new(*ip, own.http_port)).collect();
+    let api = Server::bind(ApiConfig {
+        listen,
+        token: Redacted::new(token.trim().to_owned()),
+        lease_ttl: spec.ha.lease.0,
+    })
+    .await?;
+    Ok(Bound { proxy, endpoints, api, spec: hba })
+}
+
+fn proxy_config(
+    prepared: &Prepared,
+    node: &NodeName,
+    own: &NodeSpec,
+    hba: watch::Receiver<Arc<Vec<howdah_spec::hba::HbaRule>>>,
+) -> anyhow::Result<ProxyConfig> {
+    let spec = &prepared.spec;
+    let tls = prepared.layout.tls();
+    let pair = howdah_tls::Pair::at(&tls, node.as_str());
+    let ca = tls.join("ca.crt");
+    let ends = &spec.endpoints;
+    Ok(ProxyConfig {
+        node: node.clone(),
+        cluster: spec.cluster.clone(),
+        listen: own.listen.clone(),
+        rw_port: own.rw_port,
+        ro_port: own.ro_port,
+        any_port: own.any_port,
+        peer_port: own.peer_port,
+        hba,
+        server_tls: howdah_tls::for_clients(&pair)?,
+        peer_server_tls: howdah_tls::for_peers(&ca, &pair)?,
+        peer_client_tls: howdah_tls::to_peers(&ca, &pair)?,
+        ro_max_lag: ends.ro_max_lag,
+        ro_primary_fallback: ends.ro_primary_fallback,
+        clients_max: ends.clients_max,
+        connect_wait: ends.connect_wait,
+        keepalive: ends.keepalive,
+        user_timeout: ends.user_timeout,
+        counters: Arc::new(Counters::default()),
+    })
+}
+
+/// The agent on this thread; proxy and API on theirs.
+async fn decide(
+    prepared: &Prepared,
+    node: &NodeName,
+    bound: Bound,
+    serving: &Runtime,
+) -> anyhow::Result<()> {
+    let config = agent_config(prepared, node).await?;
+    let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
+    let channels = Arc::new(channels);
+    let proxy =
+        serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
+    let mut spec = channels.spec.clone();
+    let rules = bound.spec;
+    serving.spawn(async move {
+        while spec.changed().await.is_ok() {
+            let hba = Arc::new(spec.borrow().hba.clone());
+            rules.send_replace(hba);
+        }
+    });
+    let http = serving.spawn(answer_http(bound.api, Arc::clone(&channels)));
+    let asked_to_stop = Arc::clone(&channels);
+    tokio::spawn(async move {
+        if stop_signal().await.is_ok() {
+            tracing::info!("asked to stop: PostgreSQL is shut down with this node");
+            asked_to_stop.shut_down().await;
+        }
+    });
+    let ended = agent.await;
+    proxy.abort();
+    http.abort();
+    ended.map_err(|e| anyhow!(e))
+}
+
+async fn agent_config(prepared: &Prepared, node: &NodeName) -> anyhow::Result<AgentConfig> {
+    let spec = Arc::new(prepared.spec.clone());
+    let tls = prepared.layout.tls();
+    let of = |name: &str| howdah_tls::Pair::at(&tls, name);
+    let (server, replicator) = (of(node.as_str()), of("replicator"));
+    Ok(AgentConfig {
+        node: node.clone(),
+        store: open_store(&spec).await?,
+        install: facts::install(&spec, &spec.nodes[node].data_dir)?,
+        machine: facts::machine(&spec),
+        tls: TlsFiles {
+            ca: tls.join("ca.crt"),
+            server_cert: server.certificate,
+            server_key: server.key,
+            replicator_cert: replicator.certificate,
+            replicator_key: replicator.key,
+        },
+        secrets_dir: prepared.layout.client_secrets(),
+        exe: "/proc/self/exe".into(),
+        os_user: prepared.server.name.clone(),
+        text: prepared.text.clone(),
+        parse: read_again,
+        spec,
+    })
+}
+
+/// The text of an applied file; its fixed parts are this node's own.
+fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec, String> {
+    let path = started_with.base_dir.join("howdah.toml");
+    crate::file::parse(&path, text).map_err(|mistakes| mistakes.to_string())
+}
+
+async fn open_store(spec: &ClusterSpec) -> anyhow::Result<Arc<dyn Store>> {
+    match &spec.store {
+        StoreSpec::Embedded { path } => {
+            let options = Options::of_this_machine()?;
+            Ok(Arc::new(Embedded::open(path, options).await?))
+        }
+    }
+}
+
+/// HTTP, once the agent has its first picture.
+async fn answer_http(api: Server, channels: Arc<Channels>) {
+    let mut status = channels.status.clone();
+    let first = match status.wait_for(Option::is_some).await {
+        Ok(first) => first.clone(),
+        Err(_) => return,
+    };
+    let Some(first) = first else { return };
+    let (seen, page) = watch::channel(first);
+    tokio::spawn(async move {
+        while status.changed().await.is_ok() {
+            if let Some(next) = status.borrow_and_update().clone() {
+                seen.send_replace(next);
+            }
+        }
+    });
+    let health = health::follow(page.clone(), channels.vitals.clone());
+    let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+    tokio::spawn(pass_on(inbox, channels));
+    api.run(page, health, requests).await;
+}
+
+/// Operators' requests, one after the other.
+async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
+    while let Some(request) = inbox.recv().await {
+        let what = match request.kind {
+            RequestKind::Intent(howdah_base::record::IntentKind::Switchover { to }) => {
+                Ask::Switchover { to }
+            }
+            RequestKind::Intent(howdah_base::record::IntentKind::Failover { to, accept_loss }) => {
+                Ask::Failover { to, accept_loss }
+            }
+            RequestKind::Apply { text } => Ask::Apply { text },
+            RequestKind::Stop => {
+                let _ = request.reply.send(Ok("the node is stopping".to_owned()));
+                channels.shut_down().await;
+                continue;
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        let handed = channels.ask(Asked { what, by: request.by, reply }).await;
+        let answer = match handed {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err("the agent has ended".to_owned())),
+            Err(error) => Err(error),
+        };
+        let _ = request.reply.send(answer.map_err(refusal));
+    }
+}
+
+fn refusal(error: String) -> Refusal {
+    match error.split_once("; hint: ") {
+        Some((what, hint)) => Refusal::new(what).hint(hint),
+        None => Refusal::new(error),
+    }
+}
+
+/// SIGTERM or SIGINT.
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {}
+        }
+    }
 }

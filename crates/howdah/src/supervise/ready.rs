@@ -7,6 +7,7 @@ use std::time::Duration;
 use howdah_base::NodeName;
 use howdah_base::record::ServerState;
 use howdah_base::status::{ClusterStatus, NodeStatus};
+use howdah_ha::Rule;
 use howdah_spec::ClusterSpec;
 use tokio::time::{Instant, sleep};
 
@@ -73,7 +74,9 @@ impl Progress {
                 self.said.insert(node.node.clone(), doing);
                 self.spoke = Instant::now();
             } else if remind && !is_settled(node.state) {
-                say(format!("{}: still {doing} ({})", node.node, node.reason));
+                let why = format!(" ({})", node.reason);
+                let why = if doing.contains(&node.reason) { "" } else { &why };
+                say(format!("{}: still: {doing}{why}", node.node));
                 self.spoke = Instant::now();
             }
         }
@@ -86,22 +89,33 @@ fn is_settled(state: ServerState) -> bool {
 
 /// One line for one node.
 fn doing(node: &NodeStatus, status: &ClusterStatus) -> String {
-    let leader = status.leader.as_ref().filter(|leader| **leader != node.node);
-    match (node.state, leader) {
-        (ServerState::Creating, Some(leader)) => format!("copying from {leader}"),
-        (ServerState::Creating, None) if status.leader.is_some() => {
+    let upstream = status.leader.as_ref().filter(|leader| **leader != node.node);
+    let leads = status.leader.is_some() && upstream.is_none();
+    let words = match (node.state, upstream) {
+        (ServerState::Creating, _) => return creating(node, upstream),
+        (ServerState::Stopped, _) if leads => "starting",
+        (ServerState::Stopped, _) => "stopped",
+        (ServerState::Starting, _) => "starting",
+        (ServerState::PrimaryGated, _) => "primary, making roles and databases",
+        (ServerState::Primary, _) => "primary",
+        (ServerState::Standby, _) => "standby, not streaming yet",
+        (ServerState::Streaming, Some(leader)) => return format!("streaming from {leader}"),
+        (ServerState::Streaming, None) => "streaming",
+        (ServerState::Stopping, _) => "stopping",
+        (ServerState::Refused, _) => return format!("refused: {}", node.reason),
+        (ServerState::Unknown, _) => "not answering yet",
+    };
+    words.to_owned()
+}
+
+/// A node without a directory makes one, copies one, or waits for something that it names.
+fn creating(node: &NodeStatus, upstream: Option<&NodeName>) -> String {
+    let decided = |rules: &[Rule]| rules.iter().any(|rule| rule.number() == node.rule);
+    match upstream {
+        Some(leader) if decided(&[Rule::Copy, Rule::Busy]) => format!("copying from {leader}"),
+        None if decided(&[Rule::Initdb, Rule::RecordInitialize, Rule::Busy]) => {
             "creating database cluster".to_owned()
         }
-        (ServerState::Creating, None) => "waiting for a primary".to_owned(),
-        (ServerState::Stopped, _) => "stopped".to_owned(),
-        (ServerState::Starting, _) => "starting".to_owned(),
-        (ServerState::PrimaryGated, _) => "primary, making roles and databases".to_owned(),
-        (ServerState::Primary, _) => "primary".to_owned(),
-        (ServerState::Standby, _) => "standby, not streaming yet".to_owned(),
-        (ServerState::Streaming, Some(leader)) => format!("streaming from {leader}"),
-        (ServerState::Streaming, None) => "streaming".to_owned(),
-        (ServerState::Stopping, _) => "stopping".to_owned(),
-        (ServerState::Refused, _) => format!("refused: {}", node.reason),
-        (ServerState::Unknown, _) => "not answering yet".to_owned(),
+        _ => node.reason.clone(),
     }
 }

@@ -66,13 +66,13 @@ fn stop_supervisor(spec: &ClusterSpec, layout: &Layout) -> anyhow::Result<bool> 
     let lock = layout.up_pid();
     // The lock is held by a living process that wrote its id: no other can be meant.
     let Some(pid) = Lock::holder(&lock) else { return Ok(false) };
-    say(format!("stopping cluster {}", spec.cluster));
     // Gone in the meantime is as good as stopped.
     if kill(Pid::from_raw(pid), Signal::SIGTERM) == Err(Errno::EPERM) {
         return Err(Failure::failed(format!("another user runs the cluster, process: `{pid}`"))
             .hint("run it as the user who ran `howdah up`, or as root")
             .into());
     }
+    say(format!("stopping cluster {}", spec.cluster));
     wait_for_release(&lock, SUPERVISOR_TIMEOUT, "the supervisor")?;
     Ok(true)
 }

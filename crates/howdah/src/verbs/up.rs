@@ -75,7 +75,7 @@ fn start_in_background(prepared: &Prepared) -> anyhow::Result<()> {
         supervise::print_outcome(prepared, &outcome);
         match outcome {
             Outcome::Ready(_) => {
-                say("stop the cluster with `howdah down`");
+                say("\nit runs in the background; stop it with `howdah down`");
                 Ok(())
             }
             Outcome::TimedOut(_) => {

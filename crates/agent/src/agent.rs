@@ -1,0 +1,336 @@
+//! The loop: take in what happened, decide, perform.
+//!
+//! ```text
+//!   store ─┐                                            ┌─► store (transactions, renewals)
+//!   guard ─┼─► Event ─► Agent ─► View ─► ha::decide ────┼─► jobs (server, directory)
+//!   probes ┘                                            └─► topology, status, member record
+//! ```
+//!
+//! It runs on a thread of its own and never touches the data disk or SQL itself: jobs and
+//! probes do, and what they find comes back as events (DESIGN invariant 6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_base::Tick;
+use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, decide};
+use howdah_store::{Renewal, Snapshot};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep_until};
+
+use crate::conf::ConfState;
+use crate::event::{Event, Outcome};
+use crate::lease::Lease;
+use crate::observe::{Disk, Facts};
+use crate::shared::Shared;
+use crate::{clock, jobs, observe, publish};
+
+/// Decide at least this often.
+const BACKSTOP: Duration = Duration::from_secs(1);
+
+/// Everything that the loop owns.
+pub(crate) struct Agent {
+    pub shared: Arc<Shared>,
+    pub events: mpsc::Sender<Event>,
+    pub lease: Lease,
+    /// The last picture of the store, and whether its last answer was one.
+    pub snapshot: Option<Snapshot>,
+    pub store_error: Option<String>,
+    pub conf: ConfState,
+    /// A process of the instance is alive, as the guard says.
+    pub alive: watch::Sender<bool>,
+    pub stopping: bool,
+    pub disk: Disk,
+    pub facts: Option<Facts>,
+    pub observed_at: Tick,
+    /// Since when probes have failed although the server is alive.
+    pub silent_since: Option<Tick>,
+    pub sync: Option<howdah_ha::SyncSetting>,
+    pub end: Option<howdah_base::Position>,
+    pub slots: std::collections::BTreeSet<howdah_base::DirectoryId>,
+    pub job: Option<(Job, AbortHandle)>,
+    pub failures: Failures,
+    pub last_error: Option<(Job, String)>,
+    pub memory: Memory,
+    pub decision: Option<Decision>,
+    /// Identity for the next directory that this node makes.
+    pub planned: howdah_base::DirectoryId,
+    pub probe_now: Arc<Notify>,
+    pub publisher: publish::Publisher,
+    pub applied: crate::apply::Applied,
+    pub ending: bool,
+}
+
+impl Agent {
+    /// Runs until it is told to end.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
+        let mut wake = Instant::now();
+        while !self.ending {
+            tokio::select! {
+                event = inbox.recv() => match event {
+                    Some(event) => self.take_in(event),
+                    None => return,
+                },
+                () = sleep_until(wake) => {}
+            }
+            while let Ok(event) = inbox.try_recv() {
+                self.take_in(event);
+            }
+            wake = self.turn();
+        }
+        self.stop_all();
+    }
+
+    /// One decision and what follows from it; answers when the next one is due.
+    fn turn(&mut self) -> Instant {
+        let now = clock::now();
+        let leads = self.leads();
+        self.lease.keep(now, leads, &self.shared, &self.events);
+        let mut view = self.view();
+        let decision = decide(&mut self.memory, &view, now);
+        self.log_change(&decision);
+        let commands = decision.commands.clone();
+        if decision.look_again {
+            self.probe_now.notify_one();
+        }
+        let wake_at = decision.wake_at;
+        self.decision = Some(decision);
+        for command in commands {
+            self.perform(command, &view.store);
+        }
+        view.job = self.job.as_ref().map(|(job, _)| *job);
+        publish::all(self, &view, now);
+        self.apply_file(&view);
+        let pause = wake_at.map_or(BACKSTOP, |at| now.until(at)).min(BACKSTOP);
+        Instant::now() + pause.max(Duration::from_millis(5))
+    }
+
+    fn log_change(&self, decision: &Decision) {
+        let before = self.decision.as_ref().map(|d| &d.reason);
+        if before != Some(&decision.reason) {
+            let rule = decision.reason.rule.number();
+            tracing::info!(rule, "{}", decision.reason);
+        }
+    }
+
+    /// Starts what a decision asks for. A fence makes any other operation give way.
+    fn perform(&mut self, command: Command, view: &howdah_ha::StoreView) {
+        if command == Command::Renew {
+            self.lease.renew_as_leader(&self.shared, &self.events, view);
+            return;
+        }
+        let Some(job) = command.job() else { return };
+        if let Some((_, running)) = self.job.take() {
+            running.abort();
+        }
+        if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
+            self.sync = None;
+        }
+        self.stopping = job == Job::Stop;
+        let order = self.order(view);
+        let events = self.events.clone();
+        let task: JoinHandle<()> = tokio::spawn(async move {
+            let outcome = jobs::run(command, order).await;
+            let _ = events.send(Event::Done { job, outcome }).await;
+        });
+        self.job = Some((job, task.abort_handle()));
+    }
+
+    pub fn order(&self, view: &howdah_ha::StoreView) -> jobs::Order {
+        jobs::Order {
+            shared: Arc::clone(&self.shared),
+            conf: self.conf.clone(),
+            store: view.clone(),
+            snapshot: self.snapshot.clone().unwrap_or_default(),
+            lease: self.lease.id(),
+            deadline: self.lease.deadline(&self.shared),
+            reason: self.decision.as_ref().map(|d| d.reason.clone()),
+            planned: self.planned.clone(),
+            end_hint: self.facts.as_ref().map(|f| f.running.position),
+            timeline_hint: self.facts.as_ref().map(|f| f.running.history.clone()),
+        }
+    }
+
+    fn take_in(&mut self, event: Event) {
+        match event {
+            Event::Store(Ok(snapshot)) => self.store_answered(snapshot),
+            Event::Store(Err(error)) => self.store_failed(&error.to_string()),
+            Event::Granted { lease, sent_at } => self.lease.granted(lease, sent_at),
+            Event::Renewed { result, sent_at } => self.renewed(result, sent_at),
+            Event::Alive(alive) => self.guard_counted(alive),
+            Event::Guard(event) => self.guard_said(event),
+            Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
+            Event::Disk(disk) => self.disk = *disk,
+            Event::Published(written) => self.publisher.ended(written),
+            Event::Done { job, outcome } => self.done(job, outcome),
+            Event::Applied { revision, result } => self.applied.ended(revision, result),
+            Event::Asked(asked) => crate::operator::ask(self, asked),
+            Event::Shutdown => self.ending = true,
+        }
+    }
+
+    fn store_answered(&mut self, snapshot: Snapshot) {
+        if self.store_error.take().is_some() {
+            tracing::info!("the store answers again");
+        }
+        let newer = self.snapshot.as_ref().is_none_or(|s| s.revision <= snapshot.revision);
+        if newer {
+            self.snapshot = Some(snapshot);
+        }
+    }
+
+    fn store_failed(&mut self, error: &str) {
+        if self.store_error.as_deref() != Some(error) {
+            tracing::warn!("{error}");
+        }
+        self.store_error = Some(error.to_owned());
+    }
+
+    fn renewed(&mut self, result: Result<Renewal, howdah_store::StoreError>, sent_at: Tick) {
+        match result {
+            Ok(renewal) => {
+                self.lease.renewed(renewal, sent_at);
+                if renewal == Renewal::Kept {
+                    self.extend_deadline();
+                } else {
+                    tracing::warn!("the lease was lost");
+                }
+            }
+            Err(error) => {
+                self.lease.renewal_failed();
+                self.store_failed(&error.to_string());
+            }
+        }
+    }
+
+    /// Success of a renewal moves the guard's deadline, for as long as a deadline applies.
+    fn extend_deadline(&self) {
+        let Some(deadline) = self.lease.deadline(&self.shared) else { return };
+        if *self.alive.borrow() && self.leads() {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                if let Err(error) = shared.guard.extend(deadline).await {
+                    tracing::warn!("the guard did not take the new deadline: {error}");
+                }
+            });
+        }
+    }
+
+    pub fn leads(&self) -> bool {
+        let key = howdah_base::record::key::LEADER;
+        self.snapshot
+            .as_ref()
+            .is_some_and(|s| s.lease(key).is_some() && s.lease(key) == self.lease.id())
+    }
+
+    fn guard_said(&mut self, event: howdah_guard::Event) {
+        tracing::info!("guard: {event:?}");
+        if matches!(event, howdah_guard::Event::Exited(_) | howdah_guard::Event::Gone) {
+            self.server_is_down();
+        }
+        if matches!(event, howdah_guard::Event::Gone) {
+            // Without its guard nothing may run: the supervisor starts this node anew.
+            tracing::error!("the guard is gone; the instance is ended and the agent starts anew");
+            self.ending = true;
+        }
+    }
+
+    /// The guard's own count corrects what events may have told out of order.
+    fn guard_counted(&mut self, alive: bool) {
+        let known = *self.alive.borrow();
+        if alive && !known {
+            self.end = None;
+            self.alive.send_replace(true);
+        } else if known && !alive && self.job.is_none() {
+            self.server_is_down();
+        }
+    }
+
+    fn server_is_down(&mut self) {
+        self.alive.send_replace(false);
+        self.facts = None;
+        self.sync = None;
+        self.end = None;
+        self.slots.clear();
+        self.silent_since = None;
+        observe::read_disk(&self.shared, &self.events);
+    }
+
+    fn probed(&mut self, facts: Result<Box<Facts>, String>, asked_at: Tick) {
+        match facts {
+            Ok(facts) if *self.alive.borrow() => {
+                self.slots = facts.slots.clone();
+                self.facts = Some(*facts);
+                self.observed_at = asked_at;
+                self.silent_since = None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if self.facts.is_some() {
+                    tracing::debug!("probe: {error}");
+                }
+                self.silent_since = self.silent_since.or(Some(asked_at));
+            }
+        }
+    }
+
+    fn done(&mut self, job: Job, outcome: Result<Outcome, String>) {
+        self.job = self.job.take().filter(|(running, _)| *running != job);
+        if job == Job::Stop {
+            self.stopping = false;
+        }
+        if job == Job::Start {
+            self.alive.send_if_modified(|alive| !std::mem::replace(alive, outcome.is_ok()) && *alive);
+            let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
+            tokio::spawn(async move { observe::count(&shared, &events).await });
+        }
+        match outcome {
+            Ok(outcome) => {
+                self.failures.clear(job);
+                self.last_error = self.last_error.take().filter(|(failed, _)| *failed != job);
+                self.take_outcome(outcome);
+            }
+            Err(error) => {
+                tracing::warn!("{job:?} failed: {error}");
+                self.failures.record(job, clock::now());
+                self.last_error = Some((job, error));
+            }
+        }
+        if !matches!(job, Job::Txn) {
+            observe::read_disk(&self.shared, &self.events);
+            self.probe_now.notify_one();
+        }
+    }
+
+    fn take_outcome(&mut self, outcome: Outcome) {
+        if let Some(said) = outcome.said {
+            tracing::info!("{said}");
+        }
+        if let Some(conf) = outcome.conf {
+            self.conf = conf;
+        }
+        if let Some(snapshot) = outcome.snapshot {
+            self.store_answered(snapshot);
+        }
+        if let Some(slots) = outcome.slots {
+            self.slots = slots;
+        }
+        self.sync = outcome.sync.or(self.sync.take());
+        self.end = outcome.end.or(self.end);
+    }
+
+    /// The planned identity is used up once a directory carries it.
+    pub fn announced(&self, recreate: bool) -> howdah_base::DirectoryId {
+        match &self.disk.directory {
+            Directory::Ready(facts) if !recreate => facts.id.clone(),
+            _ => self.planned.clone(),
+        }
+    }
+
+    fn stop_all(&mut self) {
+        if let Some((_, job)) = self.job.take() {
+            job.abort();
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! How the local server is configured now, and how that becomes PostgreSQL's files.
+//!
+//! The state is kept beside the lease lock in `state_dir/conf.json`, so that an agent that is
+//! started anew knows what the running server was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use howdah_base::{DirectoryId, NodeName, Term};
+use howdah_postgres::conf::{self, ServerConf};
+use serde::{Deserialize, Serialize};
+
+use crate::shared::Shared;
+
+/// What changes in the configuration while a node lives.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ConfState {
+    pub standby: bool,
+    /// The upstream, and the term of the slot used there.
+    pub upstream: Option<(NodeName, Term)>,
+    /// `ANY needed (names)`.
+    pub names: BTreeSet<DirectoryId>,
+    pub needed: u32,
+    /// Users' pg_hba rules are in force.
+    pub gate_open: bool,
+    /// Revision of the cluster file that was written.
+    pub file_revision: u64,
+}
+
+impl ConfState {
+    /// What the last agent of this node wrote; the default when there is nothing.
+    pub fn load(shared: &Shared) -> ConfState {
+        let text = std::fs::read_to_string(path(shared)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Writes PostgreSQL's files, durably, then remembers the state. Blocking.
+    pub fn write(&self, shared: &Shared, id: &DirectoryId) -> Result<(), String> {
+        let conf = server_conf(self, shared, id)?;
+        conf::write(&shared.config.own().data_dir, &conf).map_err(|e| e.to_string())?;
+        let text = serde_json::to_string(self).map_err(|e| e.to_string())?;
+        let path = path(shared);
+        let fresh = path.with_extension("tmp");
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .map_err(|e| format!("cannot write `{}`: {e}", path.display()))
+    }
+}
+
+fn path(shared: &Shared) -> PathBuf {
+    shared.config.own().state_dir.join("conf.json")
+}
+
+fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<ServerConf, String> {
+    let spec = shared.spec();
+    let config = &shared.config;
+    let effective =
+        howdah_spec::effective(&spec, &config.node, &config.machine, config.install.major);
+    let mut parameters: BTreeMap<String, String> =
+        effective.into_iter().map(|(name, effective)| (name, effective.value)).collect();
+    let own = config.own();
+    let listen: Vec<String> = config.listen().iter().map(ToString::to_string).collect();
+    let mut set = |name: &str, value: String| parameters.insert(name.to_owned(), value);
+    set("listen_addresses", listen.join(","));
+    set("port", own.postgres_port.to_string());
+    set("unix_socket_directories", config.socket_dir().display().to_string());
+    set("unix_socket_permissions", "0700".to_owned());
+    set("cluster_name", format!("{}/{}", spec.cluster, config.node));
+    set("ssl", "on".to_owned());
+    set("ssl_ca_file", config.tls.ca.display().to_string());
+    set("ssl_cert_file", config.tls.server_cert.display().to_string());
+    set("ssl_key_file", config.tls.server_key.display().to_string());
+    set("synchronous_standby_names", conf::synchronous_standby_names(state.needed, &names(state)));
+    let (conninfo, slot) = upstream(state, shared, id)?;
+    set("primary_conninfo", conninfo);
+    set("primary_slot_name", slot);
+    set("recovery_target_timeline", "latest".to_owned());
+    let users: Vec<String> = spec.hba.iter().map(|rule| rule.line.clone()).collect();
+    Ok(ServerConf {
+        parameters,
+        hba: conf::hba_text(state.gate_open, &users),
+        ident: conf::ident_text(&config.os_user),
+        standby: state.standby,
+    })
+}
+
+fn names(state: &ConfState) -> Vec<String> {
+    state.names.iter().map(|id| id.as_str().to_owned()).collect()
+}
+
+/// `primary_conninfo` and `primary_slot_name`; empty without an upstream.
+fn upstream(
+    state: &ConfState,
+    shared: &Shared,
+    id: &DirectoryId,
+) -> Result<(String, String), String> {
+    let Some((node, term)) = &state.upstream else {
+        return Ok((String::new(), String::new()));
+    };
+    Ok((shared.conninfo(node, id.as_str())?, id.slot(*term)))
+}

@@ -1,0 +1,74 @@
+//! What an agent is told at its start.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use howdah_base::NodeName;
+use howdah_postgres::install::Install;
+use howdah_spec::{ClusterSpec, Machine, NodeSpec};
+use howdah_store::Store;
+
+/// One node's fixed facts; what may change while it runs lies in the cluster file's text.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    pub node: NodeName,
+    /// The cluster file as this node was started with it.
+    pub spec: Arc<ClusterSpec>,
+    /// Its text: what the store gets when it knows none yet.
+    pub text: String,
+    pub store: Arc<dyn Store>,
+    pub install: Install,
+    pub machine: Machine,
+    pub tls: TlsFiles,
+    /// Folder against which relative secret files are resolved.
+    pub secrets_dir: PathBuf,
+    /// The executable that runs as guard.
+    pub exe: PathBuf,
+    /// The system user that everything runs as.
+    pub os_user: String,
+    /// Parses a cluster file's text; given by the binary, which knows the places of files.
+    pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
+}
+
+/// Certificates and keys, in files that PostgreSQL reads itself.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub ca: PathBuf,
+    pub server_cert: PathBuf,
+    pub server_key: PathBuf,
+    pub replicator_cert: PathBuf,
+    pub replicator_key: PathBuf,
+}
+
+impl AgentConfig {
+    /// This node's own part of the file.
+    ///
+    /// # Panics
+    /// When the file does not name this node: the binary checks that before it builds this.
+    pub fn own(&self) -> &NodeSpec {
+        self.spec.nodes.get(&self.node).expect("the file names this node")
+    }
+
+    pub(crate) fn socket_dir(&self) -> PathBuf {
+        self.own().state_dir.join("run")
+    }
+
+    pub(crate) fn guard_socket(&self) -> PathBuf {
+        self.own().state_dir.join("guard.sock")
+    }
+
+    pub(crate) fn listen(&self) -> Vec<IpAddr> {
+        let mut all = self.own().listen.clone();
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        if !all.contains(&loopback) {
+            all.push(loopback);
+        }
+        all
+    }
+
+    pub(crate) fn nodes_of(&self) -> &BTreeMap<NodeName, NodeSpec> {
+        &self.spec.nodes
+    }
+}

@@ -1,0 +1,79 @@
+//! Everything that can happen to an agent, in one closed list.
+
+use howdah_base::Tick;
+use howdah_ha::{Job, SyncSetting};
+use howdah_store::{LeaseId, Renewal, Snapshot, StoreError};
+use tokio::sync::oneshot;
+
+use crate::conf::ConfState;
+use crate::observe::{Disk, Facts};
+
+/// One happening. The loop takes them in order and decides after each batch.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A new picture of the store, or that it does not answer.
+    Store(Result<Snapshot, StoreError>),
+    /// A lease was granted, its term counted from before the request was sent.
+    Granted { lease: LeaseId, sent_at: Tick },
+    /// The answer to a renewal that was sent at `sent_at`.
+    Renewed { result: Result<Renewal, StoreError>, sent_at: Tick },
+    /// What the guard says.
+    Guard(howdah_guard::Event),
+    /// Whether a process of the instance is alive, asked of the guard.
+    Alive(bool),
+    /// What the server answered, asked at `asked_at`.
+    Probed { facts: Result<Box<Facts>, String>, asked_at: Tick },
+    /// What lies in the data directory.
+    Disk(Box<Disk>),
+    /// The member record was written, or not.
+    Published(bool),
+    /// A long operation ended.
+    Done { job: Job, outcome: Result<Outcome, String> },
+    /// Work beside decisions ended: roles, databases, parameters.
+    Applied { revision: u64, result: Result<Vec<String>, String> },
+    /// An operator asks through the API.
+    Asked(Asked),
+    /// The process is to end: with the server, or leaving it to the guard.
+    Shutdown,
+}
+
+/// What a long operation leaves behind for the loop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// How the server is configured now.
+    pub conf: Option<ConfState>,
+    /// A setting of voters that was proved to be in force.
+    pub sync: Option<SyncSetting>,
+    /// End of the WAL on disk.
+    pub end: Option<howdah_base::Position>,
+    /// The picture of the store that a transaction was refused by or has led to.
+    pub snapshot: Option<Snapshot>,
+    /// Slots of this term that exist now.
+    pub slots: Option<std::collections::BTreeSet<howdah_base::DirectoryId>>,
+    /// A sentence for the log.
+    pub said: Option<String>,
+}
+
+/// A request of an operator, with the way back.
+#[derive(Debug)]
+pub struct Asked {
+    pub what: Ask,
+    pub by: String,
+    pub reply: oneshot::Sender<Result<String, String>>,
+}
+
+/// The kinds of [`Asked`].
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Switchover {
+        to: Option<howdah_base::NodeName>,
+    },
+    Failover {
+        to: howdah_base::NodeName,
+        accept_loss: bool,
+    },
+    /// The text of a cluster file, already checked.
+    Apply {
+        text: String,
+    },
+}

@@ -1,0 +1,91 @@
+//! The agent's side of the guard: start it or attach to the one that is there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use howdah_base::Tick;
+use howdah_guard::{Guard, Request, State, StopMode};
+use howdah_postgres::server;
+use tokio::time::{Instant, sleep};
+
+use crate::config::AgentConfig;
+
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// The way to this node's guard.
+#[derive(Debug)]
+pub(crate) struct Guardian {
+    guard: Guard,
+}
+
+impl Guardian {
+    /// Attaches to the node's guard; starts one when there is none.
+    pub async fn attach(config: &AgentConfig) -> Result<Guardian, String> {
+        let socket = config.guard_socket();
+        if let Ok(guard) = Guard::attach(&socket).await {
+            return Ok(Guardian { guard });
+        }
+        let log = config.own().state_dir.join("log/guard.log");
+        start(&config.exe, &socket, &config.own().data_dir, &log)?;
+        let guard = Guard::attach(&socket).await.map_err(|e| e.to_string())?;
+        Ok(Guardian { guard })
+    }
+
+    pub fn events(&self) -> tokio::sync::mpsc::Receiver<howdah_guard::Event> {
+        self.guard.events()
+    }
+
+    pub async fn state(&self) -> Result<State, String> {
+        self.guard.state().await.map_err(|e| e.to_string())
+    }
+
+    /// Whether any process of the instance is alive.
+    pub async fn alive(&self) -> Result<bool, String> {
+        Ok(self.state().await?.alive_processes > 0)
+    }
+
+    /// Starts PostgreSQL; with a deadline it is armed before the process exists.
+    pub async fn start(&self, config: &AgentConfig, deadline: Option<Tick>) -> Result<(), String> {
+        let own = config.own();
+        let (program, args, env) = server::start_command(&config.install, &own.data_dir);
+        let log = own.state_dir.join("log/postgresql-start.log");
+        self.request(Request::Start { program, args, env, log, deadline }).await
+    }
+
+    pub async fn extend(&self, deadline: Tick) -> Result<(), String> {
+        self.request(Request::Extend { deadline }).await
+    }
+
+    pub async fn stop(&self, mode: StopMode, within_ms: u32) -> Result<(), String> {
+        self.request(Request::Stop { mode, within_ms }).await
+    }
+
+    pub async fn kill(&self) -> Result<(), String> {
+        self.request(Request::Kill).await
+    }
+
+    /// Ends the guard, once no process of the instance is left.
+    pub async fn leave(&self) -> Result<(), String> {
+        self.request(Request::Leave).await
+    }
+
+    /// Waits until no process of the instance is left.
+    pub async fn gone(&self, within: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        while self.alive().await? {
+            if begun.elapsed() > within {
+                return Err(format!("processes of the server are left after {within:?}"));
+            }
+            sleep(ASK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    async fn request(&self, request: Request) -> Result<(), String> {
+        self.guard.request(request).await.map(drop).map_err(|e| e.to_string())
+    }
+}
+
+fn start(exe: &Path, socket: &Path, data_dir: &Path, log: &Path) -> Result<(), String> {
+    howdah_guard::spawn(exe, socket, data_dir, log).map(drop).map_err(|e| e.to_string())
+}

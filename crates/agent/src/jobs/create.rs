@@ -1,0 +1,56 @@
+//! New directories: by initdb for the first node, by a copy of the leader's for all others.
+
+use std::sync::Arc;
+
+use howdah_base::{NodeName, Term};
+use howdah_postgres::directory::{self, DirectoryFile};
+
+use super::{Order, blocking};
+use crate::event::Outcome;
+
+/// A new database cluster, marked fresh until the store knows it.
+pub(crate) async fn initdb(order: Order) -> Result<Outcome, String> {
+    let config = &order.shared.config;
+    let file = DirectoryFile { id: order.planned.clone(), node: config.node.clone(), fresh: true };
+    let locale = config.spec.postgresql.locale.clone();
+    howdah_postgres::initdb::run(&config.install, &config.own().data_dir, &locale, &file)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(Outcome { said: Some("the database cluster is created".to_owned()), ..Outcome::default() })
+}
+
+/// The store knows the cluster: the directory is no longer fresh.
+pub(crate) async fn settle(order: &Order) -> Result<(), String> {
+    let shared = Arc::clone(&order.shared);
+    blocking(move || {
+        let data_dir = &shared.config.own().data_dir;
+        let file = directory::read_file(data_dir).map_err(|e| e.to_string())?;
+        let file = file.ok_or("the directory has no identity")?;
+        let settled = DirectoryFile { fresh: false, ..file };
+        directory::write_file(data_dir, &settled).map_err(|e| e.to_string())
+    })
+    .await
+}
+
+/// pg_basebackup from the leader, through the slot made for the new identity.
+pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Outcome, String> {
+    let config = &order.shared.config;
+    let id = order.planned.clone();
+    let source = order.shared.conninfo(&from, id.as_str())?;
+    let own = config.own();
+    let file = DirectoryFile { id: id.clone(), node: config.node.clone(), fresh: false };
+    let slot = id.slot(term);
+    howdah_postgres::basebackup::run(
+        &config.install,
+        &howdah_postgres::basebackup::Copy {
+            source: &source,
+            slot: &slot,
+            data_dir: &own.data_dir,
+            state_dir: &own.state_dir,
+            file: &file,
+        },
+    )
+    .await
+    .map_err(|e| e.to_string())?;
+    Ok(Outcome { said: Some(format!("copied from `{from}`")), ..Outcome::default() })
+}

@@ -1,0 +1,104 @@
+//! The voters' setting with its proof, and the gate before clients (PROTOCOL sections 3 and 8).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use howdah_base::{DirectoryId, Lsn};
+use howdah_ha::SyncSetting;
+use howdah_postgres::session::Session;
+use tokio::time::{Instant, sleep};
+
+use super::Order;
+use crate::conf::ConfState;
+use crate::event::Outcome;
+
+/// How long the voters get to confirm the probe before the gate is tried anew.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// Puts `ANY needed (names)` in force and proves it.
+pub(crate) async fn set_sync(
+    order: Order,
+    names: BTreeSet<DirectoryId>,
+    needed: u32,
+) -> Result<Outcome, String> {
+    let session = order.session().await?;
+    let from_empty = order.conf.names.is_empty() && !names.is_empty();
+    if from_empty {
+        // The flag that makes backends wait is set by the checkpointer: a name that nobody has
+        // shows that it is set, before the real names let commits through.
+        let nobody: DirectoryId = "howdah_nobody".parse().map_err(|e| format!("{e}"))?;
+        put(&order, &session, BTreeSet::from([nobody]), 1).await?;
+        session.prove_waiting().await.map_err(|e| e.to_string())?;
+    }
+    let leaving: Vec<String> =
+        order.conf.names.difference(&names).map(|id| id.as_str().to_owned()).collect();
+    let conf = put(&order, &session, names.clone(), needed).await?;
+    session.prove_left(&leaving).await.map_err(|e| e.to_string())?;
+    let since = session.insert_lsn().await.map_err(|e| e.to_string())?;
+    let sync = SyncSetting { names, needed, since };
+    Ok(Outcome { conf: Some(conf), sync: Some(sync), ..Outcome::default() })
+}
+
+async fn put(
+    order: &Order,
+    session: &Session,
+    names: BTreeSet<DirectoryId>,
+    needed: u32,
+) -> Result<ConfState, String> {
+    let text = howdah_postgres::conf::synchronous_standby_names(
+        needed,
+        &names.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>(),
+    );
+    let conf = order.configure(ConfState { names, needed, ..order.conf.clone() }).await?;
+    session.reload().await.map_err(|e| e.to_string())?;
+    session.shows("synchronous_standby_names", &text).await.map_err(|e| e.to_string())?;
+    Ok(conf)
+}
+
+/// A probe commit, `needed` distinct voters past it, then users' rules in force.
+pub(crate) async fn open(
+    order: Order,
+    voters: BTreeSet<DirectoryId>,
+    needed: u32,
+) -> Result<Outcome, String> {
+    let session = order.session().await?;
+    session.ensure_replicator().await.map_err(|e| e.to_string())?;
+    let probe = session.probe_commit().await.map_err(|e| e.to_string())?;
+    let names: Vec<String> = voters.iter().map(|id| id.as_str().to_owned()).collect();
+    confirmed(&session, probe, &names, needed).await?;
+    let conf = ConfState { gate_open: true, ..order.conf.clone() };
+    let conf = order.configure(conf).await?;
+    session.reload().await.map_err(|e| e.to_string())?;
+    tokio::spawn(async move {
+        // The end-of-recovery checkpoint, so that the control file shows the new timeline and
+        // others may rewind against this server.
+        if let Err(error) = session.checkpoint().await {
+            tracing::warn!("the checkpoint after the gate failed: {error}");
+        }
+    });
+    Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+async fn confirmed(
+    session: &Session,
+    probe: Lsn,
+    voters: &[String],
+    needed: u32,
+) -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        let have = session.confirmed(probe, voters).await.map_err(|e| e.to_string())?;
+        if have >= needed as usize {
+            return Ok(());
+        }
+        if begun.elapsed() > CONFIRM_WITHIN {
+            return Err(format!(
+                "{have} of {needed} voters confirmed the probe commit within {CONFIRM_WITHIN:?}: \
+                 `{}`",
+                voters.join(", ")
+            ));
+        }
+        sleep(ASK_EVERY).await;
+    }
+}

@@ -1,0 +1,94 @@
+//! The long operations: each is one command carried out on the local server, its directory, or
+//! the store. A job decides nothing; it reports what it did or why it could not.
+
+mod create;
+mod gate;
+mod promote;
+mod records;
+mod repair;
+mod serve;
+mod slots;
+mod switchover;
+
+use std::sync::Arc;
+
+use howdah_base::{DirectoryId, History, Position, Tick};
+use howdah_ha::{Command, Reason, StoreView};
+use howdah_postgres::session::Session;
+use howdah_store::{LeaseId, Snapshot};
+
+use crate::conf::ConfState;
+use crate::event::Outcome;
+use crate::shared::Shared;
+
+/// What a job is given: copies, so that the loop goes on without it.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub shared: Arc<Shared>,
+    pub conf: ConfState,
+    pub store: StoreView,
+    pub snapshot: Snapshot,
+    pub lease: Option<LeaseId>,
+    /// Until when this node may write, by its last renewal.
+    pub deadline: Option<Tick>,
+    pub reason: Option<Reason>,
+    /// Identity for a directory that is made now.
+    pub planned: DirectoryId,
+    /// Last position and history seen of the server: where the end of the WAL is searched from.
+    pub end_hint: Option<Position>,
+    pub timeline_hint: Option<History>,
+}
+
+/// Carries `command` out.
+pub(crate) async fn run(command: Command, order: Order) -> Result<Outcome, String> {
+    match command {
+        Command::Initdb => create::initdb(order).await,
+        Command::Copy { from, term } => create::copy(order, from, term).await,
+        Command::Rewind { from } => repair::rewind(order, from).await,
+        Command::ReadEnd => repair::read_end(order).await,
+        Command::StartPrimary { names, needed } => serve::primary(order, names, needed).await,
+        Command::StartStandby { upstream } => serve::standby(order, upstream).await,
+        Command::Follow { upstream } => serve::follow(order, upstream).await,
+        Command::Promote { timeline, names, needed } => {
+            promote::promote(order, timeline, names, needed).await
+        }
+        Command::Stop(mode) => serve::stop(order, mode).await,
+        Command::Switchover { to } => switchover::begin(order, to).await,
+        Command::SetSync { names, needed } => gate::set_sync(order, names, needed).await,
+        Command::OpenGate { voters, needed } => gate::open(order, voters, needed).await,
+        Command::Slots { term, directories } => slots::make(order, term, directories).await,
+        other => records::write(other, order).await,
+    }
+}
+
+impl Order {
+    pub async fn session(&self) -> Result<Session, String> {
+        self.shared.session().await
+    }
+
+    /// Writes PostgreSQL's files for `conf`, off the loop's thread.
+    pub async fn configure(&self, conf: ConfState) -> Result<ConfState, String> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let id = own_directory(&shared)?;
+            conf.write(&shared, &id)?;
+            Ok(conf)
+        })
+        .await
+    }
+}
+
+fn own_directory(shared: &Shared) -> Result<DirectoryId, String> {
+    let data_dir = &shared.config.own().data_dir;
+    howdah_postgres::directory::read_file(data_dir)
+        .map_err(|e| e.to_string())?
+        .map(|file| file.id)
+        .ok_or_else(|| format!("the directory has no identity: `{}`", data_dir.display()))
+}
+
+/// Blocking work, on a thread for it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| format!("a thread ended: {e}"))?
+}

@@ -1,0 +1,58 @@
+//! Promotion to exactly the reserved timeline, with the voters' setting in force before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_base::{DirectoryId, Timeline};
+
+use super::{Order, blocking};
+use crate::conf::ConfState;
+use crate::event::Outcome;
+
+/// How long a promotion may take once it is ordered: replay of what was received comes first.
+const PROMOTE_WITHIN: Duration = Duration::from_secs(60);
+
+pub(crate) async fn promote(
+    order: Order,
+    timeline: Timeline,
+    names: BTreeSet<DirectoryId>,
+    needed: u32,
+) -> Result<Outcome, String> {
+    let deadline = order.deadline.ok_or("the lease has not been renewed yet")?;
+    order.shared.guard.extend(deadline).await?;
+    let session = order.session().await?;
+    let before = ConfState {
+        standby: true,
+        upstream: None,
+        names,
+        needed,
+        gate_open: true,
+        ..order.conf.clone()
+    };
+    let before = order.configure(before).await?;
+    session.reload().await.map_err(|e| e.to_string())?;
+    let wanted = howdah_postgres::conf::synchronous_standby_names(
+        before.needed,
+        &before.names.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>(),
+    );
+    session.shows("synchronous_standby_names", &wanted).await.map_err(|e| e.to_string())?;
+    reserve(&order, timeline).await?;
+    session.promote(PROMOTE_WITHIN).await.map_err(|e| e.to_string())?;
+    // Not a standby any more: a restart must not turn it into one, so the file says so at once.
+    let after = ConfState { standby: false, gate_open: false, ..before };
+    let after = order.configure(after).await?;
+    Ok(Outcome { conf: Some(after), ..Outcome::default() })
+}
+
+/// Placeholders for the numbers between, so that PostgreSQL takes the reserved one.
+async fn reserve(order: &Order, timeline: Timeline) -> Result<(), String> {
+    let shared = Arc::clone(&order.shared);
+    let from = order.timeline_hint.as_ref().map_or(Timeline(1), |h| h.timeline);
+    blocking(move || {
+        let data_dir = &shared.config.own().data_dir;
+        howdah_postgres::directory::reserve_timeline(data_dir, from, timeline)
+            .map_err(|e| e.to_string())
+    })
+    .await
+}

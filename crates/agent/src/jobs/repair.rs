@@ -1,0 +1,35 @@
+//! A directory whose server is down: where its WAL ends, and pg_rewind when it left the
+//! leader's history.
+
+use std::sync::Arc;
+
+use howdah_base::NodeName;
+
+use super::{Order, blocking};
+use crate::event::Outcome;
+
+/// Reads the end of the WAL, from the last position known.
+pub(crate) async fn read_end(order: Order) -> Result<Outcome, String> {
+    let shared = Arc::clone(&order.shared);
+    let hint = order.end_hint;
+    let end = blocking(move || {
+        let config = &shared.config;
+        howdah_postgres::wal::end(&config.install, &config.own().data_dir, hint)
+            .map_err(|e| e.to_string())
+    })
+    .await?;
+    Ok(Outcome { end: Some(end), ..Outcome::default() })
+}
+
+/// pg_rewind against the leader. The directory keeps its identity; until it is done a marker
+/// says that it is unusable.
+pub(crate) async fn rewind(order: Order, from: NodeName) -> Result<Outcome, String> {
+    let config = &order.shared.config;
+    let source = order.shared.conninfo(&from, "howdah_rewind")?;
+    let own = config.own();
+    let said =
+        howdah_postgres::rewind::run(&config.install, &own.data_dir, &own.state_dir, &source)
+            .await
+            .map_err(|e| e.to_string())?;
+    Ok(Outcome { said: Some(said.to_string()), ..Outcome::default() })
+}

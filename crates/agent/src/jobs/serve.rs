@@ -1,0 +1,104 @@
+//! Start, follow, stop: the life of the server process.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use howdah_base::{DirectoryId, NodeName, Term, Tick};
+use howdah_ha::StopMode;
+use tokio::time::{Instant, sleep};
+
+use super::Order;
+use crate::conf::ConfState;
+use crate::event::Outcome;
+
+/// How often a starting server is asked whether it takes connections.
+const ASK_EVERY: Duration = Duration::from_millis(40);
+/// A fast shutdown may take this long before the guard ends every process, milliseconds.
+const STOP_WITHIN_MS: u32 = 30_000;
+
+/// Start as primary, gate closed, voters' setting written before, under the write deadline.
+pub(crate) async fn primary(
+    order: Order,
+    names: BTreeSet<DirectoryId>,
+    needed: u32,
+) -> Result<Outcome, String> {
+    let deadline = order.deadline.ok_or("the lease has not been renewed yet")?;
+    let conf = ConfState {
+        standby: false,
+        upstream: None,
+        names,
+        needed,
+        gate_open: false,
+        ..order.conf.clone()
+    };
+    start(order, conf, Some(deadline)).await
+}
+
+/// Start in recovery: no write deadline, there is nothing to write.
+pub(crate) async fn standby(
+    order: Order,
+    upstream: Option<(NodeName, Term)>,
+) -> Result<Outcome, String> {
+    let conf = ConfState {
+        standby: true,
+        upstream,
+        names: BTreeSet::new(),
+        needed: 0,
+        gate_open: true,
+        ..order.conf.clone()
+    };
+    start(order, conf, None).await
+}
+
+async fn start(order: Order, conf: ConfState, deadline: Option<Tick>) -> Result<Outcome, String> {
+    let conf = order.configure(conf).await?;
+    order.shared.guard.start(&order.shared.config, deadline).await?;
+    accepting(&order).await?;
+    Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// Waits until the server takes connections; ends early when it has exited.
+async fn accepting(order: &Order) -> Result<(), String> {
+    let bound = order.shared.config.spec.ha.start_timeout.0;
+    let begun = Instant::now();
+    loop {
+        let error = match order.session().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if !order.shared.guard.alive().await? {
+            let last = order.shared.server_log_tail();
+            return Err(format!("the server ended while it was starting: {last}"));
+        }
+        if begun.elapsed() > bound {
+            order.shared.guard.stop(howdah_guard::StopMode::Immediate, STOP_WITHIN_MS).await?;
+            return Err(format!("the server did not start within {bound:?}: {error}"));
+        }
+        sleep(ASK_EVERY).await;
+    }
+}
+
+/// Another upstream, or another term's slot: `primary_conninfo` is reloadable since 13.
+pub(crate) async fn follow(order: Order, upstream: (NodeName, Term)) -> Result<Outcome, String> {
+    let conf = ConfState {
+        standby: true,
+        upstream: Some(upstream),
+        gate_open: true,
+        ..order.conf.clone()
+    };
+    let conf = order.configure(conf).await?;
+    order.session().await?.reload().await.map_err(|e| e.to_string())?;
+    Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// Stops the server; the guard leaves no process of the instance.
+pub(crate) async fn stop(order: Order, mode: StopMode) -> Result<Outcome, String> {
+    match mode {
+        StopMode::Fast => {
+            order.shared.guard.stop(howdah_guard::StopMode::Fast, STOP_WITHIN_MS).await?;
+        }
+        StopMode::Fence => order.shared.guard.kill().await?,
+    }
+    order.shared.guard.gone(Duration::from_millis(u64::from(STOP_WITHIN_MS) + 5_000)).await?;
+    Ok(Outcome::default())
+}

@@ -1,0 +1,217 @@
+//! Looks at the server and at its directory, off the loop, and sends what it sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_base::record::key;
+use howdah_base::{DirectoryId, History, Timeline};
+use howdah_ha::{Directory, DirectoryFacts, Running, Sender};
+use howdah_postgres::directory::{self, DirectoryState};
+use howdah_postgres::session::{Probe, Session};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::event::Event;
+use crate::shared::Shared;
+
+/// A server that answers is asked this often.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// While one change leads to the next (a start, a promotion, a takeover) it is asked this often.
+const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// An answer later than this is none.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the server said of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub running: Running,
+    pub version: String,
+    pub replay_lag_ms: Option<u64>,
+    pub pending_restart: Vec<String>,
+    /// Directories for which a slot of ours exists here.
+    pub slots: BTreeSet<DirectoryId>,
+    /// Users' own physical slots with their restart positions.
+    pub user_slots: BTreeMap<String, Option<howdah_base::Lsn>>,
+}
+
+/// What lies in the data directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    pub directory: Directory,
+}
+
+/// Asks the server while it is alive, every second and whenever it is told to.
+pub(crate) async fn probe(
+    shared: Arc<Shared>,
+    now: Arc<Notify>,
+    mut alive: watch::Receiver<bool>,
+    events: mpsc::Sender<Event>,
+) {
+    let mut eyes = Eyes { shared, session: None, history: None };
+    loop {
+        if alive.wait_for(|alive| *alive).await.is_err() {
+            return;
+        }
+        let asked_at = clock::now();
+        let facts = match timeout(PROBE_TIMEOUT, eyes.look()).await {
+            Ok(facts) => facts.map(Box::new),
+            Err(_) => Err(format!("no answer within {PROBE_TIMEOUT:?}")),
+        };
+        let failed = facts.is_err();
+        if failed {
+            eyes.session = None;
+        }
+        if events.send(Event::Probed { facts, asked_at }).await.is_err() {
+            return;
+        }
+        let pause = if failed { PROBE_AGAIN } else { PROBE_EVERY };
+        let _ = timeout(pause, now.notified()).await;
+    }
+}
+
+/// How often the guard is asked whether the instance lives, beside its own events.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// Asks the guard now and then, as a backstop.
+pub(crate) async fn keep_counting(shared: Arc<Shared>, events: mpsc::Sender<Event>) {
+    loop {
+        tokio::time::sleep(COUNT_EVERY).await;
+        count(&shared, &events).await;
+    }
+}
+
+/// Asks the guard once.
+pub(crate) async fn count(shared: &Shared, events: &mpsc::Sender<Event>) {
+    if let Ok(alive) = shared.guard.alive().await {
+        let _ = events.send(Event::Alive(alive)).await;
+    }
+}
+
+/// One connection that is kept, and the history last read.
+struct Eyes {
+    shared: Arc<Shared>,
+    session: Option<Session>,
+    history: Option<History>,
+}
+
+impl Eyes {
+    async fn look(&mut self) -> Result<Facts, String> {
+        if self.session.is_none() {
+            self.session = Some(self.shared.session().await?);
+        }
+        let Some(session) = &self.session else { return Err("no session".to_owned()) };
+        let probe = session.probe().await.map_err(|e| e.to_string())?;
+        if self.history.as_ref().map(|h| h.timeline) != Some(probe.timeline) {
+            self.history = Some(history(session, probe.timeline).await?);
+        }
+        let history = self.history.clone().unwrap_or_else(|| History::root(probe.timeline));
+        Ok(facts(probe, history))
+    }
+}
+
+async fn history(session: &Session, timeline: Timeline) -> Result<History, String> {
+    if timeline == Timeline(1) {
+        return Ok(History::root(timeline));
+    }
+    session.history(timeline).await.map_err(|e| e.to_string())
+}
+
+fn facts(probe: Probe, history: History) -> Facts {
+    let senders = probe.senders.iter().filter_map(|sender| {
+        Some(Sender {
+            directory: sender.application_name.parse().ok()?,
+            streaming: sender.state == "streaming",
+            flushed: sender.flush?,
+        })
+    });
+    Facts {
+        running: Running {
+            primary: !probe.in_recovery,
+            history,
+            position: probe.position(),
+            replayed: probe.replayed.unwrap_or_else(|| probe.position().lsn),
+            upstream: None,
+            streaming: probe.receiver.as_ref().is_some_and(|r| r.status == "streaming"),
+            senders: senders.collect(),
+        },
+        replay_lag_ms: probe.replay_lag_ms,
+        slots: probe.slots.iter().filter_map(|slot| directory_of(&slot.name)).collect(),
+        user_slots: probe
+            .slots
+            .iter()
+            .filter(|slot| slot.physical && !slot.name.starts_with("howdah_"))
+            .map(|slot| (slot.name.clone(), slot.restart_lsn))
+            .collect(),
+        pending_restart: probe.pending_restart,
+        version: probe.version,
+    }
+}
+
+/// `howdah_<directory>_<term>`.
+pub(crate) fn directory_of(slot: &str) -> Option<DirectoryId> {
+    slot.strip_prefix("howdah_")?.rsplit_once('_')?.0.parse().ok()
+}
+
+/// Reads the directory on a thread for blocking work: its disk may hang.
+pub(crate) fn read_disk(shared: &Arc<Shared>, events: &mpsc::Sender<Event>) {
+    let (shared, events) = (Arc::clone(shared), events.clone());
+    tokio::task::spawn_blocking(move || {
+        let disk = disk(&shared);
+        let _ = events.blocking_send(Event::Disk(Box::new(disk)));
+    });
+}
+
+/// What lies in the data directory now. Blocking.
+pub(crate) fn disk(shared: &Shared) -> Disk {
+    let own = shared.config.own();
+    let state = directory::read(&shared.config.install, &own.data_dir, &own.state_dir);
+    Disk { directory: judge(shared, state) }
+}
+
+fn judge(shared: &Shared, state: DirectoryState) -> Directory {
+    match state {
+        DirectoryState::Missing | DirectoryState::Empty => Directory::Missing,
+        DirectoryState::Foreign { what } => Directory::Refused(what),
+        DirectoryState::Unusable { why } => Directory::Unusable(why),
+        DirectoryState::Ready(ready) => {
+            let Some(file) = ready.file else {
+                return Directory::Refused(format!(
+                    "it was not made by howdah: `{}`",
+                    shared.config.own().data_dir.display()
+                ));
+            };
+            if file.node != shared.config.node {
+                let other = &file.node;
+                return Directory::Refused(format!("it belongs to another node: `{other}`"));
+            }
+            Directory::Ready(DirectoryFacts {
+                id: file.id,
+                system_identifier: ready.control.system_identifier,
+                fresh: file.fresh,
+                was_primary: !ready.standby_signal,
+                clean: ready.control.clean_shutdown(),
+                history: ready.history,
+            })
+        }
+    }
+}
+
+/// A directory of another cluster is refused; a fresh one may still become a cluster.
+pub(crate) fn against_record(directory: Directory, known: Option<u64>) -> Directory {
+    match directory {
+        Directory::Ready(facts)
+            if !facts.fresh && known.is_some_and(|id| id != facts.system_identifier) =>
+        {
+            Directory::Refused(format!(
+                "it belongs to another cluster: system identifier `{}`, the store's record `{}` \
+                 says `{}`",
+                facts.system_identifier,
+                key::INITIALIZE,
+                known.unwrap_or_default()
+            ))
+        }
+        other => other,
+    }
+}

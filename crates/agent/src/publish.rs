@@ -1,0 +1,219 @@
+//! What this node tells others: its member record, the topology for the proxy, the status for
+//! people. The agent is the only writer of each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use howdah_base::Tick;
+use howdah_base::record::{Member, ServerState, key};
+use howdah_base::status::ClusterStatus;
+use howdah_base::topology::{Local, Route, Topology};
+use howdah_ha::{Directory, Server, View};
+use howdah_ledger::member_txn;
+use howdah_store::LeaseId;
+use tokio::sync::watch;
+
+use crate::agent::Agent;
+use crate::{clock, status};
+
+/// Signs of life of this node, for its health checks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Vitals {
+    /// Until when this node leads with its gate open: the guard's deadline.
+    pub leader_until: Option<Tick>,
+    /// The agent's last full turn.
+    pub beat: Tick,
+    pub system_identifier: Option<u64>,
+}
+
+/// The channels on which others listen.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub topology: watch::Sender<Topology>,
+    pub status: watch::Sender<Option<Arc<ClusterStatus>>>,
+    pub vitals: watch::Sender<Vitals>,
+    /// The record as last written, on which lease, and when.
+    written: Option<(Member, LeaseId)>,
+    writing: Option<Tick>,
+}
+
+/// A write of the member record that has not ended by then is tried again, milliseconds.
+const WRITE_AGAIN_MS: u64 = 2_000;
+
+impl Publisher {
+    pub fn new() -> Publisher {
+        Publisher {
+            topology: watch::Sender::new(Topology::default()),
+            status: watch::Sender::new(None),
+            vitals: watch::Sender::new(Vitals::default()),
+            written: None,
+            writing: None,
+        }
+    }
+}
+
+/// Publishes whatever has changed.
+pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
+    let member = member(agent, view);
+    let topology = topology(view, &member);
+    agent.publisher.topology.send_if_modified(|last| {
+        let changed = *last != topology;
+        *last = topology;
+        changed
+    });
+    let leads = topology_leads(&agent.publisher);
+    agent.publisher.vitals.send_replace(Vitals {
+        leader_until: agent.lease.deadline(&agent.shared).filter(|_| leads),
+        beat: now,
+        system_identifier: view.directory().map(|directory| directory.system_identifier),
+    });
+    let status = status::build(agent, view, &member);
+    agent.publisher.status.send_if_modified(|last| {
+        let changed = last.as_deref() != Some(&status);
+        *last = Some(Arc::new(status));
+        changed
+    });
+    write(agent, member, now);
+}
+
+fn topology_leads(publisher: &Publisher) -> bool {
+    publisher.topology.borrow().local.writable.is_some()
+}
+
+/// Writes the member record when it differs from the one in the store, one write at a time.
+fn write(agent: &mut Agent, member: Member, now: Tick) {
+    let Some(lease) = agent.lease.id() else { return };
+    let key = format!("{}{}", key::MEMBERS, member.node);
+    let there = agent.snapshot.as_ref().is_some_and(|s| s.lease(&key) == Some(lease));
+    let same = agent.publisher.written.as_ref().is_some_and(|(last, on)| {
+        *on == lease && Member { at_unix_ms: last.at_unix_ms, ..member.clone() } == *last
+    });
+    let busy = agent.publisher.writing.is_some_and(|at| now.0 < at.0 + WRITE_AGAIN_MS);
+    if busy || (same && there) {
+        let done = same && there;
+        agent.publisher.writing = agent.publisher.writing.filter(|_| !done);
+        return;
+    }
+    agent.publisher.writing = Some(now);
+    agent.publisher.written = Some((member.clone(), lease));
+    let (shared, events) = (Arc::clone(&agent.shared), agent.events.clone());
+    tokio::spawn(async move {
+        let txn = member_txn(&member, lease);
+        let written = shared.config.store.txn(txn).await;
+        let _ = events.send(crate::event::Event::Published(written.is_ok())).await;
+    });
+}
+
+impl Publisher {
+    /// A write of the member record has ended.
+    pub fn ended(&mut self, written: bool) {
+        self.writing = None;
+        self.written = self.written.take().filter(|_| written);
+    }
+}
+
+fn member(agent: &Agent, view: &View) -> Member {
+    let config = &agent.shared.config;
+    let own = config.own();
+    let spec = agent.shared.spec();
+    let decision = agent.decision.as_ref();
+    let running = view.running();
+    let facts = agent.facts.as_ref();
+    let recreate = decision.is_some_and(|d| d.recreate);
+    let tags = spec.nodes.get(&config.node).map_or_else(|| own.tags.clone(), |n| n.tags.clone());
+    Member {
+        node: config.node.clone(),
+        host: own.host.clone(),
+        postgres_port: own.postgres_port,
+        peer_port: own.peer_port,
+        http_port: own.http_port,
+        directory: Some(agent.announced(recreate)),
+        server: server_state(view, recreate),
+        position: running.map(|r| r.position).or(view.local.end),
+        history: running
+            .map(|r| r.history.clone())
+            .or_else(|| view.directory().map(|directory| directory.history.clone())),
+        replayed: running.filter(|r| !r.primary).map(|r| r.replayed),
+        streaming_from: running
+            .filter(|r| r.streaming)
+            .and_then(|r| r.upstream.as_ref().map(|(node, _)| node.clone())),
+        replay_lag_ms: facts.and_then(|f| f.replay_lag_ms),
+        report: decision.and_then(|d| d.report.clone()),
+        ended: decision.and_then(|d| d.ended.clone()),
+        no_failover: tags.no_failover,
+        failover_priority: tags.failover_priority,
+        rule: decision.map_or(0, |d| d.reason.rule.number()),
+        reason: decision.map(|d| d.reason.to_string()).unwrap_or_default(),
+        pending_restart: facts.map(|f| f.pending_restart.clone()).unwrap_or_default(),
+        problems: problems(agent),
+        leaving: decision.is_some_and(|d| d.leaving),
+        slots: view.local.slots.clone(),
+        no_sync: tags.no_sync,
+        user_slots: facts.map(|f| f.user_slots.clone()).unwrap_or_default(),
+        at_unix_ms: clock::unix_ms(),
+        version: facts.map(|f| f.version.clone()),
+        tags: tags.free.clone(),
+    }
+}
+
+fn server_state(view: &View, recreate: bool) -> ServerState {
+    match (&view.local.directory, &view.local.server) {
+        (Directory::Refused(_), _) => ServerState::Refused,
+        _ if recreate => ServerState::Creating,
+        (Directory::Missing | Directory::Unusable(_), _) => ServerState::Creating,
+        (_, Server::Down) => ServerState::Stopped,
+        (_, Server::Starting { .. }) => ServerState::Starting,
+        (_, Server::Stopping) => ServerState::Stopping,
+        (_, Server::Unknown { .. }) => ServerState::Unknown,
+        (_, Server::Running(running)) if running.primary && view.local.gate_open => {
+            ServerState::Primary
+        }
+        (_, Server::Running(running)) if running.primary => ServerState::PrimaryGated,
+        (_, Server::Running(running)) if running.streaming => ServerState::Streaming,
+        (_, Server::Running(_)) => ServerState::Standby,
+    }
+}
+
+/// Sentences about this node for the operator.
+fn problems(agent: &Agent) -> Vec<String> {
+    let failed = agent.last_error.as_ref().map(|(job, error)| format!("{job:?} failed: {error}"));
+    let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
+    failed.into_iter().chain(store).chain(agent.applied.problem()).collect()
+}
+
+fn topology(view: &View, own: &Member) -> Topology {
+    let members: BTreeMap<_, _> = view
+        .store
+        .members
+        .iter()
+        .filter(|(node, _)| **node != view.me)
+        .chain([(&view.me, own)])
+        .collect();
+    let leader = view.leader();
+    let primary = leader.filter(|leader| {
+        members.get(&leader.node).is_some_and(|m| m.server == ServerState::Primary)
+    });
+    let end = leader.and_then(|l| members.get(&l.node)?.position).map(|p| p.lsn);
+    let nodes = members.iter().map(|(node, member)| {
+        let reads = member.server == ServerState::Streaming;
+        let lag = member.replayed.zip(end).map(|(replayed, end)| end.bytes_past(replayed));
+        let route = Route {
+            host: member.host.clone(),
+            peer_port: member.peer_port,
+            standby_lag: lag.filter(|_| reads),
+        };
+        ((*node).clone(), route)
+    });
+    Topology {
+        term: view.store.term,
+        primary: primary.map(|leader| leader.node.clone()),
+        nodes: nodes.collect(),
+        local: Local {
+            writable: leader
+                .filter(|_| view.store.leader_mine && own.server == ServerState::Primary)
+                .map(|leader| leader.term),
+            readable: matches!(own.server, ServerState::Streaming | ServerState::Standby),
+            postgres_port: own.postgres_port,
+        },
+    }
+}

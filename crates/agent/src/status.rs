@@ -1,0 +1,162 @@
+//! The status that people see, built from the view that decisions are made from.
+
+use howdah_base::record::{Change, Config, Member, ServerState, key};
+use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
+use howdah_ha::{Durability, View, election};
+
+use crate::agent::Agent;
+
+/// Changes of the history that the status carries.
+const HISTORY_SHOWN: usize = 20;
+
+pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
+    let shared = &agent.shared;
+    let spec = shared.spec();
+    let nodes: Vec<NodeStatus> =
+        shared.config.nodes_of().keys().map(|node| node_status(agent, view, own, node)).collect();
+    let history: Vec<Change> = record(agent, key::HISTORY).unwrap_or_default();
+    let config: Option<Config> = record(agent, key::CONFIG);
+    ClusterStatus {
+        cluster: spec.cluster.clone(),
+        seen_by: view.me.clone(),
+        durability: match view.settings.durability {
+            Durability::Quorum => "quorum".to_owned(),
+            Durability::Async => "async".to_owned(),
+        },
+        term: view.store.term,
+        leader: view.leader().map(|l| l.node.clone()),
+        store: StoreStatus {
+            kind: shared.config.store.kind().to_owned(),
+            reachable: view.store.reachable,
+            error: agent.store_error.clone(),
+        },
+        endpoints: endpoints(agent),
+        nodes_spare: nodes_spare(view),
+        problems: problems(view, &nodes),
+        nodes,
+        history: history.into_iter().rev().take(HISTORY_SHOWN).rev().collect(),
+        config_revision: config.map_or(0, |c| c.revision),
+    }
+}
+
+fn record<T: serde::de::DeserializeOwned>(agent: &Agent, key: &str) -> Option<T> {
+    agent.snapshot.as_ref()?.get(key).ok().flatten().map(|(value, _)| value)
+}
+
+fn endpoints(agent: &Agent) -> Vec<Endpoint> {
+    let of = |(node, spec): (&howdah_base::NodeName, &howdah_spec::NodeSpec)| {
+        [("rw", spec.rw_port), ("ro", spec.ro_port), ("any", spec.any_port)].map(|(name, port)| {
+            Endpoint { node: node.clone(), name: name.to_owned(), host: spec.host.clone(), port }
+        })
+    };
+    agent.shared.config.nodes_of().iter().flat_map(of).collect()
+}
+
+/// With voters, `|V| - needed + 1` of them must be left to elect from; the leader may go too.
+fn nodes_spare(view: &View) -> Option<u32> {
+    if view.settings.durability == Durability::Async {
+        return None;
+    }
+    let sync = view.sync()?;
+    let streaming = sync
+        .voters
+        .iter()
+        .filter(|id| view.member_of(id).is_some_and(|m| m.server == ServerState::Streaming));
+    let alive = u32::try_from(streaming.count()).unwrap_or(u32::MAX);
+    Some(alive.min(sync.needed))
+}
+
+fn node_status(
+    agent: &Agent,
+    view: &View,
+    own: &Member,
+    node: &howdah_base::NodeName,
+) -> NodeStatus {
+    let spec = &agent.shared.config.nodes_of()[node];
+    let member = if *node == view.me { Some(own) } else { view.store.members.get(node) };
+    let leader = view.leader().and_then(|l| view.store.members.get(&l.node));
+    let behind = |m: &Member| {
+        let (end, position) = leader?.position.zip(m.position)?;
+        Some(end.lsn.bytes_past(m.replayed.unwrap_or(position.lsn)))
+    };
+    let voter = member.and_then(|m| m.directory.as_ref()).zip(view.sync());
+    let leads = view.leader().is_some_and(|l| l.node == *node);
+    NodeStatus {
+        node: node.clone(),
+        host: spec.host.clone(),
+        postgres_port: spec.postgres_port,
+        http_port: spec.http_port,
+        state: member.map_or(ServerState::Unknown, |m| m.server),
+        position: member.and_then(|m| m.position),
+        lag_bytes: member.filter(|_| !leads).and_then(behind),
+        lag_ms: member.filter(|_| !leads).and_then(|m| m.replay_lag_ms),
+        voter: voter.is_some_and(|(id, sync)| sync.voters.contains(id)),
+        rule: member.map_or(0, |m| m.rule),
+        reason: member.map(|m| m.reason.clone()).unwrap_or_default(),
+        not_promotable: match member {
+            Some(_) if leads => None,
+            Some(m) => election::not_promotable(view, &agent.memory, m),
+            None => Some("its agent does not answer".to_owned()),
+        },
+        pending_restart: member.map(|m| m.pending_restart.clone()).unwrap_or_default(),
+        problems: member.map(|m| m.problems.clone()).unwrap_or_default(),
+        alive: member.is_some(),
+        member: member.cloned(),
+    }
+}
+
+/// What is wrong, in sentences; empty when all is well.
+fn problems(view: &View, nodes: &[NodeStatus]) -> Vec<String> {
+    let mut all = Vec::new();
+    if !view.store.reachable {
+        all.push("the store does not answer: nothing can change until it does".to_owned());
+    }
+    if view.store.initialize.is_none() {
+        all.push("the cluster is being created".to_owned());
+    } else if view.leader().is_none() {
+        all.push("there is no primary: writes wait until one is elected".to_owned());
+    }
+    for node in nodes {
+        let name = &node.node;
+        if !node.alive {
+            all.push(format!("`{name}` is gone: its agent does not answer"));
+        } else if !matches!(node.state, ServerState::Primary | ServerState::Streaming) {
+            all.push(format!("`{name}` is {}: {}", worded(node.state), node.reason));
+        }
+        all.extend(node.problems.iter().map(|problem| format!("`{name}`: {problem}")));
+        if !node.pending_restart.is_empty() {
+            let list = node.pending_restart.join(", ");
+            all.push(format!("`{name}` must be restarted for {list} to take effect"));
+        }
+    }
+    all.extend(durability(view));
+    all
+}
+
+fn durability(view: &View) -> Option<String> {
+    let sync = view.sync()?;
+    if view.settings.durability == Durability::Async {
+        return None;
+    }
+    if sync.voters.is_empty() && view.store.initialize.is_some() {
+        return Some(format!("`{}` stands alone: commits are on one node only", sync.leader));
+    }
+    let alive = nodes_spare(view)?;
+    (alive < sync.needed).then(|| "no voter streams: commits wait for one".to_owned())
+}
+
+/// A server's state in words.
+fn worded(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Creating => "being created",
+        ServerState::Stopped => "stopped",
+        ServerState::Starting => "starting",
+        ServerState::PrimaryGated => "not letting clients in yet",
+        ServerState::Primary => "primary",
+        ServerState::Standby => "not streaming",
+        ServerState::Streaming => "streaming",
+        ServerState::Stopping => "stopping",
+        ServerState::Refused => "refused",
+        ServerState::Unknown => "not answering",
+    }
+}

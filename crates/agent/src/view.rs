@@ -1,0 +1,92 @@
+//! From what the agent has taken in to the view that the core decides from.
+
+use howdah_ha::{Durability, Local, Server, Settings, StoreView, View};
+use howdah_ledger::view_of;
+
+use crate::agent::Agent;
+use crate::observe::against_record;
+
+/// Probes that fail for this long make a running server unknown, milliseconds.
+const SILENT_AFTER_MS: u64 = 4_000;
+
+impl Agent {
+    pub fn view(&self) -> View {
+        let store = self.store_view();
+        let known = store.initialize.as_ref().map(|i| i.system_identifier);
+        let recreate = self.decision.as_ref().is_some_and(|d| d.recreate);
+        View {
+            me: self.shared.config.node.clone(),
+            settings: self.settings(),
+            local: Local {
+                directory: against_record(self.disk.directory.clone(), known),
+                announced: Some(self.announced(recreate)),
+                server: self.server(),
+                observed_at: self.observed_at,
+                end: self.end,
+                sync: self.sync.clone(),
+                gate_open: self.conf.gate_open,
+                slots: self.slots.clone(),
+            },
+            store,
+            job: self.job.as_ref().map(|(job, _)| *job),
+            failures: self.failures.clone(),
+        }
+    }
+
+    fn store_view(&self) -> StoreView {
+        let away = StoreView::default();
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.store_error.is_none()) else {
+            // The last picture still tells whose the lease was; nothing is decided from it.
+            return self
+                .snapshot
+                .as_ref()
+                .and_then(|s| view_of(s, self.lease.id(), self.lease.renewed_at(), false).ok())
+                .map_or(away, |view| StoreView { reachable: false, ..view });
+        };
+        let (at, renewing) = (self.lease.renewed_at(), self.lease.renewing());
+        view_of(snapshot, self.lease.id(), at, renewing).unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            away
+        })
+    }
+
+    fn settings(&self) -> Settings {
+        let spec = self.shared.spec();
+        let tags = &self.shared.config.own().tags;
+        let ha = &self.shared.config.spec.ha;
+        Settings {
+            durability: match spec.durability {
+                howdah_spec::Durability::Quorum => Durability::Quorum,
+                howdah_spec::Durability::Async => Durability::Async,
+            },
+            strict: spec.strict,
+            lease: ha.lease.0,
+            renew: ha.renew.0,
+            margin: ha.margin.0,
+            max_lag_on_failover: spec.ha.max_lag_on_failover.0,
+            no_failover: tags.no_failover,
+            no_sync: tags.no_sync,
+            failover_priority: tags.failover_priority,
+        }
+    }
+
+    fn server(&self) -> Server {
+        let as_primary = !self.conf.standby;
+        if !*self.alive.borrow() {
+            return Server::Down;
+        }
+        if self.stopping {
+            return Server::Stopping;
+        }
+        let silent = self.silent_since.map(|since| crate::clock::now().0.saturating_sub(since.0));
+        match &self.facts {
+            Some(facts) if silent.is_none_or(|ms| ms < SILENT_AFTER_MS) => {
+                let mut running = facts.running.clone();
+                running.upstream = self.conf.upstream.clone().filter(|_| !running.primary);
+                Server::Running(running)
+            }
+            Some(_) => Server::Unknown { as_primary },
+            None => Server::Starting { as_primary },
+        }
+    }
+}
