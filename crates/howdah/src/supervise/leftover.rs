@@ -30,6 +30,10 @@ pub async fn stop_guards(spec: &ClusterSpec) -> anyhow::Result<bool> {
 async fn stop_guard(name: &NodeName, node: &NodeSpec) -> anyhow::Result<bool> {
     // A socket that nobody listens on is what a killed guard leaves.
     let Ok(guard) = Guard::attach(&layout::guard_socket(node)).await else { return Ok(false) };
+    if guard.state().await.is_ok_and(|state| state.phase == Phase::Empty) {
+        // Nothing to stop; it was about to leave, or is free to.
+        return leave(name, &guard).await.map(|()| false);
+    }
     say(format!("{name}: its guard was left behind; stopping PostgreSQL"));
     let stop = Request::Stop { mode: StopMode::Fast, within_ms: FAST_WITHIN_MS };
     match guard.request(stop).await {
@@ -37,8 +41,12 @@ async fn stop_guard(name: &NodeName, node: &NodeSpec) -> anyhow::Result<bool> {
         Err(error) => return Err(error).with_context(|| format!("stop the guard of {name}")),
     }
     wait_until_empty(name, &guard).await?;
+    leave(name, &guard).await.map(|()| true)
+}
+
+async fn leave(name: &NodeName, guard: &Guard) -> anyhow::Result<()> {
     match guard.request(Request::Leave).await {
-        Ok(_) | Err(GuardError::Gone) => Ok(true),
+        Ok(_) | Err(GuardError::Gone | GuardError::Refused(Refusal::Leaving)) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("stop the guard of {name}")),
     }
 }

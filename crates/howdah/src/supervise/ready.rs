@@ -46,12 +46,19 @@ pub async fn until_ready(spec: &ClusterSpec, asker: &Asker) -> Outcome {
 }
 
 fn is_ready(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
-    spec.nodes.keys().all(|name| {
+    let is_up = |name: &NodeName| {
         let node = status.nodes.iter().find(|node| node.node == *name && node.alive);
         let is_leader = status.leader.as_ref() == Some(name);
         let wanted = if is_leader { ServerState::Primary } else { ServerState::Streaming };
         node.is_some_and(|node| node.state == wanted)
-    }) && status.leader.is_some()
+    };
+    status.leader.is_some() && spec.nodes.keys().all(is_up) && may_lose_a_node(spec, status)
+}
+
+/// What the operator will try next is to kill the primary: standbys must count by then.
+fn may_lose_a_node(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
+    let may_vote = spec.nodes.values().filter(|node| !node.tags.no_sync).count();
+    status.nodes_spare.is_none_or(|spare| spare > 0) || spec.nodes.len() == 1 || may_vote < 2
 }
 
 /// What has been said of each node, so that it is said once.
@@ -94,7 +101,8 @@ fn doing(node: &NodeStatus, status: &ClusterStatus) -> String {
     let words = match (node.state, upstream) {
         (ServerState::Creating, _) => return creating(node, upstream),
         (ServerState::Stopped, _) if leads => "starting",
-        (ServerState::Stopped, _) => "stopped",
+        (ServerState::Stopped, Some(_)) => "not started yet",
+        (ServerState::Stopped, None) => "stopped",
         (ServerState::Starting, _) => "starting",
         (ServerState::PrimaryGated, _) => "primary, making roles and databases",
         (ServerState::Primary, _) => "primary",
