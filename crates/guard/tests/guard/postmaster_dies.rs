@@ -1,6 +1,7 @@
 //! The postmaster is killed: its backends must not go on without it, as they would without a
 //! guard (`guard_dies` sees one do so).
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use howdah_guard::ExitStatus;
@@ -31,6 +32,24 @@ async fn a_busy_backend_does_not_outlive_its_postmaster() {
 
     // The next start finds the place empty and recovers.
     site.start(&guard, Some(in_ms(60_000))).await;
+}
+
+#[tokio::test]
+async fn a_program_that_a_backend_left_running_does_not_outlive_the_server() {
+    let mut site = Site::new();
+    let (guard, mut events) = site.guard().await;
+    site.start(&guard, None).await;
+    // An orphan in a session of its own, in another directory, and no PostgreSQL process: only
+    // that it became the guard's child tells whose it is.
+    let file = site.dir.join("orphan.pid");
+    let script = format!("(cd /; setsid sleep 600 >/dev/null 2>&1 & echo $! >{})", file.display());
+    site.sql(&format!("copy (select 1) to program '{script}'")).expect("started");
+    let pid: i32 =
+        std::fs::read_to_string(&file).expect("its id").trim().parse().expect("a number");
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    assert!(process.exists());
+    site.stop(&guard, &mut events).await;
+    assert!(!process.exists(), "it is left");
 }
 
 #[tokio::test]
