@@ -44,6 +44,8 @@ pub(crate) struct Agent {
     pub disk: Disk,
     pub facts: Option<Facts>,
     pub observed_at: Tick,
+    /// Answers to questions asked earlier are about a server that is no more.
+    pub facts_after: Tick,
     /// Since when probes have failed although the server is alive.
     pub silent_since: Option<Tick>,
     pub sync: Option<howdah_ha::SyncSetting>,
@@ -131,7 +133,14 @@ impl Agent {
         let order = self.order(view);
         let events = self.events.clone();
         let task: JoinHandle<()> = tokio::spawn(async move {
+            let shared = Arc::clone(&order.shared);
             let outcome = jobs::run(command, order).await;
+            // What the job left on the disk is known before it counts as done.
+            if jobs::touches_directory(job)
+                && let Ok(disk) = jobs::blocking(move || Ok(observe::disk(&shared))).await
+            {
+                let _ = events.send(Event::Disk(Box::new(disk))).await;
+            }
             let _ = events.send(Event::Done { job, outcome }).await;
         });
         self.job = Some((job, task.abort_handle()));
@@ -259,7 +268,7 @@ impl Agent {
 
     fn probed(&mut self, facts: Result<Box<Facts>, String>, asked_at: Tick) {
         match facts {
-            Ok(facts) if *self.alive.borrow() => {
+            Ok(facts) if *self.alive.borrow() && asked_at >= self.facts_after => {
                 self.slots = facts.slots.clone();
                 self.facts = Some(*facts);
                 self.observed_at = asked_at;
@@ -297,8 +306,12 @@ impl Agent {
                 self.last_error = Some((job, error));
             }
         }
-        if !matches!(job, Job::Txn) {
-            observe::read_disk(&self.shared, &self.events);
+        if matches!(job, Job::Start | Job::Promote) {
+            // What was seen of the server before is not true any more.
+            self.facts = None;
+            self.facts_after = clock::now();
+        }
+        if job != Job::Txn {
             self.probe_now.notify_one();
         }
     }

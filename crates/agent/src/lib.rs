@@ -105,6 +105,7 @@ pub async fn start(
         stopping: false,
         facts: None,
         observed_at: Tick(0),
+        facts_after: Tick(0),
         silent_since: None,
         sync: None,
         end: None,

@@ -79,9 +79,13 @@ impl Instance {
         }
     }
 
-    /// SIGKILL to everything that lives. The postmaster first: it could fork meanwhile.
+    /// SIGKILL to everything that lives. The postmaster first: it could fork meanwhile. Then its
+    /// children, which are the guard's once it is dead; then whatever else belongs.
     fn kill_round(&mut self, now: Tick) -> Option<Event> {
         self.signal(Signal::SIGKILL);
+        for parent in self.postmaster.map(|p| p.pid).into_iter().chain([Pid::this()]) {
+            processes::kill_all(&processes::children(parent.as_raw()));
+        }
         let alive = self.alive();
         processes::kill_all(&alive);
         self.next_round = now + KILL_EVERY;

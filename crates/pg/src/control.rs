@@ -22,6 +22,8 @@ pub struct ControlData {
     pub min_recovery: Lsn,
     pub min_recovery_timeline: Timeline,
     pub checksums: bool,
+    /// wal_segment_size, bytes.
+    pub segment: u64,
 }
 
 impl ControlData {
@@ -66,6 +68,7 @@ fn parse(text: &str) -> Option<ControlData> {
         timeline: Timeline(number("Latest checkpoint's TimeLineID")?),
         min_recovery: fields.get("Minimum recovery ending location")?.parse().ok()?,
         min_recovery_timeline: Timeline(number("Min recovery ending loc's timeline")?),
+        segment: u64::from(number("Bytes per WAL segment")?),
         checksums: number("Data page checksum version")? != 0,
     })
 }

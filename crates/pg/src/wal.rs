@@ -30,29 +30,50 @@ pub fn end(
         history.forks.last().map_or(control.redo, |(_, fork)| control.redo.max(*fork))
     };
     let near = hint.map_or(Lsn(0), |hint| Lsn(hint.lsn.0.saturating_sub(HINT_MARGIN)));
-    let lsn = walk(install, data_dir, timeline, begins.max(near))?;
+    let lsn = walk(install, data_dir, timeline, begins.max(near), control.segment)?;
     Ok(Position { timeline, lsn })
 }
 
 /// The end of the last valid record at or after `from`. pg_waldump always ends with an error
 /// there, since it cannot know that the WAL was to end.
-fn walk(install: &Install, data_dir: &Path, timeline: Timeline, from: Lsn) -> Result<Lsn, PgError> {
+fn walk(
+    install: &Install,
+    data_dir: &Path,
+    timeline: Timeline,
+    from: Lsn,
+    segment: u64,
+) -> Result<Lsn, PgError> {
+    let last = last_byte(data_dir, timeline, from, segment);
     let output = Command::new(install.program("pg_waldump"))
         .arg("--path")
         .arg(data_dir.join("pg_wal"))
         .arg(format!("--timeline={}", timeline.0))
         .arg(format!("--start={from}"))
+        .arg(format!("--end={last}"))
         .env("LC_ALL", "C")
         .output()
         .map_err(PgError::io("run pg_waldump", data_dir))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let records = String::from_utf8_lossy(&output.stdout);
     match records.lines().rev().find_map(record) {
-        Some((lsn, bytes)) => Ok(reckon(lsn, bytes)),
+        Some((lsn, bytes)) => Ok(reckon(lsn, bytes, segment)),
         // Not one record: the timeline has just begun, and its beginning is its end.
         None if said.contains("could not find a valid record") => Ok(from),
         None => Err(PgError::Program { program: "pg_waldump", said }),
     }
+}
+
+/// The end of the last segment that is there without a gap. Told where to stop, pg_waldump does
+/// not wait five seconds for a segment that a server might still be making.
+fn last_byte(data_dir: &Path, timeline: Timeline, from: Lsn, segment: u64) -> Lsn {
+    let per_file = (1 << 32) / segment;
+    let there = |number: &u64| {
+        let (high, low) = (number / per_file, number % per_file);
+        data_dir.join(format!("pg_wal/{:08X}{high:08X}{low:08X}", timeline.0)).exists()
+    };
+    let first = from.0 / segment;
+    let count = (first..).take_while(there).count();
+    Lsn((first + u64::try_from(count).unwrap_or(0)) * segment)
 }
 
 /// The record's own place and length, from a line such as
@@ -71,12 +92,10 @@ const PAGE: u64 = 8192;
 /// `SizeOfXLogShortPHD` and `SizeOfXLogLongPHD` (`xlog_internal.h`).
 const SHORT_HEADER: u64 = 24;
 const LONG_HEADER: u64 = 40;
-/// wal_segment_size as initdb's default; only the size of one page header depends on it.
-const SEGMENT: u64 = 16 << 20;
 
 /// The end of a record of `bytes` that begins at `start`: page headers lie between, and the
 /// next record begins MAXALIGNed (`XLogReadRecord` reckons its `EndRecPtr` the same way).
-fn reckon(start: Lsn, bytes: u64) -> Lsn {
+fn reckon(start: Lsn, bytes: u64, segment: u64) -> Lsn {
     let (mut at, mut left) = (start.0, bytes);
     loop {
         let room = PAGE - at % PAGE;
@@ -86,7 +105,7 @@ fn reckon(start: Lsn, bytes: u64) -> Lsn {
         }
         left -= room;
         at += room;
-        at += if at.is_multiple_of(SEGMENT) { LONG_HEADER } else { SHORT_HEADER };
+        at += if at.is_multiple_of(segment) { LONG_HEADER } else { SHORT_HEADER };
     }
     Lsn(at.next_multiple_of(8))
 }
@@ -104,8 +123,9 @@ mod tests {
 
     #[test]
     fn page_headers_inside_a_record_count() {
-        assert_eq!(reckon(Lsn(PAGE + 40), 50), Lsn(PAGE + 96));
-        let crossing = reckon(Lsn(2 * PAGE - 8), 16);
+        const SEGMENT: u64 = 16 << 20;
+        assert_eq!(reckon(Lsn(PAGE + 40), 50, SEGMENT), Lsn(PAGE + 96));
+        let crossing = reckon(Lsn(2 * PAGE - 8), 16, SEGMENT);
         assert_eq!(crossing, Lsn(2 * PAGE + SHORT_HEADER + 8));
     }
 }

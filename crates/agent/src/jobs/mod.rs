@@ -13,7 +13,7 @@ mod switchover;
 use std::sync::Arc;
 
 use howdah_base::{DirectoryId, History, Position, Tick};
-use howdah_ha::{Command, Reason, StoreView};
+use howdah_ha::{Command, Job, Reason, StoreView};
 use howdah_postgres::session::Session;
 use howdah_store::{LeaseId, Snapshot};
 
@@ -59,6 +59,12 @@ pub(crate) async fn run(command: Command, order: Order) -> Result<Outcome, Strin
         Command::Slots { term, directories } => slots::make(order, term, directories).await,
         other => records::write(other, order).await,
     }
+}
+
+/// Whether PGDATA may look otherwise after `job`.
+pub(crate) fn touches_directory(job: Job) -> bool {
+    use Job::{Copy, Initdb, Promote, Rewind, Start, Stop, Switchover, Txn};
+    matches!(job, Copy | Initdb | Promote | Rewind | Start | Stop | Switchover | Txn)
 }
 
 impl Order {
