@@ -15,7 +15,6 @@ async fn a_busy_backend_does_not_outlive_its_postmaster() {
     let (guard, mut events) = site.guard().await;
     let pid = site.start(&guard, Some(in_ms(60_000))).await;
     site.busy_backend();
-    site.many(60);
     let before = site.survivors().len();
     let killed_at = Instant::now();
     send(pid, Signal::SIGKILL);

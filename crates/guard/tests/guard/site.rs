@@ -129,7 +129,6 @@ impl Site {
         self.until("a backend is busy", || self.sql(active).as_deref() == Some("1"));
     }
 
-    pub fn many(&mut self, n: usize) { for _ in 1..n { let c = self.psql("do $$ begin loop end loop; end $$").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(); self.clients.push(c); } let w = n.to_string(); self.until("many", || self.sql("select count(*) from pg_stat_activity where query ^@ 'do'").as_deref() == Some(&w)); }
     fn psql(&self, text: &str) -> Command {
         let mut psql = self.tool("psql");
         psql.arg("-h").arg(&self.dir).args(["-XAtd", "postgres", "-c", text]);
