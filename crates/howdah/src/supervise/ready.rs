@@ -61,25 +61,26 @@ fn may_lose_a_node(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
     status.nodes_spare.is_none_or(|spare| spare > 0) || spec.nodes.len() == 1 || may_vote < 2
 }
 
-/// What has been said of each node, so that it is said once.
+/// When each sentence was last said, so that a node that goes to and fro does not fill the
+/// screen.
 struct Progress {
-    said: BTreeMap<NodeName, String>,
+    said: BTreeMap<(NodeName, String), Instant>,
+    now: BTreeMap<NodeName, String>,
     spoke: Instant,
 }
 
 impl Progress {
     fn new() -> Progress {
-        Progress { said: BTreeMap::new(), spoke: Instant::now() }
+        Progress { said: BTreeMap::new(), now: BTreeMap::new(), spoke: Instant::now() }
     }
 
     fn tell(&mut self, status: &ClusterStatus) {
         let remind = self.spoke.elapsed() >= REMIND_EVERY;
         for node in status.nodes.iter().filter(|node| node.alive) {
             let doing = doing(node, status);
-            if self.said.get(&node.node) != Some(&doing) {
-                say(format!("{}: {doing}", node.node));
-                self.said.insert(node.node.clone(), doing);
-                self.spoke = Instant::now();
+            let before = self.now.insert(node.node.clone(), doing.clone());
+            if before.as_ref() != Some(&doing) {
+                self.say_once_in_a_while(&node.node, doing);
             } else if remind && !is_settled(node.state) {
                 let why = format!(" ({})", node.reason);
                 let why = if doing.contains(&node.reason) { "" } else { &why };
@@ -87,6 +88,16 @@ impl Progress {
                 self.spoke = Instant::now();
             }
         }
+    }
+
+    fn say_once_in_a_while(&mut self, node: &NodeName, doing: String) {
+        let key = (node.clone(), doing);
+        if self.said.get(&key).is_some_and(|said| said.elapsed() < REMIND_EVERY) {
+            return;
+        }
+        say(format!("{node}: {}", key.1));
+        self.spoke = Instant::now();
+        self.said.insert(key, self.spoke);
     }
 }
 
