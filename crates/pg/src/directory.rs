@@ -1,14 +1,19 @@
 //! PGDATA as it lies on the disk: whose it is, what state it is in, and what marks it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod history;
 
-use howdah_base::{DirectoryId, History, NodeName, Timeline};
+use std::fs;
+use std::path::Path;
+
+use howdah_base::{DirectoryId, History, NodeName};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{self, ControlData};
 use crate::install::Install;
 use crate::{PgError, durable};
+
+pub(crate) use history::received_histories;
+pub use history::{clear_reserved, read_history, reserve_timeline};
 
 /// Says whose a directory is; a copy brings the source's along and gets its own at once.
 const IDENTITY: &str = "howdah.json";
@@ -47,6 +52,7 @@ pub struct Ready {
     pub file: Option<DirectoryFile>,
     pub control: ControlData,
     pub standby_signal: bool,
+    /// Of the newest timeline of which it holds WAL.
     pub history: History,
 }
 
@@ -92,7 +98,7 @@ fn ready(install: &Install, data_dir: &Path) -> Result<Ready, PgError> {
     Ok(Ready {
         file: read_file(data_dir)?,
         standby_signal: data_dir.join("standby.signal").exists(),
-        history: read_history(data_dir, control.newest_timeline())?,
+        history: received_histories(data_dir, &control)?.swap_remove(0),
         control,
     })
 }
@@ -122,31 +128,4 @@ pub(crate) fn mark_unusable(state_dir: &Path, why: &str) -> Result<(), PgError> 
 
 pub(crate) fn mark_usable(state_dir: &Path) -> Result<(), PgError> {
     durable::remove(&state_dir.join(UNUSABLE))
-}
-
-/// The history of `timeline`, from `pg_wal`.
-pub fn read_history(data_dir: &Path, timeline: Timeline) -> Result<History, PgError> {
-    if timeline.0 <= 1 {
-        return Ok(History::root(timeline));
-    }
-    let path = history_path(data_dir, timeline);
-    let text = fs::read_to_string(&path).map_err(PgError::io("read", &path))?;
-    History::parse(timeline, &text).map_err(|e| PgError::Unexpected(e.to_string()))
-}
-
-fn history_path(data_dir: &Path, timeline: Timeline) -> PathBuf {
-    data_dir.join("pg_wal").join(format!("{:08X}.history", timeline.0))
-}
-
-/// Makes the next promotion take exactly `wanted`: PostgreSQL takes the first number above the
-/// present one for which no history file exists (`findNewestTimeLine` in `timeline.c`), so an
-/// empty file stands in for each number between. An empty history is nobody's ancestor.
-pub fn reserve_timeline(data_dir: &Path, from: Timeline, wanted: Timeline) -> Result<(), PgError> {
-    for number in from.0 + 1..wanted.0 {
-        let path = history_path(data_dir, Timeline(number));
-        if !path.exists() {
-            durable::write(&path, "")?;
-        }
-    }
-    Ok(())
 }

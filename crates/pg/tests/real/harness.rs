@@ -351,7 +351,8 @@ fn template() -> PathBuf {
         let making = made.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let making = initdb::run(&install(), &making, "C.UTF-8", &file);
+            let install = install();
+            let making = initdb::run(&install, &making, "C.UTF-8", &file);
             runtime.expect("a runtime").block_on(making)
         });
         thread.join().expect("no panic").expect("initdb");
@@ -369,16 +370,27 @@ pub fn tls() -> PathBuf {
         let made = place.join("tls-made");
         fs::remove_dir_all(&made).ok();
         fs::create_dir(&made).expect("make it");
-        openssl(&made, "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
-                 -subj /CN=test-ca -keyout ca.key -out ca.crt");
+        openssl(
+            &made,
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+                 -subj /CN=test-ca -keyout ca.key -out ca.crt",
+        );
         fs::write(made.join("san"), "subjectAltName=IP:127.0.0.1\n").expect("write");
         for name in ["server", "howdah_replicator"] {
-            openssl(&made, &format!(
-                "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} \
-                 -keyout {name}.key -out {name}.csr"));
-            openssl(&made, &format!(
-                "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 \
-                 -extfile san -out {name}.crt"));
+            openssl(
+                &made,
+                &format!(
+                    "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} \
+                 -keyout {name}.key -out {name}.csr"
+                ),
+            );
+            openssl(
+                &made,
+                &format!(
+                    "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 \
+                 -extfile san -out {name}.crt"
+                ),
+            );
         }
         fs::rename(&made, &ready).expect("show the whole folder");
     }
@@ -386,7 +398,8 @@ pub fn tls() -> PathBuf {
 }
 
 fn openssl(folder: &Path, words: &str) {
-    let output = Command::new("openssl").args(words.split_whitespace()).current_dir(folder).output();
+    let output =
+        Command::new("openssl").args(words.split_whitespace()).current_dir(folder).output();
     let output = output.expect("openssl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
