@@ -194,7 +194,10 @@ impl Cluster {
                         );
                     }
                 }
-                Err(error) => seen += &format!("{}: {error:#}\n", node.name),
+                Err(error) => {
+                    let end = node.agent_end().map(|end| format!("; its agent: {end}"));
+                    seen += &format!("{}: {error:#}{}\n", node.name, end.unwrap_or_default());
+                }
             }
         }
         seen + &self.nodes.iter().map(|node| node.log_tail(25)).collect::<String>()

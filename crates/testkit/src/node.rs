@@ -82,6 +82,11 @@ impl Node {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How the agent that the test started ended, if it did.
+    pub fn agent_end(&self) -> Option<std::process::ExitStatus> {
+        self.agent().as_mut()?.try_wait().ok().flatten()
+    }
+
     /// Waits for the end of the agent, which has been killed.
     pub(crate) fn collect(&self) {
         if let Some(child) = self.agent().as_mut() {
