@@ -153,17 +153,28 @@ impl Cluster {
             Ok(status) => status,
             Err(error) => return Some(format!("{}: {error:#}", primary.name)),
         };
-        for line in &status.nodes {
+        self.amiss_by_themselves(primary).or_else(|| self.amiss_by_primary(primary, &status))
+    }
+
+    /// A node that was killed a moment ago still shines in the others' eyes.
+    fn amiss_by_themselves(&self, primary: &Node) -> Option<String> {
+        let wanted = |node: &Node| state_of(node.name == primary.name);
+        let other = self.nodes.iter().find(|node| node.state() != Some(wanted(node)))?;
+        Some(format!("{} says of itself: {:?}", other.name, other.state()))
+    }
+
+    fn amiss_by_primary(&self, primary: &Node, status: &ClusterStatus) -> Option<String> {
+        if status.nodes.len() != self.nodes.len() {
+            return Some("a node is missing".to_owned());
+        }
+        status.nodes.iter().find_map(|line| {
             let is_primary = line.node.as_str() == primary.name;
-            let wanted = if is_primary { ServerState::Primary } else { ServerState::Streaming };
-            if !line.alive || line.state != wanted {
+            if !line.alive || line.state != state_of(is_primary) {
                 return Some(format!("{} is {:?}: {}", line.node, line.state, line.reason));
             }
-            if status.durability == "quorum" && !is_primary && !line.voter {
-                return Some(format!("{} does not count yet", line.node));
-            }
-        }
-        (status.nodes.len() != self.nodes.len()).then(|| "a node is missing".to_owned())
+            let counts = line.voter || is_primary || status.durability != "quorum";
+            (!counts).then(|| format!("{} does not count yet", line.node))
+        })
     }
 
     /// [`wait::until`] with the cluster as what was seen.
@@ -258,6 +269,11 @@ impl Drop for Cluster {
         let undeclared = logs::undeclared(&self.nodes, &expected);
         assert!(undeclared.is_empty(), "undeclared errors in the logs:\n{undeclared}");
     }
+}
+
+/// What a node of a whole cluster is.
+fn state_of(is_primary: bool) -> ServerState {
+    if is_primary { ServerState::Primary } else { ServerState::Streaming }
 }
 
 fn text(bytes: &[u8]) -> String {
