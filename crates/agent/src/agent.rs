@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::Tick;
-use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, decide};
+use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, StopMode, decide};
 use howdah_store::{Renewal, Snapshot};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -50,7 +50,6 @@ pub(crate) struct Agent {
     pub silent_since: Option<Tick>,
     pub sync: Option<howdah_ha::SyncSetting>,
     pub end: Option<howdah_base::Position>,
-    pub slots: std::collections::BTreeSet<howdah_base::DirectoryId>,
     pub job: Option<(Job, AbortHandle)>,
     pub failures: Failures,
     pub last_error: Option<(Job, String)>,
@@ -62,17 +61,33 @@ pub(crate) struct Agent {
     pub publisher: publish::Publisher,
     pub applied: crate::apply::Applied,
     pub ending: bool,
+    /// The node is to end: its server is being shut down, under a lease that is still renewed.
+    pub leaving: bool,
+    /// The whole cluster is going down: nobody is to take over.
+    pub keep_lease: bool,
+    /// The guard is gone or frozen.
+    pub guard_lost: bool,
+}
+
+/// Why the loop has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// Somebody asked for it: PostgreSQL ends with the node.
+    Asked {
+        keep_lease: bool,
+    },
+    GuardLost,
 }
 
 impl Agent {
     /// Runs until it is told to end.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Event>) -> Ending {
         let mut wake = Instant::now();
         while !self.ending {
             tokio::select! {
                 event = inbox.recv() => match event {
                     Some(event) => self.take_in(event),
-                    None => return,
+                    None => return Ending::Asked { keep_lease: false },
                 },
                 () = sleep_until(wake) => {}
             }
@@ -82,6 +97,10 @@ impl Agent {
             wake = self.turn();
         }
         self.stop_all();
+        match (self.guard_lost, self.keep_lease) {
+            (true, _) => Ending::GuardLost,
+            (false, keep_lease) => Ending::Asked { keep_lease },
+        }
     }
 
     /// One decision and what follows from it; answers when the next one is due.
@@ -92,7 +111,10 @@ impl Agent {
         let mut view = self.view();
         let decision = decide(&mut self.memory, &view, now);
         self.log_change(&decision);
-        let commands = decision.commands.clone();
+        let mut commands = decision.commands.clone();
+        if let Some(last) = self.leave(&mut commands) {
+            commands.push(last);
+        }
         if decision.look_again {
             self.probe_now.notify_one();
         }
@@ -106,6 +128,20 @@ impl Agent {
         self.apply_file(&view);
         let pause = wake_at.map_or(BACKSTOP, |at| now.until(at)).min(BACKSTOP);
         Instant::now() + pause.max(Duration::from_millis(5))
+    }
+
+    /// A node that ends does nothing any more but shut its server down; the lease is renewed
+    /// meanwhile, so that the deadline does not cut the last checkpoint short.
+    fn leave(&mut self, commands: &mut Vec<Command>) -> Option<Command> {
+        if !self.leaving {
+            return None;
+        }
+        commands.retain(|c| matches!(c, Command::Renew | Command::Stop(StopMode::Fence)));
+        let alive = *self.alive.borrow();
+        let stopping = matches!(self.job, Some((Job::Stop, _)));
+        self.ending = !alive && !stopping;
+        (alive && !stopping && commands.iter().all(|c| *c == Command::Renew))
+            .then_some(Command::Stop(StopMode::Fast))
     }
 
     fn log_change(&self, decision: &Decision) {
@@ -128,6 +164,12 @@ impl Agent {
         }
         if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
             self.sync = None;
+        }
+        // What the server is about to be counts from now on, not only when it has got there.
+        match command {
+            Command::StartPrimary { .. } => self.conf.standby = false,
+            Command::StartStandby { .. } => self.conf.standby = true,
+            _ => {}
         }
         self.stopping = job == Job::Stop;
         let order = self.order(view);
@@ -175,7 +217,10 @@ impl Agent {
             Event::Done { job, outcome } => self.done(job, outcome),
             Event::Applied { revision, result } => self.applied.ended(revision, result),
             Event::Asked(asked) => crate::operator::ask(self, asked),
-            Event::Shutdown => self.ending = true,
+            Event::Shutdown { keep_lease } => {
+                self.leaving = true;
+                self.keep_lease = keep_lease;
+            }
         }
     }
 
@@ -217,10 +262,13 @@ impl Agent {
     fn extend_deadline(&self) {
         let Some(deadline) = self.lease.deadline(&self.shared) else { return };
         if *self.alive.borrow() && self.leads() {
-            let shared = Arc::clone(&self.shared);
+            let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
             tokio::spawn(async move {
-                if let Err(error) = shared.guard.extend(deadline).await {
-                    tracing::warn!("the guard did not take the new deadline: {error}");
+                let Err(error) = shared.guard.extend(deadline).await else { return };
+                tracing::warn!("the guard did not take the new deadline: {error}");
+                if matches!(error, howdah_guard::GuardError::NoAnswer { .. }) {
+                    // Frozen: it can no longer fence, so the agent does.
+                    let _ = events.send(Event::Guard(howdah_guard::Event::Gone)).await;
                 }
             });
         }
@@ -240,7 +288,8 @@ impl Agent {
         }
         if matches!(event, howdah_guard::Event::Gone) {
             // Without its guard nothing may run: the supervisor starts this node anew.
-            tracing::error!("the guard is gone; the instance is ended and the agent starts anew");
+            tracing::error!("the guard is gone or frozen: the instance is ended with it");
+            self.guard_lost = true;
             self.ending = true;
         }
     }
@@ -261,7 +310,6 @@ impl Agent {
         self.facts = None;
         self.sync = None;
         self.end = None;
-        self.slots.clear();
         self.silent_since = None;
         observe::read_disk(&self.shared, &self.events);
     }
@@ -269,7 +317,6 @@ impl Agent {
     fn probed(&mut self, facts: Result<Box<Facts>, String>, asked_at: Tick) {
         match facts {
             Ok(facts) if *self.alive.borrow() && asked_at >= self.facts_after => {
-                self.slots = facts.slots.clone();
                 self.facts = Some(*facts);
                 self.observed_at = asked_at;
                 self.silent_since = None;
@@ -290,9 +337,14 @@ impl Agent {
             self.stopping = false;
         }
         if job == Job::Start {
-            self.alive.send_if_modified(|alive| !std::mem::replace(alive, outcome.is_ok()) && *alive);
+            self.alive
+                .send_if_modified(|alive| !std::mem::replace(alive, outcome.is_ok()) && *alive);
             let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
             tokio::spawn(async move { observe::count(&shared, &events).await });
+        }
+        if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {
+            // The planned identity is the directory's now; the next one gets its own.
+            self.planned = crate::planned(&self.shared).unwrap_or_else(|_| self.planned.clone());
         }
         match outcome {
             Ok(outcome) => {
@@ -325,9 +377,6 @@ impl Agent {
         }
         if let Some(snapshot) = outcome.snapshot {
             self.store_answered(snapshot);
-        }
-        if let Some(slots) = outcome.slots {
-            self.slots = slots;
         }
         self.sync = outcome.sync.or(self.sync.take());
         self.end = outcome.end.or(self.end);

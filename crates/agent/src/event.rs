@@ -33,8 +33,9 @@ pub(crate) enum Event {
     Applied { revision: u64, result: Result<Vec<String>, String> },
     /// An operator asks through the API.
     Asked(Asked),
-    /// The process is to end: with the server, or leaving it to the guard.
-    Shutdown,
+    /// The node is to end with its server. `keep_lease`: the whole cluster is going down, so
+    /// the lease is left to run out and nobody takes over meanwhile.
+    Shutdown { keep_lease: bool },
 }
 
 /// What a long operation leaves behind for the loop.
@@ -48,8 +49,6 @@ pub(crate) struct Outcome {
     pub end: Option<howdah_base::Position>,
     /// The picture of the store that a transaction was refused by or has led to.
     pub snapshot: Option<Snapshot>,
-    /// Slots of this term that exist now.
-    pub slots: Option<std::collections::BTreeSet<howdah_base::DirectoryId>>,
     /// A sentence for the log.
     pub said: Option<String>,
 }

@@ -4,13 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use howdah_base::Tick;
-use howdah_guard::{Guard, Request, State, StopMode};
+use howdah_guard::{Guard, GuardError, Phase, Refusal, Request, State, StopMode};
 use howdah_postgres::server;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use crate::config::AgentConfig;
 
 const ASK_EVERY: Duration = Duration::from_millis(20);
+/// Killed processes end in milliseconds, unless they wait for a dead disk.
+const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 
 /// The way to this node's guard.
 #[derive(Debug)]
@@ -39,9 +43,20 @@ impl Guardian {
         self.guard.state().await.map_err(|e| e.to_string())
     }
 
-    /// Whether any process of the instance is alive.
+    /// Whether any process of the instance may be left.
     pub async fn alive(&self) -> Result<bool, String> {
-        Ok(self.state().await?.alive_processes > 0)
+        Ok(self.state().await?.phase != Phase::Empty)
+    }
+
+    /// The guard has gone or does not answer: ends the instance in its place, and a frozen
+    /// guard too. Blocking.
+    pub fn replace(&self, data_dir: &Path) -> Result<(), String> {
+        howdah_guard::sweep(data_dir, SWEEP_WITHIN).map_err(|e| e.to_string())?;
+        if let Some(pid) = self.guard.pid() {
+            // Gone already is as good.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        Ok(())
     }
 
     /// Starts PostgreSQL; with a deadline it is armed before the process exists.
@@ -52,21 +67,30 @@ impl Guardian {
         self.request(Request::Start { program, args, env, log, deadline }).await
     }
 
-    pub async fn extend(&self, deadline: Tick) -> Result<(), String> {
-        self.request(Request::Extend { deadline }).await
+    /// Moves the write deadline.
+    pub async fn extend(&self, deadline: Tick) -> Result<(), GuardError> {
+        self.guard.request(Request::Extend { deadline }).await.map(drop)
     }
 
     pub async fn stop(&self, mode: StopMode, within_ms: u32) -> Result<(), String> {
         self.request(Request::Stop { mode, within_ms }).await
     }
 
+    /// Kills every process; that there is none is as good.
     pub async fn kill(&self) -> Result<(), String> {
-        self.request(Request::Kill).await
+        match self.guard.request(Request::Kill).await {
+            Ok(_) | Err(GuardError::Refused(Refusal::NotRunning)) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Ends the guard, once no process of the instance is left.
     pub async fn leave(&self) -> Result<(), String> {
-        self.request(Request::Leave).await
+        match self.guard.request(Request::Leave).await {
+            // It may be gone before its answer is read.
+            Ok(_) | Err(GuardError::Gone) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Waits until no process of the instance is left.

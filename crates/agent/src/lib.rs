@@ -22,9 +22,7 @@ mod status;
 mod view;
 mod watcher;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use howdah_base::record::key;
 use howdah_base::status::ClusterStatus;
@@ -33,7 +31,7 @@ use howdah_base::{DirectoryId, Tick};
 use howdah_ha::{Failures, Memory};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Ending};
 use crate::event::Event;
 use crate::guardian::Guardian;
 use crate::lease::Lease;
@@ -46,8 +44,6 @@ pub use publish::Vitals;
 
 /// Events that wait for the loop.
 const EVENTS_MAX: usize = 1024;
-/// PostgreSQL gets this long for a clean end when the node is stopped.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// How others hear of the agent, and how it is asked.
 #[derive(Debug)]
@@ -65,9 +61,10 @@ impl Channels {
         self.asks.send(Event::Asked(asked)).await.map_err(|_| "the agent has ended".to_owned())
     }
 
-    /// Tells the agent to end, PostgreSQL with it.
-    pub async fn shut_down(&self) {
-        let _ = self.asks.send(Event::Shutdown).await;
+    /// Tells the agent to end, PostgreSQL with it. `keep_lease`: the whole cluster is going
+    /// down, and nobody is to take over.
+    pub async fn shut_down(&self, keep_lease: bool) {
+        let _ = self.asks.send(Event::Shutdown { keep_lease }).await;
     }
 }
 
@@ -109,7 +106,6 @@ pub async fn start(
         silent_since: None,
         sync: None,
         end: None,
-        slots: BTreeSet::new(),
         job: None,
         failures: Failures::default(),
         last_error: None,
@@ -119,14 +115,20 @@ pub async fn start(
         publisher,
         applied: apply::Applied::default(),
         ending: false,
+        leaving: false,
+        keep_lease: false,
+        guard_lost: false,
     };
     let running = async move {
         let helpers = helpers(&agent, &shared, &events);
-        agent.run(inbox).await;
+        let ending = agent.run(inbox).await;
         for helper in helpers {
             helper.abort();
         }
-        end(&shared).await
+        match ending {
+            Ending::Asked { keep_lease } => end(&shared, keep_lease).await,
+            Ending::GuardLost => without_guard(&shared).await,
+        }
     };
     Ok((channels, running))
 }
@@ -171,14 +173,19 @@ fn planned(shared: &Shared) -> Result<DirectoryId, String> {
     Ok(DirectoryId::new(&shared.config.node, u32::from_ne_bytes(bytes)))
 }
 
-/// A clean end: PostgreSQL first, then the lease, so that the next leader is found at once.
-async fn end(shared: &Shared) -> Result<(), String> {
-    let within_ms = u32::try_from(STOP_WITHIN.as_millis()).unwrap_or(u32::MAX);
-    if shared.guard.alive().await? {
-        shared.guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;
-        shared.guard.gone(STOP_WITHIN + Duration::from_secs(5)).await?;
-    }
-    if let Some(lease) = adopt(shared).await.id() {
+/// The guard can no longer see to the instance: it is ended here, and the agent with it. The
+/// lease is left to run out, or to be taken up by the agent that a supervisor starts now.
+async fn without_guard(shared: &Arc<Shared>) -> Result<(), String> {
+    let ended = Arc::clone(shared);
+    jobs::blocking(move || ended.guard.replace(&ended.config.own().data_dir)).await?;
+    Err("the guard was lost; hint: start the node again, its supervisor does so by itself"
+        .to_owned())
+}
+
+/// A clean end, PostgreSQL down already: the lease is given up, so that the next leader is found
+/// at once.
+async fn end(shared: &Shared, keep_lease: bool) -> Result<(), String> {
+    if !keep_lease && let Some(lease) = adopt(shared).await.id() {
         let _ = shared.config.store.revoke(lease).await;
     }
     shared.guard.leave().await

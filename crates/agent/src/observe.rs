@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::record::key;
-use howdah_base::{DirectoryId, History, Timeline};
+use howdah_base::{DirectoryId, History, Term, Timeline};
 use howdah_ha::{Directory, DirectoryFacts, Running, Sender};
 use howdah_postgres::directory::{self, DirectoryState};
 use howdah_postgres::session::{Probe, Session};
@@ -30,8 +30,8 @@ pub(crate) struct Facts {
     pub version: String,
     pub replay_lag_ms: Option<u64>,
     pub pending_restart: Vec<String>,
-    /// Directories for which a slot of ours exists here.
-    pub slots: BTreeSet<DirectoryId>,
+    /// Directories for which a slot of ours exists here, and its term.
+    pub slots: BTreeSet<(DirectoryId, Term)>,
     /// Users' own physical slots with their restart positions.
     pub user_slots: BTreeMap<String, Option<howdah_base::Lsn>>,
 }
@@ -150,8 +150,9 @@ fn facts(probe: Probe, history: History) -> Facts {
 }
 
 /// `howdah_<directory>_<term>`.
-pub(crate) fn directory_of(slot: &str) -> Option<DirectoryId> {
-    slot.strip_prefix("howdah_")?.rsplit_once('_')?.0.parse().ok()
+fn directory_of(slot: &str) -> Option<(DirectoryId, Term)> {
+    let (directory, term) = slot.strip_prefix("howdah_")?.rsplit_once('_')?;
+    Some((directory.parse().ok()?, Term(term.parse().ok()?)))
 }
 
 /// Reads the directory on a thread for blocking work: its disk may hang.

@@ -1,14 +1,20 @@
 //! An operator's requests become records in the store; whoever leads acts on them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use howdah_base::record::{Config, Intent, IntentKind, key};
+use howdah_base::record::{Answer, Config, Intent, IntentKind, Leader, key};
 use howdah_store::{Snapshot, Txn, TxnOutcome};
+
+use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::clock;
 use crate::event::{Ask, Asked};
 use crate::shared::Shared;
+
+/// A switchover is done, refused or abandoned within its own bounds, which are shorter.
+const DONE_WITHIN: Duration = Duration::from_secs(150);
 
 /// Answers when the request is recorded or refused; what becomes of it shows in the history.
 pub(crate) fn ask(agent: &Agent, asked: Asked) {
@@ -19,9 +25,40 @@ pub(crate) fn ask(agent: &Agent, asked: Asked) {
     };
     let shared = Arc::clone(&agent.shared);
     tokio::spawn(async move {
-        let answer = record(&shared, &snapshot, &asked).await;
+        let answer = carried_out(&shared, &snapshot, &asked).await;
         let _ = asked.reply.send(answer);
     });
+}
+
+/// Records the request and waits, within a bound, for what becomes of it.
+async fn carried_out(shared: &Shared, seen: &Snapshot, asked: &Asked) -> Result<String, String> {
+    let said = record(shared, seen, asked).await?;
+    if matches!(asked.what, Ask::Apply { .. }) {
+        return Ok(said);
+    }
+    let late = format!("it was not done within {DONE_WITHIN:?}; hint: howdah status");
+    timeout(DONE_WITHIN, outcome(shared, &said)).await.map_err(|_| late)?
+}
+
+/// Follows the request with this id until it is gone from the store.
+async fn outcome(shared: &Shared, id: &str) -> Result<String, String> {
+    let store = &shared.config.store;
+    loop {
+        let now = store.snapshot().await.map_err(|e| e.to_string())?;
+        let waits = now.get::<Intent>(key::INTENT).map_err(|e| e.to_string())?;
+        if waits.is_none_or(|(intent, _)| intent.id != id) {
+            let answer = now.get::<Answer>(key::ANSWER).map_err(|e| e.to_string())?;
+            if let Some((answer, _)) = answer.filter(|(answer, _)| answer.id == id) {
+                return Err(answer.why);
+            }
+            let leader = now.get::<Leader>(key::LEADER).map_err(|e| e.to_string())?;
+            return Ok(match leader {
+                Some((leader, _)) => format!("{} leads term {}", leader.node, leader.term),
+                None => "it is done".to_owned(),
+            });
+        }
+        store.changed(now.revision).await.map_err(|e| e.to_string())?;
+    }
 }
 
 async fn record(shared: &Shared, snapshot: &Snapshot, asked: &Asked) -> Result<String, String> {

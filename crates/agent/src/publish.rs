@@ -8,7 +8,7 @@ use howdah_base::Tick;
 use howdah_base::record::{Member, ServerState, key};
 use howdah_base::status::ClusterStatus;
 use howdah_base::topology::{Local, Route, Topology};
-use howdah_ha::{Directory, Server, View};
+use howdah_ha::{Directory, Rule, Server, View};
 use howdah_ledger::member_txn;
 use howdah_store::LeaseId;
 use tokio::sync::watch;
@@ -176,7 +176,10 @@ fn server_state(view: &View, recreate: bool) -> ServerState {
 
 /// Sentences about this node for the operator.
 fn problems(agent: &Agent) -> Vec<String> {
-    let failed = agent.last_error.as_ref().map(|(job, error)| format!("{job:?} failed: {error}"));
+    let rule = agent.decision.as_ref().map(|decision| decision.reason.rule);
+    let well = matches!(rule, Some(Rule::Lead | Rule::Standby));
+    let failed = agent.last_error.as_ref().filter(|_| !well);
+    let failed = failed.map(|(job, error)| format!("{job:?} failed: {error}"));
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
     failed.into_iter().chain(store).chain(agent.applied.problem()).collect()
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::shared::Shared;
 
 /// How often a standby's slots are brought up to the primary's.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(3);
 
 /// Runs until the agent is gone.
 pub(crate) async fn keep(shared: Arc<Shared>, status: watch::Receiver<Option<Arc<ClusterStatus>>>) {
@@ -39,9 +39,11 @@ async fn copy(shared: &Shared, status: &ClusterStatus) -> Result<(), String> {
         leader.filter(|l| l.state == ServerState::Primary).and_then(|l| l.member.as_ref());
     let Some(primary) = primary.filter(|_| streams) else { return Ok(()) };
     let mine = own.and_then(|own| own.member.as_ref()).map(|m| &m.user_slots);
+    let session = shared.session().await?;
+    // Slots of a term in which this node led: nobody uses them, and they hold WAL back.
+    session.drop_own_slots().await.map_err(|e| e.to_string())?;
     if mine.is_none_or(|mine| mine.is_empty()) && primary.user_slots.is_empty() {
         return Ok(());
     }
-    let session = shared.session().await?;
     session.keep_user_slots(&primary.user_slots).await.map_err(|e| e.to_string())
 }

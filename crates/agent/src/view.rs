@@ -1,5 +1,8 @@
 //! From what the agent has taken in to the view that the core decides from.
 
+use std::collections::BTreeSet;
+
+use howdah_base::DirectoryId;
 use howdah_ha::{Durability, Local, Server, Settings, StoreView, View};
 use howdah_ledger::view_of;
 
@@ -25,12 +28,19 @@ impl Agent {
                 end: self.end,
                 sync: self.sync.clone(),
                 gate_open: self.conf.gate_open,
-                slots: self.slots.clone(),
+                slots: self.slots(&store),
             },
             store,
             job: self.job.as_ref().map(|(job, _)| *job),
             failures: self.failures.clone(),
         }
+    }
+
+    /// Slots of the term that this node leads; those of older terms are none.
+    fn slots(&self, store: &StoreView) -> BTreeSet<DirectoryId> {
+        let term = store.leader.as_ref().filter(|_| store.leader_mine).map(|l| l.value.term);
+        let there = self.facts.iter().flat_map(|facts| &facts.slots);
+        there.filter(|(_, of)| Some(*of) == term).map(|(id, _)| id.clone()).collect()
     }
 
     fn store_view(&self) -> StoreView {

@@ -23,6 +23,8 @@ pub mod key {
     pub const HANDOVER: &str = "handover";
     /// [`super::Intent`].
     pub const INTENT: &str = "intent";
+    /// [`super::Answer`] to the last request.
+    pub const ANSWER: &str = "answer";
     /// [`super::Initialize`].
     pub const INITIALIZE: &str = "initialize";
     /// The right to run initdb, bound to the lease of the node that does: a [`crate::NodeName`].
@@ -83,6 +85,14 @@ pub struct Intent {
     pub kind: IntentKind,
     /// Who asked, for the history.
     pub by: String,
+}
+
+/// What became of a request that was refused or failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The request's id.
+    pub id: String,
+    pub why: String,
 }
 
 /// The kinds of [`Intent`].

@@ -131,9 +131,9 @@ async fn decide(
     let http = serving.spawn(answer_http(bound.api, Arc::clone(&channels)));
     let asked_to_stop = Arc::clone(&channels);
     tokio::spawn(async move {
-        if stop_signal().await.is_ok() {
+        if let Ok(keep_lease) = stop_signal().await {
             tracing::info!("asked to stop: PostgreSQL is shut down with this node");
-            asked_to_stop.shut_down().await;
+            asked_to_stop.shut_down(keep_lease).await;
         }
     });
     let ended = agent.await;
@@ -218,7 +218,7 @@ async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
             RequestKind::Apply { text } => Ask::Apply { text },
             RequestKind::Stop => {
                 let _ = request.reply.send(Ok("the node is stopping".to_owned()));
-                channels.shut_down().await;
+                channels.shut_down(false).await;
                 continue;
             }
         };
@@ -239,16 +239,16 @@ fn refusal(error: String) -> Refusal {
     }
 }
 
-/// SIGTERM or SIGINT.
-async fn stop_signal() -> std::io::Result<()> {
+/// SIGTERM: another node is to take over at once. SIGINT: the whole cluster is going down.
+async fn stop_signal() -> std::io::Result<bool> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup())?;
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = term.recv() => return Ok(false),
+            _ = interrupt.recv() => return Ok(true),
             _ = hangup.recv() => {}
         }
     }

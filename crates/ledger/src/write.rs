@@ -1,7 +1,7 @@
 //! From a command to the transaction that carries it out.
 
 use howdah_base::record::{
-    Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Leader, Member, Sync, key,
+    Answer, Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Leader, Member, Sync, key,
 };
 use howdah_base::{NodeName, Term, Timeline};
 use howdah_ha::{Command, Reason, StoreView, TakeOver};
@@ -46,8 +46,13 @@ pub fn txn_for(
             mine(view)?.at(key::HANDOVER, view.handover.as_ref()?.revision).delete(key::HANDOVER)
         }
         Command::Release => mine(view)?.delete(key::LEADER).delete(key::HANDOVER),
-        Command::ClearIntent(_) => {
-            Txn::new().at(key::INTENT, view.intent.as_ref()?.revision).delete(key::INTENT)
+        Command::ClearIntent(why) => {
+            let intent = view.intent.as_ref()?;
+            let answer = Answer { id: intent.value.id.clone(), why: why.clone() };
+            Txn::new()
+                .at(key::INTENT, intent.revision)
+                .delete(key::INTENT)
+                .put(key::ANSWER, &answer)
         }
         _ => return None,
     })

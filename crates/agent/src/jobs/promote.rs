@@ -20,7 +20,7 @@ pub(crate) async fn promote(
     needed: u32,
 ) -> Result<Outcome, String> {
     let deadline = order.deadline.ok_or("the lease has not been renewed yet")?;
-    order.shared.guard.extend(deadline).await?;
+    order.shared.guard.extend(deadline).await.map_err(|e| e.to_string())?;
     let session = order.session().await?;
     let before = ConfState {
         standby: true,

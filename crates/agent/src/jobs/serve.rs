@@ -52,9 +52,26 @@ pub(crate) async fn standby(
 
 async fn start(order: Order, conf: ConfState, deadline: Option<Tick>) -> Result<Outcome, String> {
     let conf = order.configure(conf).await?;
+    clear_pid_file(&order).await?;
     order.shared.guard.start(&order.shared.config, deadline).await?;
     accepting(&order).await?;
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// The guard refuses to start while a process of the instance is left, so a `postmaster.pid` that
+/// is still there names nobody, or a zombie that its parent has not collected yet; PostgreSQL
+/// itself cannot tell a zombie from a server and would refuse to start.
+async fn clear_pid_file(order: &Order) -> Result<(), String> {
+    if order.shared.guard.alive().await? {
+        return Err("processes of the server are left".to_owned());
+    }
+    let path = order.shared.config.own().data_dir.join("postmaster.pid");
+    match tokio::fs::remove_file(&path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove, {error}: `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Waits until the server takes connections; ends early when it has exited.

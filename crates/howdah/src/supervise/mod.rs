@@ -80,8 +80,8 @@ fn start(prepared: &Arc<Prepared>) -> BTreeMap<NodeName, Keeper> {
     prepared.spec.nodes.keys().map(keep_one).collect()
 }
 
-/// Standbys first: a primary that goes last leaves them nothing to take over, and has sent
-/// them everything by then.
+/// The primary first: its shutdown sends the standbys everything, so that each of them stands
+/// where it stands. It keeps its lease to the end, so nobody takes over in the meantime.
 async fn stop(
     prepared: &Prepared,
     asker: &Asker,
@@ -90,10 +90,10 @@ async fn stop(
 ) -> anyhow::Result<()> {
     say(format!("stopping cluster {}; start it again with `howdah up`", prepared.spec.cluster));
     let leader = asker.status().await.ok().and_then(|status| status.leader);
-    let last = leader.and_then(|leader| keepers.remove(&leader));
+    let first = leader.and_then(|leader| keepers.remove(&leader));
     let in_order = async {
+        stop_all(first.into_iter().collect()).await;
         stop_all(keepers.into_values().collect()).await;
-        stop_all(last.into_iter().collect()).await;
     };
     tokio::pin!(in_order);
     loop {

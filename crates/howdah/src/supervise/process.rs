@@ -72,7 +72,8 @@ impl Process {
 
     /// Asks it to stop, then makes it. Returns whether it stopped when it was asked.
     pub async fn stop(&mut self, prepared: &Prepared, node: &NodeName) -> bool {
-        self.signal(prepared, Signal::SIGTERM);
+        // SIGINT says that the whole cluster is going down.
+        self.signal(prepared, Signal::SIGINT);
         if timeout(STOP_TIMEOUT, self.ended(prepared, node)).await.is_ok() {
             return true;
         }
