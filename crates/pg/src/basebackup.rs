@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use tokio::fs;
-
 use crate::directory::{self, DirectoryFile};
-use crate::initdb::{beside, clear, place};
+use crate::initdb::{beside, blocking};
 use crate::install::Install;
-use crate::{PgError, program};
+use crate::{PgError, durable, program};
 
 /// From where, to where, and as what.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +20,14 @@ pub struct Copy<'a> {
     pub file: &'a DirectoryFile,
 }
 
-/// pg_basebackup beside the place, then into it. A directory that is there is put aside first
-/// and removed last.
+/// pg_basebackup beside the place, then into it. A directory that is there is exchanged for the
+/// complete copy and removed last. Dropping the future ends the copy; the next one cleans up.
 pub async fn run(install: &Install, copy: &Copy<'_>) -> Result<(), PgError> {
     let making = beside(copy.data_dir, "copying");
-    clear(&making).await?;
+    let old = beside(copy.data_dir, "old");
+    let (left, older) = (making.clone(), old.clone());
+    blocking(move || durable::remove_tree(&left).and_then(|()| durable::remove_tree(&older)))
+        .await?;
     let target = making.display().to_string();
     let arguments = [
         "--dbname",
@@ -38,15 +39,35 @@ pub async fn run(install: &Install, copy: &Copy<'_>) -> Result<(), PgError> {
         copy.slot,
         "--checkpoint=fast",
         "--no-password",
+        // Nobody verifies it, and it would lie about the files that are made our own.
+        "--no-manifest",
     ];
     program::run(install, "pg_basebackup", &arguments).await?;
-    directory::write_file(&making, copy.file)?;
-    let old = beside(copy.data_dir, "old");
-    clear(&old).await?;
-    if fs::try_exists(copy.data_dir).await.unwrap_or(false) {
-        fs::rename(copy.data_dir, &old).await.map_err(PgError::io("put aside", copy.data_dir))?;
+    let (file, data_dir) = (copy.file.clone(), copy.data_dir.to_owned());
+    let state_dir = copy.state_dir.to_owned();
+    blocking(move || {
+        make_own(&making, &file)?;
+        put_in_place(&making, &data_dir, &old)?;
+        directory::mark_usable(&state_dir)
+    })
+    .await
+}
+
+/// What tells of the source must not be taken for this directory's own.
+fn make_own(making: &Path, file: &DirectoryFile) -> Result<(), PgError> {
+    durable::remove_tree(&making.join("log"))?;
+    directory::write_file(making, file)
+}
+
+fn put_in_place(making: &Path, data_dir: &Path, old: &Path) -> Result<(), PgError> {
+    if !data_dir.exists() {
+        return durable::rename(making, data_dir);
     }
-    place(&making, copy.data_dir).await?;
-    directory::mark_usable(copy.state_dir)?;
-    clear(&old).await
+    if durable::exchange(making, data_dir)? {
+        return durable::remove_tree(making);
+    }
+    // In between there is no directory: a crash there costs another copy.
+    durable::rename(data_dir, old)?;
+    durable::rename(making, data_dir)?;
+    durable::remove_tree(old)
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::{PgError, durable};
+use crate::{PgError, directory, durable};
 
 /// The proxy speaks from this loopback address, so that no rule for 127.0.0.1 or for local
 /// sockets is ever met by a client from elsewhere.
@@ -28,6 +28,9 @@ pub struct ServerConf {
 }
 
 /// Writes them into the data directory. A server that runs sees them after a reload.
+///
+/// For a standby, placeholders of a promotion that did not happen go too: with them it would find
+/// no WAL that it may replay ([`directory::clear_reserved`]).
 pub fn write(data_dir: &Path, conf: &ServerConf) -> Result<(), PgError> {
     let mut text = HEADER.to_owned();
     for (name, value) in &conf.parameters {
@@ -39,7 +42,12 @@ pub fn write(data_dir: &Path, conf: &ServerConf) -> Result<(), PgError> {
     strip_auto_conf(data_dir, conf)?;
     durable::remove(&data_dir.join("recovery.signal"))?;
     let signal = data_dir.join("standby.signal");
-    if conf.standby { durable::write(&signal, "") } else { durable::remove(&signal) }
+    if conf.standby {
+        directory::clear_reserved(data_dir)?;
+        durable::write(&signal, "")
+    } else {
+        durable::remove(&signal)
+    }
 }
 
 /// `ALTER SYSTEM` must not override what Howdah sets: its file is read last.

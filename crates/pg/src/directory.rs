@@ -58,8 +58,11 @@ pub struct Ready {
 
 /// Looks at PGDATA. Blocking: its disk may hang.
 pub fn read(install: &Install, data_dir: &Path, state_dir: &Path) -> DirectoryState {
-    if let Ok(why) = fs::read_to_string(state_dir.join(UNUSABLE)) {
-        return DirectoryState::Unusable { why };
+    match fs::read_to_string(state_dir.join(UNUSABLE)) {
+        Ok(why) => return DirectoryState::Unusable { why },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // There is a mark: what it says matters less than that.
+        Err(error) => return DirectoryState::Unusable { why: format!("its mark: {error}") },
     }
     match fs::read_dir(data_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => DirectoryState::Missing,

@@ -3,13 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::fs;
-
 use crate::directory::{self, DirectoryFile};
 use crate::install::Install;
 use crate::{PgError, durable, program};
 
-/// initdb with checksums, UTF-8, and no way in but the private socket's.
+/// initdb with checksums, UTF-8, and no way in but the private socket's. What is in place must
+/// be missing or empty.
 pub async fn run(
     install: &Install,
     data_dir: &Path,
@@ -17,7 +16,8 @@ pub async fn run(
     file: &DirectoryFile,
 ) -> Result<(), PgError> {
     let making = beside(data_dir, "creating");
-    clear(&making).await?;
+    let left = making.clone();
+    blocking(move || durable::remove_tree(&left)).await?;
     let (target, locale) = (making.display().to_string(), format!("--locale={locale}"));
     let arguments = [
         "--username=postgres",
@@ -30,8 +30,12 @@ pub async fn run(
         target.as_str(),
     ];
     program::run(install, "initdb", &arguments).await?;
-    directory::write_file(&making, file)?;
-    place(&making, data_dir).await
+    let (file, data_dir) = (file.clone(), data_dir.to_owned());
+    blocking(move || {
+        directory::write_file(&making, &file)?;
+        durable::rename(&making, &data_dir)
+    })
+    .await
 }
 
 /// `data` with `.suffix`, in the same directory and so on the same file system.
@@ -42,17 +46,10 @@ pub(crate) fn beside(data_dir: &Path, suffix: &str) -> PathBuf {
     data_dir.with_file_name(name)
 }
 
-/// What an earlier attempt left.
-pub(crate) async fn clear(path: &Path) -> Result<(), PgError> {
-    match fs::remove_dir_all(path).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(PgError::io("clear", path)(error)),
-    }
-}
-
-/// Renames a finished directory into its place; an empty one there is replaced.
-pub(crate) async fn place(made: &Path, data_dir: &Path) -> Result<(), PgError> {
-    fs::rename(made, data_dir).await.map_err(PgError::io("rename into place", data_dir))?;
-    durable::sync_parent(data_dir)
+/// Work on the disk, which may take long or hang: the caller's thread renews the lease.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PgError> + Send + 'static,
+) -> Result<T, PgError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| PgError::Unexpected(format!("a thread ended: {error}")))?
 }

@@ -1,4 +1,4 @@
-//! How the server process is started; the guard does it.
+//! What starts the postmaster. The guard does it: it must be PostgreSQL's parent.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,13 @@ pub fn start_command(
     data_dir: &Path,
 ) -> (PathBuf, Vec<String>, Vec<(String, String)>) {
     let args = vec!["-D".to_owned(), data_dir.display().to_string()];
+    (install.program("postgres"), args, environment(install))
+}
+
+/// The environment of the server and of PostgreSQL's other programs. The server's own commands
+/// (archive_command) find what this process would find.
+pub(crate) fn environment(install: &Install) -> Vec<(String, String)> {
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".to_owned());
-    let env = vec![("PATH".to_owned(), path), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
-    (install.program("postgres"), args, env)
+    let path = format!("{}:{path}", install.bin_dir.display());
+    vec![("PATH".to_owned(), path), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())]
 }

@@ -12,7 +12,7 @@
 //!   gap.
 //!
 //! Those of a promotion that did not happen must go, though: a standby would take the last one
-//! for its target and refuse to start. [`clear_reserved`] removes them.
+//! for its target and find no WAL that it may replay (seen). [`clear_reserved`] removes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -31,7 +31,7 @@ pub struct Server {
     pub parameters: BTreeMap<String, String>,
     child: Option<Child>,
     _lease: PortLease,
-    pub scratch: Scratch,
+    _scratch: Scratch,
 }
 
 impl Server {
@@ -50,7 +50,7 @@ impl Server {
             parameters: BTreeMap::new(),
             child: None,
             _lease: lease,
-            scratch,
+            _scratch: scratch,
         };
         server.parameters = server.usual_parameters();
         server
@@ -92,11 +92,20 @@ impl Server {
         if !there.iter().any(|known| known.name == slot) {
             session.create_slot(&slot).await.expect("slot");
         }
+        self.copy_through(primary, &slot).await
+    }
+
+    /// As `copy_from`, through a slot that may not be there.
+    pub async fn copy_through(
+        &self,
+        primary: &Server,
+        slot: &str,
+    ) -> Result<(), howdah_postgres::PgError> {
         let file = DirectoryFile { id: self.id(), node: self.node(), fresh: false };
         let source = self.conninfo(primary);
         let copy = basebackup::Copy {
             source: &source,
-            slot: &slot,
+            slot,
             data_dir: &self.data_dir,
             state_dir: &self.state_dir,
             file: &file,
