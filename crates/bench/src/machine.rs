@@ -3,6 +3,9 @@
 use std::fs;
 use std::process::Command;
 
+/// This crate's folder, which lies in the repository that was built.
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
 /// One line each.
 pub fn facts() -> Vec<String> {
     vec![
@@ -12,7 +15,7 @@ pub fn facts() -> Vec<String> {
         format!("system: {}", value_of("/etc/os-release", "PRETTY_NAME", '=').replace('"', "")),
         format!("file system of /tmp: {}", output("stat", &["-f", "-c", "%T", "/tmp"])),
         format!("PostgreSQL: {}", output("psql", &["--version"])),
-        format!("revision: {}", output("git", &["rev-parse", "--short=12", "HEAD"])),
+        format!("revision: {}", output("git", &["-C", HERE, "describe", "--always", "--dirty"])),
         format!("load at the end: {}", first_line("/proc/loadavg")),
     ]
 }
