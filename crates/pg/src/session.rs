@@ -78,9 +78,12 @@ impl Session {
         self.within(CHECKPOINT_WITHIN, "checkpoint").await.map(drop)
     }
 
-    /// Where the next record will be inserted.
+    /// Where the next record will be inserted. One is, so that standbys can flush past the
+    /// place: it may lie behind the header of a page that an idle server would never write.
     pub async fn insert_lsn(&self) -> Result<Lsn, PgError> {
-        parse_lsn(&self.text("select pg_current_wal_insert_lsn()").await?)
+        let lsn = parse_lsn(&self.text("select pg_current_wal_insert_lsn()").await?)?;
+        self.run("select pg_logical_emit_message(true, 'howdah', 'past')").await?;
+        Ok(lsn)
     }
 
     /// Waits until a *new* connection shows `value`: then the postmaster has reloaded.
@@ -110,6 +113,34 @@ impl Session {
             literals(leaving)
         );
         self.until(&counting, "0", "leaving voters still count for synchronous commit").await
+    }
+
+    /// Ends the WAL senders of `names` that began before the last reload, and waits until none of
+    /// them is left: how many confirmations a sender asks for shows nowhere, so each must begin
+    /// anew with the new number. They come back by themselves.
+    pub async fn renew_senders(&self, names: &[String]) -> Result<(), PgError> {
+        // A new session has the postmaster's own time of the reload.
+        let fresh = Session::open(self.connect.clone()).await?;
+        let older = format!(
+            "from pg_stat_replication where backend_start < pg_conf_load_time() \
+             and application_name in ({})",
+            literals(names)
+        );
+        fresh.run(&format!("select pg_terminate_backend(pid) {older}")).await?;
+        let count = format!("select count(*)::text {older}");
+        fresh.until(&count, "0", "WAL senders with the old setting are left").await
+    }
+
+    /// Ends every client's session, and gives their number; Howdah's own and WAL senders stay.
+    pub async fn end_clients(&self) -> Result<u32, PgError> {
+        let ended = self
+            .text(
+                "select count(pg_terminate_backend(pid))::text from pg_stat_activity \
+                 where backend_type = 'client backend' \
+                 and not (usename = 'postgres' and client_addr is null)",
+            )
+            .await?;
+        ended.parse().map_err(|_| PgError::Unexpected(format!("not a number: `{ended}`")))
     }
 
     /// Waits until commits wait for standbys: the flag that makes them wait is set by the
@@ -187,19 +218,40 @@ impl Session {
         self.run(&format!("select pg_create_physical_replication_slot({name}, true)")).await
     }
 
-    /// Drops a slot; a WAL sender that uses it is ended first.
+    /// Drops a slot; a WAL sender that uses it is ended first, as often as it comes back.
     pub async fn drop_slot(&self, name: &str) -> Result<(), PgError> {
         let name = literals(&[name.to_owned()]);
         let end = format!(
             "select pg_terminate_backend(active_pid) from pg_replication_slots \
              where slot_name = {name} and active_pid is not null"
         );
-        self.run(&end).await?;
-        let active = format!(
-            "select count(*)::text from pg_replication_slots where slot_name = {name} and active"
+        let drop = format!(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
+             where slot_name = {name} and not active"
         );
-        self.until(&active, "0", "a slot is still in use").await?;
-        self.run(&format!("select pg_drop_replication_slot({name})")).await
+        let left =
+            format!("select count(*)::text from pg_replication_slots where slot_name = {name}");
+        let begun = Instant::now();
+        loop {
+            self.run(&end).await?;
+            // A receiver that comes back in this moment makes the drop fail: again.
+            let dropped = self.run(&drop).await;
+            if self.text(&left).await? == "0" {
+                return Ok(());
+            }
+            if begun.elapsed() > SHOW_WITHIN {
+                dropped?;
+                return Err(PgError::Unexpected(format!("the slot is still in use: {name}")));
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Drops every slot that Howdah made here, for a server that is nobody's upstream.
+    pub async fn drop_own_slots(&self) -> Result<(), PgError> {
+        let drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
+                    where slot_name like 'howdah\\_%' and slot_type = 'physical' and not active";
+        self.run(drop).await
     }
 
     /// Users' own physical slots, as they stand on the primary: made, moved forward, and

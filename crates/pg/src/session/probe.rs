@@ -43,7 +43,7 @@ pub struct Sender {
     pub sync_priority: i32,
 }
 
-/// A row of `pg_replication_slots`.
+/// A row of `pg_replication_slots` that stays (a temporary one is its session's own).
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 pub struct Slot {
     pub name: String,
@@ -53,11 +53,14 @@ pub struct Slot {
 }
 
 /// One row of text and JSON. The timeline of a primary is in the name of the WAL file that it
-/// writes; a standby's is what its receiver gets, or what its control file has replayed.
+/// writes. A standby's is the highest in the names of its WAL files: they are written under the
+/// timeline that is received, and stay when the receiver is gone, while the control file tells
+/// of a new timeline only much later (at the next restartpoint).
 pub const SQL: &str = "
 with r as materialized (select pg_is_in_recovery() as standby)
 select r.standby,
-  (case when r.standby then (select min_recovery_end_timeline from pg_control_recovery())
+  (case when r.standby then (select max(('x' || substr(name, 1, 8))::bit(32)::int) from pg_ls_waldir()
+     where name ~ '^[0-9A-F]{24}$')
    else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end) as timeline,
   (select timeline_id from pg_control_checkpoint()) as checkpoint_timeline,
   (case when r.standby then pg_last_wal_receive_lsn() else pg_current_wal_flush_lsn() end)::text as flushed,
@@ -68,7 +71,7 @@ select r.standby,
      'flush', flush_lsn, 'replay', replay_lsn, 'sync_priority', sync_priority))::text
      from pg_stat_replication) as senders,
   (select json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
-     'active', active, 'restart_lsn', restart_lsn))::text from pg_replication_slots) as slots,
+     'active', active, 'restart_lsn', restart_lsn))::text from pg_replication_slots where not temporary) as slots,
   (select system_identifier from pg_control_system())::text as system_identifier,
   (select json_agg(name order by name)::text from pg_settings where pending_restart) as pending,
   split_part(current_setting('server_version'), ' ', 1) as version,

@@ -112,7 +112,8 @@ async fn of_a_killed_standby_it_is_what_it_confirmed() {
     let id = standby.id().as_str().to_owned();
     primary
         .until("the standby confirms", async || {
-            let confirmed = primary.session().await.confirmed(lsn, &[id.clone()]).await.ok()?;
+            let confirmed =
+                primary.session().await.confirmed(lsn, std::slice::from_ref(&id)).await.ok()?;
             (confirmed == 1).then_some(())
         })
         .await;
@@ -137,8 +138,6 @@ fn by_waldump(server: &Server, end: Position) -> Lsn {
     let (printed, said) = (text(&output.stdout), text(&output.stderr));
     let last = word_after(&printed, "lsn: ").expect("a record");
     let last: Lsn = last.trim_end_matches(',').parse().expect("an LSN");
-    let length = word_after(&printed, "len (rec/tot):").expect("lengths");
-    println!("pg_waldump: last record {last} {length}; {said}");
     assert!(last < end.lsn, "{end}; {said}");
     assert!(said.contains(&format!("error in WAL record at {last}")), "{said}");
     let invalid = said.rsplit_once(" at ").map(|(_, rest)| rest.split([':', ' ', '\n']).next());
