@@ -1,1 +1,76 @@
 //! Deterministic simulation of a whole cluster around the real HA core.
+//!
+//! ```text
+//!  seed ─► Plan ─► World { nodes: agent shell (real ha::decide) · guard · PostgreSQL · disk,
+//!                          store (real State and ledger), connections, clients } ─► Verdict
+//! ```
+//! One event at a time from a heap; no thread, no real clock. After each event the checker
+//! looks whether anything is wrong; when all faults are over the cluster must heal.
+
+mod agent;
+mod check;
+mod client;
+mod directory;
+mod disk;
+mod event;
+mod faults;
+mod guard;
+mod jobs;
+mod link;
+mod node;
+mod observe;
+mod rng;
+mod server;
+mod stream;
+mod world;
+
+pub mod plan;
+
+pub use plan::Plan;
+
+use crate::world::World;
+
+/// A mistake put in on purpose, into the model and not into the product, that the checker must
+/// find.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Planted {
+    #[default]
+    Nothing,
+    /// The guard never ends a primary at its deadline, and the core's fence is ignored.
+    NoFence,
+    /// The lease is counted from the answer of the store, not from before the question.
+    LateLease,
+}
+
+/// What became of one run.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub seed: u64,
+    /// What was wrong, if anything.
+    pub wrong: Option<String>,
+    pub at_ms: u64,
+    pub steps: u64,
+    /// Commits that clients were told of.
+    pub acknowledged: u64,
+    pub terms: u64,
+}
+
+/// Runs `plan` to its end.
+pub fn run(plan: Plan, planted: Planted, trace: bool) -> Verdict {
+    World::new(plan, planted, trace).run()
+}
+
+/// Leaves out faults, one after the other, as long as the run stays wrong.
+pub fn shrink(mut plan: Plan, planted: Planted) -> Plan {
+    let mut at = 0;
+    while at < plan.faults.len() {
+        let mut fewer = plan.clone();
+        fewer.faults.remove(at);
+        if run(fewer.clone(), planted, false).wrong.is_some() {
+            plan = fewer;
+        } else {
+            at += 1;
+        }
+    }
+    plan
+}

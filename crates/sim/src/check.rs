@@ -1,0 +1,277 @@
+//! What must hold at every moment, and at the end (PROTOCOL section 9).
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::{Leader, Sync, key};
+use howdah_base::{Term, Timeline};
+
+use crate::server::{Commit, Stage};
+use crate::world::World;
+
+/// What the checker has seen so far.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    pub wrong: Option<String>,
+    pub acknowledged: Vec<Acknowledged>,
+    /// By node: when its server began to accept writes, and must be judged.
+    open: Vec<Open>,
+    pub term: u64,
+    timeline: u32,
+    revision: u64,
+    /// Timelines that a server was promoted to.
+    promoted: BTreeSet<Timeline>,
+    sync: Option<Sync>,
+    leader: Option<Leader>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Open {
+    Closed,
+    /// Has begun to accept writes at this step.
+    Fresh,
+    Open,
+}
+
+/// A commit that a client was told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acknowledged {
+    pub row: u64,
+    pub lsn: u64,
+    pub timeline: Timeline,
+    pub at: u64,
+}
+
+impl Checker {
+    pub fn new(nodes: usize) -> Checker {
+        Checker {
+            wrong: None,
+            acknowledged: Vec::new(),
+            open: vec![Open::Closed; nodes],
+            term: 0,
+            timeline: 0,
+            revision: 0,
+            promoted: BTreeSet::new(),
+            sync: None,
+            leader: None,
+        }
+    }
+
+    pub fn opened(&mut self, node: usize) {
+        self.open[node] = Open::Fresh;
+    }
+
+    pub fn closed(&mut self, node: usize) {
+        self.open[node] = Open::Closed;
+    }
+
+    pub fn promoted(&mut self, node: usize, timeline: Timeline) {
+        if !self.promoted.insert(timeline) {
+            self.found(format!("n{} was promoted to timeline {timeline} again", node + 1));
+        }
+    }
+
+    pub fn acknowledge(&mut self, _node: usize, timeline: Timeline, commit: Commit, at: u64) {
+        let Commit { row, lsn } = commit;
+        self.acknowledged.push(Acknowledged { row, lsn, timeline, at });
+    }
+
+    pub fn found(&mut self, wrong: String) {
+        self.wrong.get_or_insert(wrong);
+    }
+}
+
+impl World {
+    /// After each step.
+    pub(crate) fn check(&mut self) {
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].accepts_writes() {
+                continue;
+            }
+            self.check_right(node);
+            self.check_condition_c(node);
+            if self.checker.open[node] == Open::Fresh {
+                self.checker.open[node] = Open::Open;
+                if self.keeps_everything() {
+                    self.check_holds_all(node, "the new primary");
+                }
+            }
+        }
+    }
+
+    /// In `async` only while every end of a server left its disk within reach.
+    fn keeps_everything(&self) -> bool {
+        self.plan.quorum || self.plan.only_crashes()
+    }
+
+    /// A1: who accepts writes holds the leader key, by the store's own clock.
+    fn check_right(&mut self, node: usize) {
+        let holds = self.checker.leader.as_ref().is_some_and(|l| l.node == self.nodes[node].name);
+        if !holds {
+            let leader = self.checker.leader.as_ref().map(|leader| leader.node.clone());
+            let name = &self.nodes[node].name;
+            self.checker.found(format!("{name} accepts writes; the leader is {leader:?}"));
+        }
+    }
+
+    /// A2: `w - |S \ V| >= k` over every mixture of what is in force and what is recorded.
+    fn check_condition_c(&mut self, node: usize) {
+        let machine = &self.nodes[node];
+        let (Some(sync), Some(server)) = (&self.checker.sync, &machine.server) else { return };
+        if sync.voters.is_empty() || sync.leader != machine.name || !server.gate_open {
+            return;
+        }
+        // A sender that does not count itself acknowledges nothing, and a name that no
+        // directory has confirms nothing.
+        let judges = server.senders.values().filter(|s| s.setting.names.contains(&s.directory));
+        let settings = judges.map(|sender| &sender.setting);
+        let settings: Vec<_> = settings.chain([&server.setting]).collect();
+        let names: BTreeSet<_> = settings.iter().flat_map(|setting| &setting.names).collect();
+        let real = names.iter().filter(|id| id.as_str() != "howdah_nobody");
+        let outside = real.filter(|id| !sync.voters.contains(**id)).count() as u64;
+        let needed = settings.iter().map(|setting| u64::from(setting.needed)).min().unwrap_or(0);
+        let needed = if server.waits { needed } else { 0 };
+        if needed < outside + u64::from(sync.needed) {
+            let name = &machine.name;
+            let why = format!(
+                "{name} lets commits through with ANY {needed} ({names:?}), waiting: {}, while \
+                 the record says {} of {:?}",
+                server.waits, sync.needed, sync.voters
+            );
+            self.checker.found(why);
+        }
+    }
+
+    fn check_holds_all(&mut self, node: usize, what: &str) {
+        let Some(data) = &self.nodes[node].disk.data else { return };
+        let lost = self.checker.acknowledged.iter().find(|ack| !data.holds(ack.row, ack.lsn));
+        if let Some(ack) = lost {
+            let why = format!(
+                "{what} {} lacks row {}, acknowledged at {:.3} s, which was record {} on \
+                 timeline {}; its history: {:?}, {} records",
+                self.nodes[node].name,
+                ack.row,
+                ack.at as f64 / 1000.0,
+                ack.lsn,
+                ack.timeline,
+                data.history,
+                data.log.len()
+            );
+            self.checker.found(why);
+        }
+    }
+
+    /// A4: terms, revisions and reserved timelines only rise. Called when the store has changed.
+    pub(crate) fn record_changed(&mut self) {
+        let snapshot = self.snapshot();
+        let leader = snapshot.get::<Leader>(key::LEADER).ok().flatten().map(|(leader, _)| leader);
+        let term = snapshot.get::<Term>(key::TERM).ok().flatten().map_or(0, |(term, _)| term.0);
+        let timeline = snapshot.get::<Timeline>(key::TIMELINE).ok().flatten();
+        let timeline = timeline.map_or(0, |(timeline, _)| timeline.0);
+        let sync = snapshot.get::<Sync>(key::SYNC).ok().flatten().map(|(sync, _)| sync);
+        let checker = &mut self.checker;
+        if term < checker.term || timeline < checker.timeline {
+            checker.found(format!("term {term} or timeline {timeline} went back"));
+        }
+        let changed = sync != checker.sync;
+        if let Some(sync) = sync.as_ref().filter(|_| changed) {
+            if sync.revision <= checker.revision {
+                checker.found(format!("revision {} of sync was used twice", sync.revision));
+            }
+            checker.revision = sync.revision;
+        }
+        (checker.term, checker.timeline) = (term, timeline);
+        checker.leader = leader;
+        if changed && let Some(sync) = sync {
+            self.say(|_| {
+                let Sync { revision, term, leader, floor, voters, needed, .. } = &sync;
+                format!("sync {revision}: term {term} of {leader}, {needed} of {voters:?}, floor {floor}")
+            });
+            self.checker.sync = Some(sync);
+            self.check_meaning();
+        }
+    }
+
+    /// A3: each acknowledged commit is at or before the floor, or on `needed` of the voters.
+    fn check_meaning(&mut self) {
+        if !self.keeps_everything() {
+            return;
+        }
+        let Some(sync) = self.checker.sync.clone() else { return };
+        let disks: Vec<_> = self.nodes.iter().filter_map(|node| node.disk.data.as_ref()).collect();
+        let leader = disks.iter().find(|data| data.id == sync.directory);
+        let voters: Vec<_> = disks.iter().filter(|data| sync.voters.contains(&data.id)).collect();
+        let wrong = self.checker.acknowledged.iter().find(|ack| {
+            let on_leader = leader.is_none_or(|data| data.holds(ack.row, ack.lsn));
+            let copies = voters.iter().filter(|data| data.holds(ack.row, ack.lsn)).count();
+            let before = ack.lsn <= sync.floor.lsn.0;
+            !on_leader || !(before || copies >= sync.needed as usize)
+        });
+        if let Some(ack) = wrong {
+            let why = format!(
+                "row {}, acknowledged, record {} on timeline {}, is not where sync revision {} \
+                 says",
+                ack.row, ack.lsn, ack.timeline, sync.revision
+            );
+            self.checker.found(why);
+        }
+    }
+
+    /// A6: what is about to be destroyed is not the last copy.
+    pub(crate) fn check_destruction(&mut self, node: usize, what: &str) {
+        if !self.keeps_everything() {
+            return;
+        }
+        let Some(own) = self.nodes[node].disk.data.as_ref() else { return };
+        let others = self.nodes.iter().enumerate().filter(|(n, _)| *n != node);
+        let others: Vec<_> = others.filter_map(|(_, node)| node.disk.data.as_ref()).collect();
+        let last = self.checker.acknowledged.iter().find(|ack| {
+            own.holds(ack.row, ack.lsn) && !others.iter().any(|d| d.holds(ack.row, ack.lsn))
+        });
+        let leads = self.checker.sync.as_ref().is_some_and(|sync| sync.directory == own.id);
+        if leads || last.is_some() {
+            let name = &self.nodes[node].name;
+            self.checker.found(format!("{name}: {what} destroys a last copy, {last:?}"));
+        }
+    }
+
+    /// All is quiet, one primary serves, all nodes follow it, and clients are answered.
+    pub(crate) fn is_healed(&self) -> bool {
+        self.quiet() && self.now > self.plan.quiet_from + 14_000 && self.why_not_healed().is_empty()
+    }
+
+    pub(crate) fn why_not_healed(&self) -> String {
+        let primaries = self.nodes.iter().filter(|n| n.accepts_writes()).count();
+        let idle: Vec<_> = (0..self.nodes.len()).filter(|node| !self.serves(*node)).collect();
+        if primaries != 1 || !idle.is_empty() {
+            let rules = idle.iter().map(|node| self.rule_of(*node)).collect::<Vec<_>>();
+            return format!("{primaries} primaries; {}", rules.join("; "));
+        }
+        let since = self.plan.quiet_from + 12_000;
+        let answered = self.checker.acknowledged.last().is_some_and(|ack| ack.at > since);
+        let waits = self.clients.iter().filter_map(|client| client.waits);
+        let waits = waits.filter(|(_, asked)| self.now > asked + 5_000).count();
+        if !answered || waits > 0 {
+            return format!("{waits} clients wait, answered since the quiet: {answered}");
+        }
+        String::new()
+    }
+
+    fn rule_of(&self, node: usize) -> String {
+        let machine = &self.nodes[node];
+        let decision = machine.agent.as_ref().and_then(|agent| agent.decision.as_ref());
+        let reason = decision.map(|d| format!("{} {}", d.reason.rule.number(), d.reason));
+        let stage = machine.server.as_ref().map(|server| server.stage);
+        format!("{}: {stage:?}, {}", machine.name, reason.unwrap_or_default())
+    }
+
+    pub(crate) fn missing_at_the_end(&mut self) -> Option<String> {
+        if !self.keeps_everything() {
+            return None;
+        }
+        let primary = (0..self.nodes.len()).find(|node| {
+            self.nodes[*node].server.as_ref().is_some_and(|s| s.stage == Stage::Primary)
+        })?;
+        self.check_holds_all(primary, "at the end");
+        self.checker.wrong.take()
+    }
+}

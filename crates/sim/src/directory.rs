@@ -1,0 +1,99 @@
+//! Operations on the data directory of a stopped server: initdb, the end of WAL, copy, rewind.
+
+use std::collections::BTreeSet;
+
+use howdah_base::{History, NodeName, Term, Timeline};
+
+use crate::disk::{Data, Record};
+use crate::jobs::{JobRun, Next, Outcome};
+use crate::server::Stage;
+use crate::world::World;
+
+/// Records that initdb writes.
+const FIRST_RECORDS: usize = 5;
+
+impl World {
+    pub(crate) fn read_end(&mut self, node: usize, run: &JobRun) -> Next {
+        if run.phase == 0 {
+            return Next::Then(self.rng.between(10, 150));
+        }
+        let machine = &self.nodes[node];
+        if machine.server.is_some() {
+            return Next::Done(Err("a process of the instance is left".to_owned()));
+        }
+        match &machine.disk.data {
+            Some(data) => Next::Done(Ok(Outcome { end: Some(data.end()), ..Outcome::default() })),
+            None => Next::Done(Err("there is no directory".to_owned())),
+        }
+    }
+
+    pub(crate) fn initdb(&mut self, node: usize, run: &JobRun) -> Next {
+        if run.phase == 0 {
+            return Next::Then(self.rng.between(200, 1_500));
+        }
+        let system_identifier = self.rng.draw() >> 1;
+        let id = self.agent(node).planned.clone();
+        let first = Record { timeline: Timeline(1), row: None };
+        self.nodes[node].disk.data = Some(Data {
+            id,
+            system_identifier,
+            fresh: true,
+            standby_signal: false,
+            clean: true,
+            history: History::root(Timeline(1)),
+            log: vec![first; FIRST_RECORDS],
+            slots: BTreeSet::new(),
+        });
+        Next::Done(Ok(Outcome::default()))
+    }
+
+    pub(crate) fn copy(&mut self, node: usize, run: &JobRun, from: &NodeName, term: Term) -> Next {
+        if run.phase == 0 {
+            self.check_destruction(node, "copy");
+            self.nodes[node].disk.data = None;
+            self.nodes[node].disk.unusable = true;
+            return Next::Then(self.rng.between(200, 3_000));
+        }
+        let id = self.agent(node).planned.clone();
+        let slot = id.slot(term);
+        let source = self.source(node, from).filter(|source| source.slots.contains(&slot));
+        let Some(source) = source else {
+            return Next::Done(Err("the leader does not send its directory".to_owned()));
+        };
+        let slots = BTreeSet::new();
+        let data = Data { id, fresh: false, standby_signal: true, slots, ..source };
+        self.nodes[node].disk.data = Some(data);
+        self.nodes[node].disk.unusable = false;
+        Next::Done(Ok(Outcome::default()))
+    }
+
+    /// The identity stays; an interrupted rewind leaves a directory of no worth.
+    pub(crate) fn rewind(&mut self, node: usize, run: &JobRun, from: &NodeName) -> Next {
+        if run.phase == 0 {
+            if self.source(node, from).is_none() {
+                return Next::Done(Err("could not connect".to_owned()));
+            }
+            self.check_destruction(node, "rewind");
+            self.nodes[node].disk.unusable = true;
+            return Next::Then(self.rng.between(100, 1_500));
+        }
+        let Some(source) = self.source(node, from) else {
+            return Next::Done(Err("the source went away".to_owned()));
+        };
+        let disk = &mut self.nodes[node].disk;
+        let Some(data) = &mut disk.data else {
+            return Next::Done(Err("there is no directory".to_owned()));
+        };
+        let (id, slots) = (data.id.clone(), std::mem::take(&mut data.slots));
+        *data = Data { id, slots, fresh: data.fresh, standby_signal: true, ..source };
+        disk.unusable = false;
+        Next::Done(Ok(Outcome::default()))
+    }
+
+    fn source(&self, node: usize, from: &NodeName) -> Option<Data> {
+        let other = self.index(from);
+        let server = self.nodes[other].server.as_ref().filter(|server| server.answers())?;
+        let primary = server.stage == Stage::Primary && self.passes(node, other);
+        self.nodes[other].disk.data.clone().filter(|_| primary)
+    }
+}

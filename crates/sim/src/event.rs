@@ -1,0 +1,138 @@
+//! What can happen, in the order in which it happens.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use howdah_base::Tick;
+use howdah_ha::{Directory, Running};
+use howdah_store::{LeaseId, Renewal, Snapshot, Txn, TxnOutcome};
+
+use crate::stream::ConnId;
+
+/// One happening.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// For the agent of a node, if it is still the one that it was meant for.
+    Agent {
+        node: usize,
+        incarnation: u64,
+        what: ForAgent,
+    },
+    /// A node's question reaches the store.
+    AtStore {
+        node: usize,
+        incarnation: u64,
+        call: u64,
+        ask: Ask,
+    },
+    /// For the server of a node, if it is still the one that it was meant for.
+    Server {
+        node: usize,
+        epoch: u64,
+        what: ForServer,
+    },
+    /// The guard of a node has something to do, by its own clock.
+    Guard {
+        node: usize,
+    },
+    /// Something may have arrived on a connection.
+    Deliver(ConnId),
+    /// Both ends of a connection say that they live.
+    Beat(ConnId),
+    Client(usize),
+    Fault(usize),
+    FaultOver(usize),
+    /// Only the clock moves: a lease may end.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(crate) enum ForAgent {
+    Wake(u64),
+    Answer {
+        call: u64,
+        answer: Option<Answer>,
+    },
+    /// The store has changed.
+    Changed,
+    Poll,
+    Probe,
+    Read {
+        asked_at: Tick,
+    },
+    Probed {
+        facts: Option<Box<Facts>>,
+        asked_at: Tick,
+    },
+    ReadDisk,
+    Disk(Box<Directory>),
+    Exited,
+    Alive(bool),
+    JobStep(u64),
+}
+
+#[derive(Debug)]
+pub(crate) enum ForServer {
+    /// Recovery is over: it takes connections.
+    Ready,
+    Flushed,
+    /// The checkpointer has read the setting.
+    Checkpointer,
+    /// A WAL sender has read the setting.
+    SenderReloaded(ConnId),
+    /// The startup process has read the upstream.
+    Upstream,
+    Connect,
+    Replayed(u64),
+    Promoted,
+    /// Have all receivers got everything?
+    ShutDown,
+    /// No process is left.
+    Gone,
+}
+
+/// What the server says of itself, and the slots of the leader's term.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub running: Running,
+    pub slots: Vec<String>,
+}
+
+/// A question to the store.
+#[derive(Debug, Clone)]
+pub(crate) enum Ask {
+    Snapshot,
+    Txn(Txn),
+    Grant,
+    Renew(LeaseId, Option<(String, u64)>),
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Snapshot(Arc<Snapshot>),
+    Txn(TxnOutcome),
+    Granted(LeaseId),
+    Renewed(Renewal),
+}
+
+/// Events by time; those of one moment in the order in which they were caused.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Reverse<(u64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    count: u64,
+}
+
+impl Queue {
+    pub fn push(&mut self, at: u64, event: Event) {
+        self.count += 1;
+        self.heap.push(Reverse((at, self.count)));
+        self.events.insert(self.count, event);
+    }
+
+    pub fn pop(&mut self) -> Option<(u64, Event)> {
+        let Reverse((at, number)) = self.heap.pop()?;
+        self.events.remove(&number).map(|event| (at, event))
+    }
+}

@@ -1,0 +1,77 @@
+//! Between an agent and the store: questions and answers that come late, or never although the
+//! question was answered.
+
+use std::sync::Arc;
+
+use howdah_base::Tick;
+use howdah_store::Txn;
+
+use crate::event::{Answer, Ask, Event, ForAgent};
+use crate::world::World;
+
+/// A call without an answer is given up after this long, ms.
+const CALL_MS: u64 = 1_500;
+
+impl World {
+    /// Sends a question; its answer, or that there was none, comes back under the number.
+    pub(crate) fn ask(&mut self, node: usize, ask: Ask) -> u64 {
+        self.calls += 1;
+        let call = self.calls;
+        self.after_agent(node, CALL_MS, ForAgent::Answer { call, answer: None });
+        if self.reaches_store(node) && !self.is_lost() {
+            let incarnation = self.nodes[node].incarnation;
+            let at = self.now + self.way();
+            self.queue.push(at, Event::AtStore { node, incarnation, call, ask });
+        }
+        call
+    }
+
+    pub(crate) fn at_store(&mut self, node: usize, incarnation: u64, call: u64, ask: Ask) {
+        let now = Tick(self.now);
+        self.store.expire(now);
+        let answer = match ask {
+            Ask::Snapshot => Answer::Snapshot(self.fresh_snapshot()),
+            Ask::Txn(txn) => self.transact(txn),
+            Ask::Grant => Answer::Granted(self.store.grant(self.plan.lease, now)),
+            Ask::Renew(lease, held) => Answer::Renewed(self.store.renew(lease, held.as_ref(), now)),
+        };
+        if let Some(ends) = self.store.next_expiry() {
+            self.queue.push(ends.0, Event::Nothing);
+        }
+        if self.reaches_store(node) && !self.is_lost() {
+            let at = self.now + self.way();
+            let what = ForAgent::Answer { call, answer: Some(answer) };
+            self.queue.push(at, Event::Agent { node, incarnation, what });
+        }
+    }
+
+    fn transact(&mut self, txn: Txn) -> Answer {
+        Answer::Txn(self.store.txn(txn, Tick(self.now)))
+    }
+
+    /// The one picture that all share, unless a lease has just run out.
+    fn fresh_snapshot(&self) -> Arc<howdah_store::Snapshot> {
+        let shared = self.snapshot();
+        if shared.revision == self.store.revision() {
+            return shared;
+        }
+        Arc::new(self.store.snapshot())
+    }
+
+    fn is_lost(&mut self) -> bool {
+        let late = self.quiet().then_some(0).unwrap_or(self.plan.late_percent);
+        late > 0 && self.rng.percent(late / 3)
+    }
+
+    fn way(&mut self) -> u64 {
+        let late = if self.quiet() { 0 } else { self.plan.late_percent };
+        if late > 0 && self.rng.percent(late) {
+            return self.rng.between(50, CALL_MS - 50);
+        }
+        self.rng.between(1, self.plan.store_ms)
+    }
+
+    pub(crate) fn quiet(&self) -> bool {
+        self.now >= self.plan.quiet_from + 12_000
+    }
+}

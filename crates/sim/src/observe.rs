@@ -1,0 +1,177 @@
+//! From what the modelled agent knows to the core's view, and to its record for others: as
+//! crates/agent/src/view.rs and publish.rs do.
+
+use howdah_base::DirectoryId;
+use howdah_base::record::{Member, ServerState};
+use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
+use howdah_ledger::member_txn;
+
+use crate::agent::{Agent, Purpose};
+use crate::event::Ask;
+use crate::world::World;
+
+/// Probes that fail for this long make a running server unknown, ms.
+const SILENT_AFTER_MS: u128 = 4_000;
+
+impl World {
+    pub(crate) fn view(&mut self, node: usize) -> View {
+        let settings = self.settings();
+        let now = self.local(node);
+        let store = self.store_view(node);
+        let known = store.initialize.as_ref().map(|i| i.system_identifier);
+        let leads = store.leader.as_ref().filter(|_| store.leader_mine);
+        let term = leads.map(|leader| leader.value.term);
+        let me = self.nodes[node].name.clone();
+        let agent = self.agent(node);
+        let silent =
+            agent.silent_since.is_some_and(|at| now.since(at).as_millis() > SILENT_AFTER_MS);
+        let recreate = agent.decision.as_ref().is_some_and(|d| d.recreate);
+        let local = Local {
+            directory: against(&agent.directory, known),
+            announced: Some(announced(agent, recreate)),
+            server: server(agent, silent),
+            observed_at: agent.observed_at,
+            end: agent.end,
+            sync: agent.sync.clone(),
+            gate_open: agent.conf.gate_open,
+            slots: World::slots_of_term(agent, term),
+        };
+        let job = agent.job.as_ref().map(|job| job.job);
+        View { me, settings, store, local, job, failures: agent.failures.clone() }
+    }
+
+    fn store_view(&mut self, node: usize) -> StoreView {
+        let agent = self.agent(node);
+        let (lease, reachable) = (agent.lease.id, !agent.store_error);
+        let (renewed_at, renewing) = (agent.lease.renewed_at, agent.lease.asked && reachable);
+        let Some(snapshot) = agent.snapshot.clone() else { return StoreView::default() };
+        let picture = self.picture(&snapshot, lease);
+        StoreView { reachable, renewed_at, renewing, ..(*picture).clone() }
+    }
+
+    fn settings(&self) -> Settings {
+        let plan = &self.plan;
+        Settings {
+            durability: if plan.quorum { Durability::Quorum } else { Durability::Async },
+            strict: plan.strict,
+            lease: plan.lease,
+            renew: plan.renew,
+            margin: plan.margin,
+            max_lag_on_failover: 1 << 20,
+            no_failover: false,
+            no_sync: false,
+            failover_priority: 0,
+        }
+    }
+
+    /// Writes the member record when it differs from the one written last.
+    pub(crate) fn publish(&mut self, node: usize, view: &View) {
+        let agent = self.agent(node);
+        let Some(lease) = agent.lease.id else { return };
+        let member = member(agent, view);
+        let key = format!("members/{}", member.node);
+        let there = agent.snapshot.as_ref().is_some_and(|s| s.lease(&key) == Some(lease));
+        let same = agent.written.as_ref().is_some_and(|(last, on)| *on == lease && *last == member);
+        if agent.writing || (same && there) {
+            return;
+        }
+        agent.writing = true;
+        agent.written = Some((member.clone(), lease));
+        let call = self.ask(node, Ask::Txn(member_txn(&member, lease)));
+        self.agent(node).calls.insert(call, Purpose::Publish);
+    }
+}
+
+fn server(agent: &Agent, silent: bool) -> Server {
+    let as_primary = !agent.conf.standby;
+    if !agent.alive {
+        return Server::Down;
+    }
+    if agent.stopping {
+        return Server::Stopping;
+    }
+    match &agent.facts {
+        Some(facts) if !silent => {
+            let mut running = facts.running.clone();
+            running.upstream = agent.conf.upstream.clone().filter(|_| !running.primary);
+            Server::Running(running)
+        }
+        Some(_) => Server::Unknown { as_primary },
+        None => Server::Starting { as_primary },
+    }
+}
+
+fn against(directory: &Directory, known: Option<u64>) -> Directory {
+    match directory {
+        Directory::Ready(facts)
+            if !facts.fresh && known.is_some_and(|id| id != facts.system_identifier) =>
+        {
+            Directory::Refused("it belongs to another cluster".to_owned())
+        }
+        other => other.clone(),
+    }
+}
+
+pub(crate) fn announced(agent: &Agent, recreate: bool) -> DirectoryId {
+    match &agent.directory {
+        Directory::Ready(facts) if !recreate => facts.id.clone(),
+        _ => agent.planned.clone(),
+    }
+}
+
+fn member(agent: &Agent, view: &View) -> Member {
+    let decision = agent.decision.as_ref();
+    let running = view.running();
+    let recreate = decision.is_some_and(|d| d.recreate);
+    Member {
+        node: view.me.clone(),
+        host: String::new(),
+        postgres_port: 0,
+        peer_port: 0,
+        http_port: 0,
+        directory: Some(announced(agent, recreate)),
+        server: server_state(view, recreate),
+        position: running.map(|r| r.position).or(view.local.end),
+        history: running
+            .map(|r| r.history.clone())
+            .or_else(|| view.directory().map(|directory| directory.history.clone())),
+        replayed: running.filter(|r| !r.primary).map(|r| r.replayed),
+        streaming_from: running
+            .filter(|r| r.streaming)
+            .and_then(|r| r.upstream.as_ref().map(|(node, _)| node.clone())),
+        replay_lag_ms: None,
+        report: decision.and_then(|d| d.report.clone()),
+        ended: decision.and_then(|d| d.ended.clone()),
+        no_failover: false,
+        failover_priority: 0,
+        rule: decision.map_or(0, |d| d.reason.rule.number()),
+        reason: String::new(),
+        pending_restart: Vec::new(),
+        problems: Vec::new(),
+        leaving: decision.is_some_and(|d| d.leaving),
+        slots: view.local.slots.clone(),
+        no_sync: false,
+        user_slots: Default::default(),
+        at_unix_ms: 0,
+        version: None,
+        tags: Default::default(),
+    }
+}
+
+fn server_state(view: &View, recreate: bool) -> ServerState {
+    match (&view.local.directory, &view.local.server) {
+        (Directory::Refused(_), _) => ServerState::Refused,
+        _ if recreate => ServerState::Creating,
+        (Directory::Missing | Directory::Unusable(_), _) => ServerState::Creating,
+        (_, Server::Down) => ServerState::Stopped,
+        (_, Server::Starting { .. }) => ServerState::Starting,
+        (_, Server::Stopping) => ServerState::Stopping,
+        (_, Server::Unknown { .. }) => ServerState::Unknown,
+        (_, Server::Running(running)) if running.primary && view.local.gate_open => {
+            ServerState::Primary
+        }
+        (_, Server::Running(running)) if running.primary => ServerState::PrimaryGated,
+        (_, Server::Running(running)) if running.streaming => ServerState::Streaming,
+        (_, Server::Running(_)) => ServerState::Standby,
+    }
+}

@@ -1,0 +1,127 @@
+//! What one seed means: the cluster, its timings, its clients, and what befalls it.
+
+use std::time::Duration;
+
+use crate::rng::Rng;
+
+/// One run, drawn from a seed and nothing else.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub nodes: usize,
+    pub quorum: bool,
+    pub strict: bool,
+    pub lease: Duration,
+    pub renew: Duration,
+    pub margin: Duration,
+    pub clients: usize,
+    /// A client's longest pause between two commits, ms.
+    pub pause_ms: u64,
+    /// By how much each node's clock is fast, in millionths.
+    pub drift_ppm: Vec<i64>,
+    /// The longest way between a node and the store, ms.
+    pub store_ms: u64,
+    /// Of a hundred answers of the store, how many come late or never.
+    pub late_percent: u64,
+    pub faults: Vec<Fault>,
+    /// From then on nothing befalls the cluster any more, ms.
+    pub quiet_from: u64,
+}
+
+/// Something that befalls the cluster at `at` and lasts for `lasts`, both in ms.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub at: u64,
+    pub lasts: u64,
+    pub kind: FaultKind,
+}
+
+/// On whom: a node by number, or whichever node leads then.
+#[derive(Clone, Copy, Debug)]
+pub enum Who {
+    Node(usize),
+    Leader,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum FaultKind {
+    /// SIGKILL to the postmaster: the agent and the guard live on.
+    KillPostmaster(Who),
+    /// The host is gone: agent, guard and PostgreSQL; it comes back after `lasts`.
+    KillNode(Who),
+    /// SIGSTOP to the agent: the guard goes on.
+    FreezeAgent(Who),
+    RestartAgent(Who),
+    /// The store does not answer this node, or none.
+    StoreAway(Option<Who>),
+    /// No packet passes between two nodes.
+    Cut(Who, usize),
+    Switchover(Option<usize>),
+    /// The directory of a healthy standby is deleted under its server.
+    DeleteStandby(usize),
+}
+
+/// The clocks of two nodes differ by at most twice this, in millionths.
+const DRIFT_PPM_MAX: u64 = 10_000;
+/// The cluster is left in peace at first, so that it forms, ms.
+const CALM_MS: u64 = 8_000;
+
+impl Plan {
+    pub fn of(seed: u64) -> Plan {
+        let mut rng = Rng::new(seed);
+        let nodes = rng.between(2, 5) as usize;
+        let lease = rng.between(1_800, 6_000);
+        let drift =
+            |rng: &mut Rng| rng.between(0, 2 * DRIFT_PPM_MAX) as i64 - DRIFT_PPM_MAX.cast_signed();
+        let storm = rng.between(5_000, 25_000);
+        let mut plan = Plan {
+            seed,
+            nodes,
+            quorum: rng.percent(75),
+            strict: rng.percent(20),
+            lease: Duration::from_millis(lease),
+            renew: Duration::from_millis(lease / 6),
+            margin: Duration::from_millis((lease / 12).max(200)),
+            clients: rng.between(1, 3) as usize,
+            pause_ms: rng.between(20, 400),
+            drift_ppm: (0..nodes).map(|_| drift(&mut rng)).collect(),
+            store_ms: rng.between(2, 40),
+            late_percent: if rng.percent(50) { rng.between(1, 25) } else { 0 },
+            faults: Vec::new(),
+            quiet_from: CALM_MS + storm,
+        };
+        let count = rng.between(1, 8);
+        plan.faults = (0..count).map(|_| fault(&mut rng, &plan)).collect();
+        plan.faults.sort_by_key(|fault| fault.at);
+        plan
+    }
+
+    /// Nothing but ends of the postmaster, whose disk stays within reach: then even `async`
+    /// loses nothing.
+    pub fn only_crashes(&self) -> bool {
+        self.faults.iter().all(|fault| {
+            matches!(fault.kind, FaultKind::KillPostmaster(_) | FaultKind::Switchover(_))
+        })
+    }
+}
+
+fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
+    let node = rng.index(plan.nodes);
+    let who = if rng.percent(60) { Who::Leader } else { Who::Node(node) };
+    let kind = match rng.between(0, 10) {
+        0 | 1 => FaultKind::KillPostmaster(who),
+        2 | 3 => FaultKind::KillNode(who),
+        4 => FaultKind::FreezeAgent(who),
+        5 => FaultKind::RestartAgent(who),
+        6 => FaultKind::StoreAway(Some(who)),
+        7 => FaultKind::StoreAway(rng.percent(50).then_some(who)),
+        8 => FaultKind::Cut(who, node),
+        9 => FaultKind::Switchover(rng.percent(50).then_some(node)),
+        _ => FaultKind::DeleteStandby(node),
+    };
+    Fault {
+        at: rng.between(CALM_MS, plan.quiet_from - 1_000),
+        lasts: rng.between(100, 12_000),
+        kind,
+    }
+}
