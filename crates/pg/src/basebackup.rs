@@ -25,9 +25,9 @@ pub struct Copy<'a> {
 pub async fn run(install: &Install, copy: &Copy<'_>) -> Result<(), PgError> {
     let making = beside(copy.data_dir, "copying");
     let old = beside(copy.data_dir, "old");
-    let (left, older) = (making.clone(), old.clone());
-    blocking(move || durable::remove_tree(&left).and_then(|()| durable::remove_tree(&older)))
-        .await?;
+    // Of an interrupted copy, and of an interrupted rewind.
+    let left = [making.clone(), old.clone(), beside(copy.data_dir, "log")];
+    blocking(move || left.iter().try_for_each(|path| durable::remove_tree(path))).await?;
     let target = making.display().to_string();
     let arguments = [
         "--dbname",

@@ -11,10 +11,12 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use crate::PgError;
 
 /// Replaces `path`: written beside it, fsynced, renamed, and the directory fsynced. A file that
-/// holds this text already is left alone.
+/// holds this text already is only made sure of.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), PgError> {
     if fs::read(path).is_ok_and(|now| now == text.as_bytes()) {
-        return Ok(());
+        let file = File::open(path).map_err(PgError::io("open", path))?;
+        file.sync_all().map_err(PgError::io("fsync", path))?;
+        return sync_parent(path);
     }
     let fresh = path.with_extension("howdah-new");
     let mut file = fs::OpenOptions::new()

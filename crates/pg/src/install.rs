@@ -112,3 +112,47 @@ fn none_fits(found: &[Install], major: Option<u32>, data_dir: &Path, existing: b
         hint: format!("apt-get install {package}, or name postgresql.bin_dir"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn install(major: u32, minor: u32) -> Install {
+        let bin_dir = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
+        Install { bin_dir, major, version: format!("{major}.{minor}") }
+    }
+
+    #[test]
+    fn the_wanted_major_else_the_newest() {
+        let found = [install(17, 1), install(15, 18)];
+        let chosen = |wanted| choose(&found, wanted, Path::new("/nowhere")).map(|i| i.major);
+        assert_eq!(chosen(None).expect("newest"), 17);
+        assert_eq!(chosen(Some(15)).expect("wanted"), 15);
+        let error = chosen(Some(16)).expect_err("not there").to_string();
+        assert!(error.contains("no PostgreSQL 16 was found; there is 17.1 in"), "{error}");
+        assert!(error.contains("hint: apt-get install postgresql-16"), "{error}");
+    }
+
+    #[test]
+    fn the_directory_has_the_last_word() {
+        let data_dir = std::env::temp_dir().join(format!("howdah-install-{}", std::process::id()));
+        fs::create_dir_all(&data_dir).expect("make it");
+        fs::write(data_dir.join("PG_VERSION"), "15\n").expect("write");
+        let found = [install(17, 1), install(15, 18)];
+        assert_eq!(choose(&found, None, &data_dir).expect("its own").major, 15);
+        let error = choose(&found, Some(17), &data_dir).expect_err("another").to_string();
+        assert!(error.contains("hint: set postgresql.major = 15"), "{error}");
+        let error = choose(&found[..1], None, &data_dir).expect_err("not there").to_string();
+        assert!(error.contains("which the data directory is of"), "{error}");
+        fs::remove_dir_all(&data_dir).expect("clean up");
+    }
+
+    #[test]
+    fn the_installed_one_is_found_by_its_place_and_by_its_name() {
+        let found = find(None, "/nowhere");
+        let newest = found.first().expect("a PostgreSQL is installed");
+        assert!(newest.version.starts_with(&newest.major.to_string()), "{newest:?}");
+        assert_eq!(find(Some(&newest.bin_dir), "").first(), Some(newest));
+        assert_eq!(find(Some(Path::new("/nowhere")), "/usr/bin"), []);
+    }
+}

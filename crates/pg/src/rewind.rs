@@ -40,10 +40,10 @@ pub async fn run(
     let arguments = ["--target-pgdata", &target, "--source-server", &source];
     let ended = program::ended(install, "pg_rewind", &arguments).await?;
     logs.take_back()?;
+    if was_standby && !ended.said.contains(CHANGING) {
+        durable::write(&standby, "")?;
+    }
     if !ended.success {
-        if was_standby {
-            durable::write(&standby, "")?;
-        }
         return Err(failed(ended, state_dir)?);
     }
     settle(ended, data_dir, state_dir, &identity)
@@ -58,6 +58,12 @@ fn settle(
 ) -> Result<String, PgError> {
     directory::write_file(data_dir, identity)?;
     directory::mark_usable(state_dir)?;
+    if ended.said.contains(SAME_TIMELINE) {
+        return Err(PgError::Unexpected(
+            "the leader's control file does not show its timeline yet: nothing was rewound"
+                .to_owned(),
+        ));
+    }
     Ok(ended.said.lines().last().unwrap_or_default().to_owned())
 }
 
@@ -76,6 +82,9 @@ fn failed(ended: Ended, state_dir: &Path) -> Result<PgError, PgError> {
 
 /// pg_rewind says this before it changes the first file (src/bin/pg_rewind/pg_rewind.c).
 const CHANGING: &str = "rewinding from last common checkpoint";
+/// With it pg_rewind ends well and does nothing: right for two that never parted, and wrong for
+/// a leader before its first checkpoint (mended in PostgreSQL 16). The first do not come here.
+const SAME_TIMELINE: &str = "are on the same timeline";
 /// What no second try changes: another cluster, or WAL since the fork that is gone.
 const IMPOSSIBLE: [&str; 9] = [
     "could not find common ancestor",

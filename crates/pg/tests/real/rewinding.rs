@@ -77,7 +77,23 @@ async fn one_that_cannot_even_begin_has_changed_nothing() {
     assert_eq!(old.value("SELECT count(*) FROM t").await, "2");
 }
 
-/// Another cluster's directory can never be rewound: it is marked, so that a copy takes its place.
+/// A leader whose control file still shows the old timeline looks to pg_rewind as if the two had
+/// never parted. Here they have not, and it says the same.
+#[tokio::test]
+async fn one_that_sees_the_same_timeline_has_done_nothing() {
+    let leader = Server::primary("n1").await;
+    let mut old = Server::bare("n2");
+    old.copy_from(&leader).await.expect("copies");
+    old.configure(false);
+    old.start().await;
+    old.sql("CREATE TABLE alone (a int)").await;
+    old.stop(Signal::SIGINT);
+    let error = rewind(&old, &leader).await.expect_err("no rewind").to_string();
+    assert!(error.contains("does not show its timeline yet"), "{error}");
+    assert!(matches!(state(&old), DirectoryState::Ready(_)), "{:?}", state(&old));
+}
+
+/// Marked, so that a copy takes its place.
 #[tokio::test]
 async fn one_that_can_never_work_marks_the_directory() {
     let (mut old, leader) = parted().await;
