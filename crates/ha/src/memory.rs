@@ -3,7 +3,7 @@
 
 use howdah_base::{Lsn, NodeName, Term, Tick};
 
-use crate::{Command, Server, View};
+use crate::{Command, Job, Server, View};
 
 /// Carried from one decision to the next.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,6 +24,10 @@ pub struct Memory {
     pub voterless_since: Option<Tick>,
     /// The operator's switchover that has been begun, by its id.
     pub switchover_begun: Option<String>,
+    /// The revision of `sync` that this node writes, or has written.
+    pub sync_written: Option<u64>,
+    /// As leader: `sync` stands as this node wrote it, and no later write has an unknown end.
+    pub settled: bool,
 }
 
 impl Memory {
@@ -33,6 +37,7 @@ impl Memory {
             return;
         }
         self.note_leader(view, now);
+        self.note_record(view);
         let down = view.store.leader_mine && view.local.server == Server::Down;
         self.down_since = down.then(|| self.down_since.unwrap_or(now));
         if !view.store.leader_mine || view.running().is_some_and(|r| r.primary) {
@@ -60,6 +65,16 @@ impl Memory {
         }
     }
 
+    /// A transaction without an answer may be applied at any later time, until what it compares
+    /// has changed; an agent that starts does not know what the last one had on its way.
+    fn note_record(&mut self, view: &View) {
+        if view.failures.count(Job::Txn) > 0 || !view.store.leader_mine {
+            self.settled = false;
+        } else if view.sync().map(|sync| sync.revision) == self.sync_written {
+            self.settled = true;
+        }
+    }
+
     fn note_voters(&mut self, view: &View, now: Tick) {
         let voters = view.sync().map(|s| &s.voters);
         let lost = voters.zip(view.running()).is_some_and(|(voters, running)| {
@@ -74,6 +89,11 @@ impl Memory {
     pub(crate) fn keep(&mut self, commands: &[Command], view: &View) {
         for command in commands {
             match command {
+                Command::WriteSync(sync) => self.sync_written = Some(sync.revision),
+                Command::TakeOver(order) => self.sync_written = Some(order.sync.revision),
+                Command::RecordInitialize { sync, .. } => {
+                    self.sync_written = Some(sync.revision);
+                }
                 Command::OfferHandover(_) => self.handover_attempts += 1,
                 Command::Switchover { .. } => {
                     self.switchover_begun = view.store.intent.as_ref().map(|i| i.value.id.clone());

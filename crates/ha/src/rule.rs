@@ -69,6 +69,7 @@ rules! {
     LetGo = 320, "the server does not start here and a standby can take over: give the lease up";
     Lead = 321, "this node leads";
     AwaitServer = 322, "the server is starting or does not answer";
+    SettleRecord = 324, "a write to the record may still be on its way: write it anew, so that none comes later";
     WrongTimeline = 323, "the promotion took another timeline than the reserved one: end it";
 
     SameDirectory = 401, "no leader: this directory wrote the last term, so it leads again";

@@ -253,6 +253,13 @@ impl View {
         }
     }
 
+    /// Whether `facts` is a directory of this cluster. One that is still marked fresh may be:
+    /// the answer that its cluster was recorded can get lost.
+    pub fn is_ours(&self, facts: &DirectoryFacts) -> bool {
+        let known = self.store.initialize.as_ref().map(|i| i.system_identifier);
+        !facts.fresh || known == Some(facts.system_identifier)
+    }
+
     /// The member whose directory is `id`.
     pub fn member_of(&self, id: &DirectoryId) -> Option<&Member> {
         self.store.members.values().find(|m| m.directory.as_ref() == Some(id))

@@ -40,12 +40,12 @@ pub fn txn_for(
             mine(view)?.at(key::SYNC, view.sync.as_ref()?.revision).put(key::SYNC, sync)
         }
         Command::OfferHandover(offer) => {
-            mine(view)?.absent(key::HANDOVER).put(key::HANDOVER, offer)
+            sole(view)?.absent(key::HANDOVER).put(key::HANDOVER, offer)
         }
         Command::WithdrawHandover => {
             mine(view)?.at(key::HANDOVER, view.handover.as_ref()?.revision).delete(key::HANDOVER)
         }
-        Command::Release => mine(view)?.delete(key::LEADER).delete(key::HANDOVER),
+        Command::Release => sole(view)?.delete(key::LEADER).delete(key::HANDOVER),
         Command::ClearIntent(why) => {
             let intent = view.intent.as_ref()?;
             let answer = Answer { id: intent.value.id.clone(), why: why.clone() };
@@ -67,6 +67,12 @@ pub fn member_txn(member: &Member, lease: LeaseId) -> Txn {
 fn mine(view: &StoreView) -> Option<Txn> {
     let leader = view.leader.as_ref().filter(|_| view.leader_mine)?;
     Some(Txn::new().at(key::LEADER, leader.revision))
+}
+
+/// And only while `sync` is: a leader that wants to be sure that a write of unknown end comes
+/// no more rewrites that record.
+fn sole(view: &StoreView) -> Option<Txn> {
+    Some(mine(view)?.at(key::SYNC, view.sync.as_ref()?.revision))
 }
 
 fn initialize(identifier: u64, sync: &Sync, history: &[Change], author: &Author) -> Txn {

@@ -489,7 +489,11 @@ impl World {
         }
         // What the job left on the disk is known before it counts as done.
         let directory = self.nodes[node].disk.directory();
-        self.agent(node).directory = directory;
+        let agent = self.agent(node);
+        agent.directory = directory;
+        if matches!(job, Job::Copy | Job::Rewind) {
+            agent.end = None;
+        }
         if job != Job::Txn {
             self.probe_now(node);
         }

@@ -123,12 +123,12 @@ impl World {
         // A sender that does not count itself acknowledges nothing, and a name that no
         // directory has confirms nothing.
         let judges = server.senders.values().filter(|s| s.setting.names.contains(&s.directory));
-        let settings = judges.map(|sender| &sender.setting);
-        let settings: Vec<_> = settings.chain([&server.setting]).collect();
-        let names: BTreeSet<_> = settings.iter().flat_map(|setting| &setting.names).collect();
+        let counted = judges.clone().map(|sender| &sender.directory);
+        let names: BTreeSet<_> = counted.chain(&server.setting.names).collect();
+        let settings = judges.map(|sender| &sender.setting).chain([&server.setting]);
         let real = names.iter().filter(|id| id.as_str() != "howdah_nobody");
         let outside = real.filter(|id| !sync.voters.contains(**id)).count() as u64;
-        let needed = settings.iter().map(|setting| u64::from(setting.needed)).min().unwrap_or(0);
+        let needed = settings.map(|setting| u64::from(setting.needed)).min().unwrap_or(0);
         let needed = if server.waits { needed } else { 0 };
         if needed < outside + u64::from(sync.needed) {
             let name = &machine.name;

@@ -20,7 +20,7 @@ impl World {
         self.after_agent(node, CALL_MS, ForAgent::Answer { call, answer: None });
         if self.reaches_store(node) && !self.is_lost() {
             let incarnation = self.nodes[node].incarnation;
-            let at = self.now + self.way();
+            let at = self.now + self.way() + self.detour();
             self.queue.push(at, Event::AtStore { node, incarnation, call, ask });
         }
         call
@@ -69,6 +69,12 @@ impl World {
             return self.rng.between(50, CALL_MS - 50);
         }
         self.rng.between(1, self.plan.store_ms)
+    }
+
+    /// A question may arrive when nobody waits for its answer any more.
+    fn detour(&mut self) -> u64 {
+        let late = if self.quiet() { 0 } else { self.plan.late_percent };
+        if self.rng.percent(late / 4) { self.rng.between(500, 3 * CALL_MS) } else { 0 }
     }
 
     pub(crate) fn quiet(&self) -> bool {

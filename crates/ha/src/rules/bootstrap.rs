@@ -29,7 +29,14 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
         }
     };
     Some(match (&view.store.initializing, facts) {
-        (None, _) => Step::act(Rule::ClaimInitialize, "", Command::ClaimInitialize),
+        // The right hangs on this node's lease.
+        (None, _) if view.store.renewed_at.is_none() => {
+            Step::wait(Rule::AwaitInitialize, "this node has no lease yet")
+        }
+        (None, _) => {
+            let step = Step::act(Rule::ClaimInitialize, "", Command::ClaimInitialize);
+            case.paced(Job::Txn, step)
+        }
         (Some(node), _) if *node != view.me => {
             Step::wait(Rule::AwaitInitialize, format!("`{node}`"))
         }
@@ -49,5 +56,6 @@ fn record(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
         needed: 0,
     };
     let system_identifier = facts.system_identifier;
-    Step::act(Rule::RecordInitialize, "", Command::RecordInitialize { system_identifier, sync })
+    let command = Command::RecordInitialize { system_identifier, sync };
+    case.paced(Job::Txn, Step::act(Rule::RecordInitialize, "", command))
 }

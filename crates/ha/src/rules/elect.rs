@@ -15,7 +15,7 @@ const START_FAILURES_MAX: u32 = 3;
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
     let facts = match &view.local.directory {
-        Directory::Ready(facts) if !facts.fresh => facts,
+        Directory::Ready(facts) if view.is_ours(facts) => facts,
         _ => return Step::wait(Rule::AwaitSource, ""),
     };
     let Some(sync) = view.sync() else {
@@ -32,7 +32,9 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
 }
 
 fn down(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
-    let tired = case.view.failures.count(Job::Start) >= START_FAILURES_MAX;
+    // Only until the pause is over: perhaps no other node can take the term.
+    let tired = case.view.failures.count(Job::Start) >= START_FAILURES_MAX
+        && case.view.failures.retry_at(Job::Start).is_some_and(|at| at > case.now);
     if sync.directory == facts.id && facts.was_primary && !tired {
         return same_directory(case, facts, sync, case.view.store.timeline);
     }

@@ -22,7 +22,8 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
     };
     let source = Source::of(case, leader);
     let facts = match &view.local.directory {
-        Directory::Ready(facts) if !foreign_and_fresh(case, facts) => facts,
+        Directory::Ready(facts) if view.is_ours(facts) => facts,
+        // Left by an initdb whose right had lapsed: of no worth, no cluster ever used it.
         _ => return copy(&source, case, Rule::Copy).recreating(),
     };
     match &view.local.server {
@@ -63,12 +64,6 @@ impl<'a> Source<'a> {
     fn upstream(&self) -> (NodeName, Term) {
         (self.leader.node.clone(), self.leader.term)
     }
-}
-
-/// Left by an initdb whose right had lapsed: of no worth, no cluster ever used it.
-fn foreign_and_fresh(case: &Case<'_>, facts: &DirectoryFacts) -> bool {
-    let known = case.view.store.initialize.as_ref().map(|i| i.system_identifier);
-    facts.fresh && known != Some(facts.system_identifier)
 }
 
 fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {

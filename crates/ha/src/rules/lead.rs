@@ -17,7 +17,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
         return Step::wait(Rule::StoreForgot, "the record `sync` is missing");
     };
     match &view.local.server {
-        Server::Down => lead_down::step(case),
+        Server::Down => settle(case, sync).unwrap_or_else(|| lead_down::step(case)),
         Server::Running(running) if running.primary => lead(case, running, sync, term),
         Server::Running(_) => promote(case, sync),
         Server::Starting { .. } | Server::Unknown { .. } | Server::Stopping => {
@@ -41,13 +41,24 @@ fn lead(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Step {
         );
         return Step::act(Rule::WrongTimeline, detail, Command::Stop(StopMode::Fence));
     }
-    make_slots(case, running, sync, term)
+    settle(case, sync)
+        .or_else(|| make_slots(case, running, sync, term))
         .or_else(|| voters::stand_alone(case, sync))
         .or_else(|| open_gate(case, sync))
         .or_else(|| raise_floor(case, running, sync))
         .or_else(|| operator(case))
         .or_else(|| voters::change(case, running, sync))
         .unwrap_or_else(|| Step::wait(Rule::Lead, format!("term {term}")))
+}
+
+/// Before anything follows from the record: a write of this node whose answer was lost may be
+/// applied late. Every write of a leader compares `sync`, so a new revision refuses it.
+pub(crate) fn settle(case: &Case<'_>, sync: &Sync) -> Option<Step> {
+    (!case.memory.settled).then(|| {
+        let next = Sync { revision: sync.revision + 1, ..sync.clone() };
+        let step = Step::act(Rule::SettleRecord, "", Command::WriteSync(next));
+        case.paced(Job::Txn, step)
+    })
 }
 
 fn wrong_timeline(case: &Case<'_>, running: &Running, sync: &Sync) -> bool {
