@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::Tick;
-use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, StopMode, decide};
+use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, Rule, StopMode, decide};
 use howdah_store::{Renewal, Snapshot};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -67,16 +67,20 @@ pub(crate) struct Agent {
     pub keep_lease: bool,
     /// The guard is gone or frozen.
     pub guard_lost: bool,
+    /// Why the data directory must not be used.
+    pub refused: Option<String>,
 }
 
 /// Why the loop has ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
     /// Somebody asked for it: PostgreSQL ends with the node.
     Asked {
         keep_lease: bool,
     },
     GuardLost,
+    /// The data directory must not be used; nothing was touched.
+    Refused(String),
 }
 
 impl Agent {
@@ -97,9 +101,10 @@ impl Agent {
             wake = self.turn();
         }
         self.stop_all();
-        match (self.guard_lost, self.keep_lease) {
+        match (self.guard_lost, self.refused) {
             (true, _) => Ending::GuardLost,
-            (false, keep_lease) => Ending::Asked { keep_lease },
+            (false, Some(why)) => Ending::Refused(why),
+            (false, None) => Ending::Asked { keep_lease: self.keep_lease },
         }
     }
 
@@ -119,6 +124,10 @@ impl Agent {
             self.probe_now.notify_one();
         }
         let wake_at = decision.wake_at;
+        if decision.reason.rule == Rule::RefusedDirectory && !*self.alive.borrow() {
+            self.refused = Some(decision.reason.detail.clone());
+            self.ending = true;
+        }
         self.decision = Some(decision);
         for command in commands {
             self.perform(command, &view.store);
@@ -341,6 +350,10 @@ impl Agent {
                 .send_if_modified(|alive| !std::mem::replace(alive, outcome.is_ok()) && *alive);
             let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
             tokio::spawn(async move { observe::count(&shared, &events).await });
+        }
+        if matches!(job, Job::Initdb | Job::Copy | Job::Rewind) {
+            // Its WAL ends elsewhere now.
+            self.end = None;
         }
         if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {
             // The planned identity is the directory's now; the next one gets its own.

@@ -45,6 +45,15 @@ pub use publish::Vitals;
 /// Events that wait for the loop.
 const EVENTS_MAX: usize = 1024;
 
+/// How an agent ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// As it was asked to.
+    Stopped,
+    /// Its guard was lost: the process is to start anew, with a new guard.
+    StartAnew,
+}
+
 /// How others hear of the agent, and how it is asked.
 #[derive(Debug)]
 pub struct Channels {
@@ -75,7 +84,7 @@ impl Channels {
 /// What keeps this node from working at all, worded for an operator.
 pub async fn start(
     config: AgentConfig,
-) -> Result<(Channels, impl Future<Output = Result<(), String>>), String> {
+) -> Result<(Channels, impl Future<Output = Result<End, String>>), String> {
     let guard = Guardian::attach(&config).await?;
     let state = guard.state().await?;
     let shared = Arc::new(Shared::new(config, guard));
@@ -118,6 +127,7 @@ pub async fn start(
         leaving: false,
         keep_lease: false,
         guard_lost: false,
+        refused: None,
     };
     let running = async move {
         let helpers = helpers(&agent, &shared, &events);
@@ -126,8 +136,9 @@ pub async fn start(
             helper.abort();
         }
         match ending {
-            Ending::Asked { keep_lease } => end(&shared, keep_lease).await,
+            Ending::Asked { keep_lease } => end(&shared, keep_lease).await.map(|()| End::Stopped),
             Ending::GuardLost => without_guard(&shared).await,
+            Ending::Refused(why) => refuse(&shared, why).await,
         }
     };
     Ok((channels, running))
@@ -173,13 +184,21 @@ fn planned(shared: &Shared) -> Result<DirectoryId, String> {
     Ok(DirectoryId::new(&shared.config.node, u32::from_ne_bytes(bytes)))
 }
 
+/// The data directory must not be used: the node ends, its guard with it.
+async fn refuse(shared: &Shared, why: String) -> Result<End, String> {
+    end(shared, false).await?;
+    Err(format!(
+        "the data directory must not be used: {why}; hint: name another data_dir for this node, or \
+         put the right one in its place"
+    ))
+}
+
 /// The guard can no longer see to the instance: it is ended here, and the agent with it. The
-/// lease is left to run out, or to be taken up by the agent that a supervisor starts now.
-async fn without_guard(shared: &Arc<Shared>) -> Result<(), String> {
+/// lease is left to be taken up by the agent that starts anew.
+async fn without_guard(shared: &Arc<Shared>) -> Result<End, String> {
     let ended = Arc::clone(shared);
     jobs::blocking(move || ended.guard.replace(&ended.config.own().data_dir)).await?;
-    Err("the guard was lost; hint: start the node again, its supervisor does so by itself"
-        .to_owned())
+    Ok(End::StartAnew)
 }
 
 /// A clean end, PostgreSQL down already: the lease is given up, so that the next leader is found

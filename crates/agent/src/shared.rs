@@ -44,12 +44,19 @@ impl Shared {
         self.spec.subscribe()
     }
 
-    /// The last lines that the server printed before its own log began, for an error.
-    pub fn server_log_tail(&self) -> String {
-        let path = self.config.own().state_dir.join("log/postgresql-start.log");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(3).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    /// The last complaint of a server that did not start: from its own log, else from what it
+    /// printed before that began. Blocking.
+    pub fn server_complaint(&self) -> String {
+        let own = self.config.own();
+        let logs = std::fs::read_dir(own.data_dir.join("log")).into_iter().flatten().flatten();
+        let newest = logs.map(|entry| entry.path()).max();
+        let printed = own.state_dir.join("log/postgresql-start.log");
+        let fatal = |line: &&str| line.contains("FATAL:") || line.contains("PANIC:");
+        let complaint = newest.into_iter().chain([printed]).find_map(|path| {
+            let text = std::fs::read_to_string(path).ok()?;
+            text.lines().rev().find(fatal).map(str::to_owned)
+        });
+        complaint.unwrap_or_else(|| "it said nothing".to_owned())
     }
 
     /// How this node reaches another one's server for replication.

@@ -8,10 +8,12 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use howdah_agent::{AgentConfig, Ask, Asked, Channels, TlsFiles};
+use howdah_agent::{AgentConfig, Ask, Asked, Channels, End, TlsFiles};
 use howdah_api::{ApiConfig, Refusal, Request, RequestKind, Server};
 use howdah_base::{NodeName, Redacted};
 use howdah_proxy::{Counters, ProxyConfig};
@@ -139,7 +141,18 @@ async fn decide(
     let ended = agent.await;
     proxy.abort();
     http.abort();
-    ended.map_err(|e| anyhow!(e))
+    match ended.map_err(|e| anyhow!(e))? {
+        End::Stopped => Ok(()),
+        End::StartAnew => start_anew(),
+    }
+}
+
+/// This process once more, from its beginning; every descriptor closes on the way.
+fn start_anew() -> anyhow::Result<()> {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "howdah".into());
+    let failed = Command::new("/proc/self/exe").arg0(name).args(arguments).exec();
+    Err(failed).context("start this node anew")
 }
 
 async fn agent_config(prepared: &Prepared, node: &NodeName) -> anyhow::Result<AgentConfig> {

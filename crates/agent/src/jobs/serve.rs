@@ -52,26 +52,29 @@ pub(crate) async fn standby(
 
 async fn start(order: Order, conf: ConfState, deadline: Option<Tick>) -> Result<Outcome, String> {
     let conf = order.configure(conf).await?;
-    clear_pid_file(&order).await?;
+    clear_lock_files(&order).await?;
     order.shared.guard.start(&order.shared.config, deadline).await?;
     accepting(&order).await?;
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
 }
 
-/// The guard refuses to start while a process of the instance is left, so a `postmaster.pid` that
+/// The guard refuses to start while a process of the instance is left, so a lock file that
 /// is still there names nobody, or a zombie that its parent has not collected yet; PostgreSQL
 /// itself cannot tell a zombie from a server and would refuse to start.
-async fn clear_pid_file(order: &Order) -> Result<(), String> {
+async fn clear_lock_files(order: &Order) -> Result<(), String> {
     if order.shared.guard.alive().await? {
         return Err("processes of the server are left".to_owned());
     }
-    let path = order.shared.config.own().data_dir.join("postmaster.pid");
-    match tokio::fs::remove_file(&path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("cannot remove, {error}: `{}`", path.display()))
+    let config = &order.shared.config;
+    let socket = format!(".s.PGSQL.{}.lock", config.own().postgres_port);
+    for path in [config.own().data_dir.join("postmaster.pid"), config.socket_dir().join(socket)] {
+        if let Err(error) = tokio::fs::remove_file(&path).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(format!("cannot remove, {error}: `{}`", path.display()));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Waits until the server takes connections; ends early when it has exited.
@@ -84,7 +87,8 @@ async fn accepting(order: &Order) -> Result<(), String> {
             Err(error) => error,
         };
         if !order.shared.guard.alive().await? {
-            let last = order.shared.server_log_tail();
+            let shared = std::sync::Arc::clone(&order.shared);
+            let last = super::blocking(move || Ok(shared.server_complaint())).await?;
             return Err(format!("the server ended while it was starting: {last}"));
         }
         if begun.elapsed() > bound {
