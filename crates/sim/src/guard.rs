@@ -20,8 +20,8 @@ impl World {
             return;
         }
         self.say(|w| format!("{}: the guard fences", w.nodes[node].name));
-        let span = (QUIT_BEFORE - KILL_BEFORE / 3).as_millis() as u64;
-        let delay = self.rng.between(5, span);
+        let left = self.local(node).until(deadline - KILL_BEFORE / 3).as_millis() as u64;
+        let delay = self.rng.between(left.min(5), left);
         self.after_server(node, delay, ForServer::Gone);
     }
 

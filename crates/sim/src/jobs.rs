@@ -53,6 +53,11 @@ pub(crate) enum Next {
     Done(Result<Outcome, String>),
 }
 
+/// A name that no directory has: whoever waits for it waits for ever.
+fn nobody() -> DirectoryId {
+    "howdah_nobody".parse().expect("a name")
+}
+
 /// The voters get this long to confirm the gate's probe, ms.
 const CONFIRM_MS: u64 = 5_000;
 /// A planned shutdown may take this long, ms.
@@ -118,7 +123,9 @@ impl World {
                 self.start(node, run, conf)
             }
             Command::StartStandby { upstream } => {
-                let setting = Setting::default();
+                // Never empty on a standby: the flag that makes backends wait is then set before
+                // a promotion, and no commit passes alone while the checkpointer reads the file.
+                let setting = Setting { names: BTreeSet::from([nobody()]), needed: 1 };
                 self.start(node, run, Conf { standby: true, upstream, setting, gate_open: true })
             }
             Command::Follow { upstream } => self.follow(node, run, upstream),
@@ -302,13 +309,12 @@ impl World {
     }
 
     fn set_sync(&mut self, node: usize, run: &mut JobRun, setting: Setting) -> Next {
-        let nobody: DirectoryId = "howdah_nobody".parse().expect("a name");
         let Some(server) = self.nodes[node].server.as_ref().filter(|s| s.answers()) else {
             return Next::Done(Err("the server does not answer".to_owned()));
         };
         match run.phase {
             0 if run.conf.setting.names.is_empty() && !setting.names.is_empty() => {
-                let setting = Setting { names: BTreeSet::from([nobody]), needed: 1 };
+                let setting = Setting { names: BTreeSet::from([nobody()]), needed: 1 };
                 self.configure(node, Conf { setting, ..run.conf.clone() });
                 Next::Then(5)
             }
