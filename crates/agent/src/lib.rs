@@ -11,6 +11,7 @@ mod conf;
 mod config;
 mod event;
 mod guardian;
+mod housekeeping;
 mod jobs;
 mod lease;
 mod observe;
@@ -164,8 +165,12 @@ fn helpers(
         }
     });
     let keeper = tokio::spawn(slots::keep(Arc::clone(shared), agent.publisher.status.subscribe()));
+    let sweeper = tokio::spawn(housekeeping::keep(Arc::clone(shared)));
     let counter = tokio::spawn(observe::keep_counting(Arc::clone(shared), events.clone()));
-    [watcher, prober, listener, keeper, counter].iter().map(|task| task.abort_handle()).collect()
+    [watcher, prober, listener, keeper, counter, sweeper]
+        .iter()
+        .map(|task| task.abort_handle())
+        .collect()
 }
 
 /// The lease that an earlier agent of this node left, if it still lives.

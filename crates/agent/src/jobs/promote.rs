@@ -39,6 +39,14 @@ pub(crate) async fn promote(
     session.shows("synchronous_standby_names", &wanted).await.map_err(|e| e.to_string())?;
     reserve(&order, timeline).await?;
     session.promote(PROMOTE_WITHIN).await.map_err(|e| e.to_string())?;
+    let took = session.probe().await.map_err(|e| e.to_string())?.timeline;
+    if took != timeline {
+        // Two timelines of one number cannot be told apart: nobody is let in here.
+        order.shared.guard.kill().await?;
+        return Err(format!(
+            "the promotion took timeline {took} instead of the reserved {timeline}"
+        ));
+    }
     // Not a standby any more: a restart must not turn it into one, so the file says so at once.
     let after = ConfState { standby: false, gate_open: false, ..before };
     let after = order.configure(after).await?;

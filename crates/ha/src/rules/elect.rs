@@ -9,9 +9,6 @@ use super::{Case, Step};
 use crate::election::{self, Verdict};
 use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, TakeOver};
 
-/// Failed starts after which a former leader leaves the term to others.
-const START_FAILURES_MAX: u32 = 3;
-
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
     let facts = match &view.local.directory {
@@ -32,9 +29,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
 }
 
 fn down(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
-    // Only until the pause is over: perhaps no other node can take the term.
-    let tired = case.view.failures.count(Job::Start) >= START_FAILURES_MAX
-        && case.view.failures.retry_at(Job::Start).is_some_and(|at| at > case.now);
+    let tired = case.is_tired();
     if sync.directory == facts.id && facts.was_primary && !tired {
         return same_directory(case, facts, sync, case.view.store.timeline);
     }

@@ -7,7 +7,7 @@ use howdah_base::record::{Handover, IntentKind, Member, ServerState};
 use howdah_base::{NodeName, Position};
 
 use super::{Case, Step};
-use crate::{Command, DirectoryFacts, Job, Rule};
+use crate::{Command, DirectoryFacts, Durability, Job, Rule};
 
 /// How long standbys get to say that they hold everything.
 const CONFIRM_WAIT: Duration = Duration::from_millis(600);
@@ -17,8 +17,6 @@ const CONFIRM_WAIT_PLANNED: Duration = Duration::from_secs(3);
 const HANDOVER_WAIT: Duration = Duration::from_secs(4);
 /// Offers for one end of the server.
 const HANDOVER_ATTEMPTS_MAX: u32 = 2;
-/// Failed starts after which the lease is given up when a standby can take over.
-const START_FAILURES_MAX: u32 = 3;
 
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
@@ -85,18 +83,32 @@ fn await_confirm(case: &Case<'_>) -> Option<Step> {
 
 fn start(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
     let view = case.view;
-    let failures = view.failures.count(Job::Start);
     let floor = view.sync().map(|s| s.floor.timeline);
     let unreserved = floor.is_some_and(|floor| facts.history.timeline > floor)
         && facts.history.timeline != view.store.timeline;
-    let heir = others(case).any(|m| !m.no_failover && m.position.is_some());
-    if unreserved || (failures >= START_FAILURES_MAX && heir) {
+    if unreserved {
+        let detail = format!("its timeline {} was never reserved", facts.history.timeline);
+        return Step::act(Rule::LetGo, detail, Command::Release);
+    }
+    if case.is_tired() && has_heir(case) {
+        let failures = view.failures.count(Job::Start);
         return Step::act(Rule::LetGo, format!("{failures} failed starts"), Command::Release);
     }
     let (names, needed) =
         view.sync().map_or_else(Default::default, |s| (s.voters.clone(), s.needed));
     let command = Command::StartPrimary { names, needed };
     case.paced(Job::Start, Step::act(Rule::StartPrimary, "", command))
+}
+
+/// Somebody could be elected if this node let the lease go.
+fn has_heir(case: &Case<'_>) -> bool {
+    let view = case.view;
+    others(case).any(|m| {
+        let votes = m.directory.as_ref().zip(view.sync());
+        let votes = votes.is_some_and(|(id, sync)| sync.voters.contains(id));
+        let counts = votes || view.settings.durability == Durability::Async;
+        counts && !m.no_failover && m.position.is_some()
+    })
 }
 
 fn others<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Member> {

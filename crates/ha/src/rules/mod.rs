@@ -13,6 +13,9 @@ use howdah_base::{Term, Tick};
 
 use crate::{Command, Job, Memory, Reason, Rule, View};
 
+/// Failed starts after which a leader leaves the term to others.
+const START_FAILURES_MAX: u32 = 3;
+
 /// One case to decide.
 pub(crate) struct Case<'a> {
     pub view: &'a View,
@@ -62,6 +65,14 @@ impl Case<'_> {
             .until(at),
             None => step,
         }
+    }
+
+    /// The server has failed to start so often that others get a chance to lead: but only until
+    /// the pause before the next attempt is over, for perhaps none of them can.
+    pub fn is_tired(&self) -> bool {
+        let failures = &self.view.failures;
+        failures.count(Job::Start) >= START_FAILURES_MAX
+            && failures.retry_at(Job::Start).is_some_and(|at| at > self.now)
     }
 
     pub fn passed(&self, since: Option<Tick>, wait: Duration) -> bool {

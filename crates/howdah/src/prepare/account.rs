@@ -169,8 +169,7 @@ mod tests {
         let top = std::env::temp_dir().join(format!("howdah-reach-{}", std::process::id()));
         let inner = top.join("closed/inner");
         std::fs::create_dir_all(&inner).expect("made");
-        let closed =
-            std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(top.join("closed"), closed).expect("set");
         let error = nobody.check_reach(&inner).expect_err("blocked").to_string();
         assert!(error.contains("closed` (mode 700)"), "{error}");
