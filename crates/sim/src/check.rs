@@ -123,19 +123,19 @@ impl World {
         // A sender that does not count itself acknowledges nothing, and a name that no
         // directory has confirms nothing.
         let judges = server.senders.values().filter(|s| s.setting.names.contains(&s.directory));
-        let counted = judges.clone().map(|sender| &sender.directory);
-        let names: BTreeSet<_> = counted.chain(&server.setting.names).collect();
+        let named = server.setting.names.iter().filter(|id| id.as_str() != "howdah_nobody");
+        let others = judges.clone().map(|s| &s.directory);
+        let others = others.filter(|id| !server.setting.names.contains(*id));
+        let outside = named.chain(others).filter(|id| !sync.voters.contains(*id)).count() as u64;
         let settings = judges.map(|sender| &sender.setting).chain([&server.setting]);
-        let real = names.iter().filter(|id| id.as_str() != "howdah_nobody");
-        let outside = real.filter(|id| !sync.voters.contains(**id)).count() as u64;
         let needed = settings.map(|setting| u64::from(setting.needed)).min().unwrap_or(0);
         let needed = if server.waits { needed } else { 0 };
         if needed < outside + u64::from(sync.needed) {
             let name = &machine.name;
             let why = format!(
-                "{name} lets commits through with ANY {needed} ({names:?}), waiting: {}, while \
-                 the record says {} of {:?}",
-                server.waits, sync.needed, sync.voters
+                "{name} lets commits through with ANY {needed} ({:?}), {outside} outside, waiting: \
+                 {}, while the record says {} of {:?}",
+                server.setting.names, server.waits, sync.needed, sync.voters
             );
             self.checker.found(why);
         }
