@@ -168,8 +168,12 @@ impl Agent {
             return;
         }
         let Some(job) = command.job() else { return };
-        if let Some((_, running)) = self.job.take() {
+        if let Some((given_up, running)) = self.job.take() {
             running.abort();
+            if given_up == Job::Txn {
+                // Whether it was applied is unknown, as after any error.
+                self.failures.record(Job::Txn, clock::now());
+            }
         }
         if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
             self.sync = None;

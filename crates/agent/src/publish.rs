@@ -149,6 +149,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         leaving: decision.is_some_and(|d| d.leaving),
         slots: view.local.slots.clone(),
         no_sync: tags.no_sync,
+        no_load_balance: tags.no_load_balance,
         user_slots: facts.map(|f| f.user_slots.clone()).unwrap_or_default(),
         at_unix_ms: clock::unix_ms(),
         version: facts.map(|f| f.version.clone()),
@@ -198,7 +199,7 @@ fn topology(view: &View, own: &Member) -> Topology {
     });
     let end = leader.and_then(|l| members.get(&l.node)?.position).map(|p| p.lsn);
     let nodes = members.iter().map(|(node, member)| {
-        let reads = member.server == ServerState::Streaming;
+        let reads = member.server == ServerState::Streaming && !member.no_load_balance;
         let lag = member.replayed.zip(end).map(|(replayed, end)| end.bytes_past(replayed));
         let route = Route {
             host: member.host.clone(),

@@ -169,6 +169,9 @@ pub struct Member {
     pub slots: BTreeSet<DirectoryId>,
     #[serde(default)]
     pub no_sync: bool,
+    /// Its endpoints' reads go elsewhere.
+    #[serde(default)]
+    pub no_load_balance: bool,
     /// As leader: users' own physical slots and where they stand, to be kept on every node.
     #[serde(default)]
     pub user_slots: BTreeMap<String, Option<Lsn>>,

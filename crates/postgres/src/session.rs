@@ -195,6 +195,21 @@ impl Session {
         count.parse().map_err(|_| PgError::Unexpected(format!("not a number: `{count}`")))
     }
 
+    /// The server's clock, for [`Session::transactions_before`].
+    pub async fn clock(&self) -> Result<String, PgError> {
+        self.text("select clock_timestamp()::text").await
+    }
+
+    /// How many clients' transactions run that began before `moment`.
+    pub async fn transactions_before(&self, moment: &str) -> Result<usize, PgError> {
+        let sql = format!(
+            "select count(*)::text from pg_stat_activity where backend_type = 'client backend' \
+             and pid <> pg_backend_pid() and xact_start < '{moment}'"
+        );
+        let count = self.text(&sql).await?;
+        count.parse().map_err(|_| PgError::Unexpected(format!("not a number: `{count}`")))
+    }
+
     /// Promotes and waits until the server accepts writes.
     pub async fn promote(&self, within: Duration) -> Result<(), PgError> {
         self.run("select pg_promote(false)").await?;

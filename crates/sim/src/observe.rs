@@ -59,7 +59,8 @@ impl World {
             margin: plan.margin,
             max_lag_on_failover: 1 << 20,
             no_failover: false,
-            no_sync: false,
+            no_load_balance: false,
+        no_sync: false,
             failover_priority: 0,
         }
     }

@@ -4,15 +4,33 @@
 use std::time::Duration;
 
 use howdah_base::NodeName;
-use tokio::time::timeout;
+use howdah_postgres::session::Session;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Order;
 use crate::event::Outcome;
 
+const ASK_EVERY: Duration = Duration::from_millis(10);
 /// The CHECKPOINT that makes the shutdown's own short may take this long.
 const CHECKPOINT_WITHIN: Duration = Duration::from_secs(20);
 
-/// CHECKPOINT, then a fast shutdown in which the standbys receive everything.
+/// Transactions that run now get `drain_timeout` to end; those that begin meanwhile do not
+/// count, or a busy server would never be shut down.
+async fn drain(order: &Order, session: &Session) -> Result<(), String> {
+    let within = order.shared.spec().ha.drain_timeout.0;
+    let since = session.clock().await.map_err(|e| e.to_string())?;
+    let begun = Instant::now();
+    while begun.elapsed() < within {
+        let running = session.transactions_before(&since).await.map_err(|e| e.to_string())?;
+        if running == 0 {
+            break;
+        }
+        sleep(ASK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// CHECKPOINT, drain, then a fast shutdown in which the standbys receive everything.
 pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String> {
     let session = order.session().await?;
     let checkpoint = timeout(CHECKPOINT_WITHIN, session.checkpoint()).await;
@@ -21,6 +39,7 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
             format!("the switchover to `{to}` is abandoned: its CHECKPOINT took too long")
         })?
         .map_err(|e| format!("the switchover to `{to}` is abandoned: {e}"))?;
+    drain(&order, &session).await?;
     drop(session);
     let within = order.shared.config.spec.ha.switchover_timeout.0;
     let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
