@@ -59,8 +59,7 @@ impl World {
             margin: plan.margin,
             max_lag_on_failover: 1 << 20,
             no_failover: false,
-            no_load_balance: false,
-        no_sync: false,
+            no_sync: false,
             failover_priority: 0,
         }
     }
@@ -151,6 +150,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         problems: Vec::new(),
         leaving: decision.is_some_and(|d| d.leaving),
         slots: view.local.slots.clone(),
+        no_load_balance: false,
         no_sync: false,
         user_slots: Default::default(),
         at_unix_ms: 0,
