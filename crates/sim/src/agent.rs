@@ -45,7 +45,8 @@ pub(crate) struct Agent {
     pub memory: Memory,
     pub decision: Option<Decision>,
     pub planned: DirectoryId,
-    pub written: Option<(Member, LeaseId)>,
+    /// The record as last written, on which lease, and at which revision it stands.
+    pub written: Option<(Member, LeaseId, u64)>,
     pub writing: bool,
     pub calls: BTreeMap<u64, Purpose>,
     wakes: u64,
@@ -323,8 +324,10 @@ impl World {
             (Purpose::Publish, answer) => {
                 let agent = self.agent(node);
                 agent.writing = false;
-                let done = matches!(answer, Some(Answer::Txn(TxnOutcome::Applied { .. })));
-                agent.written = agent.written.take().filter(|_| done);
+                let written = agent.written.take();
+                if let Some(Answer::Txn(TxnOutcome::Applied { revision })) = answer {
+                    agent.written = written.map(|(member, lease, _)| (member, lease, revision));
+                }
             }
             (Purpose::Picture, Some(Answer::Snapshot(snapshot))) => self.pictured(node, snapshot),
             (Purpose::Lease { sent_at }, Some(Answer::Granted(id))) => {

@@ -70,13 +70,19 @@ impl World {
         let Some(lease) = agent.lease.id else { return };
         let member = member(agent, view);
         let key = format!("members/{}", member.node);
-        let there = agent.snapshot.as_ref().is_some_and(|s| s.lease(&key) == Some(lease));
-        let same = agent.written.as_ref().is_some_and(|(last, on)| *on == lease && *last == member);
-        if agent.writing || (same && there) {
+        // A write that was given up may come late and put an older record in its place.
+        let stands = agent.written.as_ref().zip(agent.snapshot.as_ref());
+        let same = stands.is_some_and(|((last, on, revision), snapshot)| {
+            let there = snapshot.entries.get(&key).map(|entry| entry.revision);
+            *on == lease
+                && *last == member
+                && (snapshot.revision < *revision || there == Some(*revision))
+        });
+        if agent.writing || same {
             return;
         }
         agent.writing = true;
-        agent.written = Some((member.clone(), lease));
+        agent.written = Some((member.clone(), lease, 0));
         let call = self.ask(node, Ask::Txn(member_txn(&member, lease)));
         self.agent(node).calls.insert(call, Purpose::Publish);
     }
@@ -143,6 +149,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         report: decision.and_then(|d| d.report.clone()),
         ended: decision.and_then(|d| d.ended.clone()),
         no_failover: false,
+        no_load_balance: false,
         failover_priority: 0,
         rule: decision.map_or(0, |d| d.reason.rule.number()),
         reason: String::new(),
@@ -150,7 +157,6 @@ fn member(agent: &Agent, view: &View) -> Member {
         problems: Vec::new(),
         leaving: decision.is_some_and(|d| d.leaving),
         slots: view.local.slots.clone(),
-        no_load_balance: false,
         no_sync: false,
         user_slots: Default::default(),
         at_unix_ms: 0,

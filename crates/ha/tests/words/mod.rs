@@ -1,0 +1,265 @@
+//! A view in words: the differences from a cluster of three nodes in which all is well.
+//!
+//! `n1` leads term 2 with its server open, `n2` and `n3` stream and are voters, one needed.
+//! Places in the WAL are `0/200` on timeline 1, or `2:0/200`. Timeline 2 left 1 at 0/150,
+//! timeline 3 left 2 at 0/180. Times are in seconds before now.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use howdah_base::record::*;
+use howdah_base::*;
+use howdah_ha::*;
+
+mod member;
+mod server;
+
+pub use member::member;
+
+/// Now, in every case, ms.
+const NOW: u64 = 1_000_000;
+
+/// A view, what the node remembers, and now.
+pub struct World {
+    pub view: View,
+    pub memory: Memory,
+    pub now: Tick,
+}
+
+pub fn node(name: &str) -> NodeName {
+    name.parse().expect("a node's name")
+}
+
+/// `n2` is the directory `n2_a`; `n2b` is another one of the same node.
+pub fn directory(name: &str) -> DirectoryId {
+    let id = if name.len() == 2 { format!("{name}_a") } else { format!("{}_b", &name[..2]) };
+    id.parse().expect("a directory's id")
+}
+
+pub fn directories(words: &[&str]) -> BTreeSet<DirectoryId> {
+    words.iter().map(|word| directory(word)).collect()
+}
+
+pub fn place(text: &str) -> Position {
+    let (timeline, lsn) = text.split_once(':').unwrap_or(("1", text));
+    let timeline = Timeline(timeline.parse().expect("a timeline"));
+    Position { timeline, lsn: lsn.parse().expect("an LSN") }
+}
+
+pub fn history(timeline: Timeline) -> History {
+    let forks = [(Timeline(1), Lsn(0x150)), (Timeline(2), Lsn(0x180))];
+    let forks = forks.into_iter().take(timeline.0 as usize - 1).collect();
+    History { timeline, forks }
+}
+
+fn ago(seconds: &str) -> Tick {
+    let seconds: f64 = seconds.parse().expect("seconds");
+    Tick(NOW - (seconds * 1000.0) as u64)
+}
+
+impl World {
+    /// Applies `text`, one difference a line, to the cluster in which all is well.
+    pub fn of(text: &str) -> World {
+        let mut world = well();
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        // Who looks is known before what is seen.
+        for me in lines.iter().filter(|words| words.first() == Some(&"me")) {
+            world.be(me[1]);
+        }
+        for words in lines.iter().filter(|words| !words.is_empty()) {
+            world.differ(words);
+        }
+        world
+    }
+
+    fn be(&mut self, name: &str) {
+        self.view.me = node(name);
+        self.view.store.leader_mine = name == "n1";
+        self.view.local.announced = Some(directory(name));
+        if name != "n1" {
+            self.directory(&["standby"]);
+            self.server(&["standby", "0/200", "from", "n1", "streaming"]);
+            self.view.local.sync = None;
+            self.view.local.slots.clear();
+            self.memory.settled = false;
+        }
+    }
+
+    fn differ(&mut self, words: &[&str]) {
+        let (store, local) = (&mut self.view.store, &mut self.view.local);
+        match words {
+            ["me", _] => {}
+            ["store", "away"] => store.reachable = false,
+            ["initialize", "none"] => self.uninitialized(),
+            ["initializing", name] => store.initializing = Some(node(name)),
+            ["leader", "none"] => (store.leader, store.leader_mine) = (None, false),
+            ["leader", name] => self.led_by(name),
+            ["renewed", "never"] => store.renewed_at = None,
+            ["renewed", seconds] => store.renewed_at = Some(ago(seconds)),
+            ["reserved", timeline] => {
+                store.timeline = Timeline(timeline.parse().expect("a timeline"));
+            }
+            ["sync", "none"] => store.sync = None,
+            ["sync", rest @ ..] => self.sync(rest),
+            ["handover", to, "end", end] => self.offer(to, end),
+            ["intent", rest @ ..] => self.intent(rest),
+            ["setting", name] => self.setting(name),
+            ["announced", name] => local.announced = Some(directory(name)),
+            ["directory", rest @ ..] => self.directory(rest),
+            ["server", rest @ ..] => self.server(rest),
+            ["sender", name, lsn] => self.sender(name, lsn),
+            ["senders", "none"] => self.senders().clear(),
+            ["end", "unknown"] => local.end = None,
+            ["end", at] => local.end = Some(place(at)),
+            ["gate", "closed"] => local.gate_open = false,
+            ["in", "force", rest @ ..] => self.in_force(rest),
+            ["slots", rest @ ..] => local.slots = directories(rest),
+            ["observed", seconds] => local.observed_at = ago(seconds),
+            ["job", name] => self.view.job = Some(job(name)),
+            ["failed", name, times, "times", seconds] => {
+                let count = times.parse().expect("a number");
+                self.view.failures.counts.insert(job(name), (count, ago(seconds)));
+            }
+            ["remembers", rest @ ..] => self.remember(rest),
+            ["member", name, rest @ ..] => self.member(name, rest),
+            _ => panic!("not understood: {words:?}"),
+        }
+    }
+
+    fn uninitialized(&mut self) {
+        self.view.store = StoreView {
+            reachable: true,
+            renewed_at: self.view.store.renewed_at,
+            ..StoreView::default()
+        };
+        self.directory(&["missing"]);
+        self.view.local.server = Server::Down;
+    }
+
+    fn led_by(&mut self, name: &str) {
+        let store = &mut self.view.store;
+        store.leader_mine = node(name) == self.view.me;
+        let leader = Leader { node: node(name), term: Term(2) };
+        store.leader = Some(Versioned { value: leader, revision: 7 });
+    }
+
+    /// `needs 1 of n2 n3`, `alone`, `by n2` (its directory), `floor 0/100`, `term 1`.
+    fn sync(&mut self, words: &[&str]) {
+        let sync = &mut self.view.store.sync.as_mut().expect("a record").value;
+        match words {
+            ["alone"] => (sync.voters, sync.needed) = (BTreeSet::new(), 0),
+            ["needs", needed, "of", voters @ ..] => {
+                sync.needed = needed.parse().expect("a number");
+                sync.voters = directories(voters);
+            }
+            ["by", name] => (sync.leader, sync.directory) = (node(&name[..2]), directory(name)),
+            ["floor", at] => sync.floor = place(at),
+            ["term", term] => sync.term = Term(term.parse().expect("a term")),
+            _ => panic!("not understood: sync {words:?}"),
+        }
+    }
+
+    fn offer(&mut self, to: &str, end: &str) {
+        let from = node("n1");
+        let value = Handover { term: Term(2), from, to: node(to), end: place(end), attempt: 1 };
+        self.view.store.handover = Some(Versioned { value, revision: 9 });
+    }
+
+    fn intent(&mut self, words: &[&str]) {
+        let kind = match words {
+            ["switchover"] => IntentKind::Switchover { to: None },
+            ["switchover", to] => IntentKind::Switchover { to: Some(node(to)) },
+            ["failover", to] => IntentKind::Failover { to: node(to), accept_loss: false },
+            ["failover", to, "accept-loss"] => {
+                IntentKind::Failover { to: node(to), accept_loss: true }
+            }
+            _ => panic!("not understood: intent {words:?}"),
+        };
+        let value = Intent { id: "i".to_owned(), kind, by: "anna".to_owned() };
+        self.view.store.intent = Some(Versioned { value, revision: 8 });
+    }
+
+    fn setting(&mut self, name: &str) {
+        match name {
+            "async" => self.view.settings.durability = Durability::Async,
+            "strict" => self.view.settings.strict = true,
+            _ => panic!("not understood: setting {name}"),
+        }
+    }
+
+    fn remember(&mut self, words: &[&str]) {
+        let memory = &mut self.memory;
+        match words {
+            ["nothing"] => *memory = Memory::default(),
+            ["down", seconds] => memory.down_since = Some(ago(seconds)),
+            ["leaderless", seconds] => memory.leaderless = Some((Term(2), ago(seconds))),
+            ["ended", seconds] => memory.leader_ended = Some((Term(2), ago(seconds))),
+            ["offered", seconds] => memory.offered_since = Some(ago(seconds)),
+            ["attempts", count] => memory.handover_attempts = count.parse().expect("a number"),
+            ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
+            ["begun"] => memory.switchover_begun = Some("i".to_owned()),
+            ["leader", "at", lsn] => {
+                memory.leader_seen = Some((Term(2), node("n1"), lsn.parse().expect("an LSN")));
+            }
+            _ => panic!("not understood: remembers {words:?}"),
+        }
+    }
+}
+
+fn job(name: &str) -> Job {
+    use Job::*;
+    let all = [Txn, Initdb, Copy, Rewind, ReadEnd, Start, Promote, Stop, SetSync, Slots];
+    let found = all.into_iter().find(|job| format!("{job:?}") == name);
+    found.expect("a job")
+}
+
+/// The cluster in which all is well, as its leader sees it.
+fn well() -> World {
+    let sync = Sync {
+        revision: 5,
+        term: Term(2),
+        leader: node("n1"),
+        directory: directory("n1"),
+        floor: place("0/100"),
+        voters: directories(&["n2", "n3"]),
+        needed: 1,
+    };
+    let store = StoreView {
+        reachable: true,
+        leader_mine: true,
+        renewed_at: Some(Tick(NOW - 100)),
+        term: Term(2),
+        timeline: Timeline(1),
+        sync: Some(Versioned { value: sync, revision: 6 }),
+        initialize: Some(Initialize { by: node("n1"), system_identifier: 1, major: 17 }),
+        members: ["n1", "n2", "n3"].map(|name| (node(name), member(name))).into(),
+        ..StoreView::default()
+    };
+    let memory = Memory { settled: true, sync_written: Some(5), ..Memory::default() };
+    let view = View {
+        me: node("n1"),
+        settings: settings(),
+        store,
+        local: server::open_primary(),
+        job: None,
+        failures: Failures::default(),
+    };
+    let mut world = World { view, memory, now: Tick(NOW) };
+    world.led_by("n1");
+    world
+}
+
+fn settings() -> Settings {
+    Settings {
+        durability: Durability::Quorum,
+        strict: false,
+        lease: Duration::from_secs(6),
+        renew: Duration::from_secs(1),
+        margin: Duration::from_millis(500),
+        max_lag_on_failover: 0x40,
+        no_failover: false,
+        no_sync: false,
+        failover_priority: 0,
+    }
+}
