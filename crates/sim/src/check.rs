@@ -14,7 +14,7 @@ pub(crate) struct Checker {
     pub wrong: Option<String>,
     pub acknowledged: Vec<Acknowledged>,
     /// By node: when its server began to accept writes, and must be judged.
-    open: Vec<Open>,
+    open: Vec<Writes>,
     pub term: u64,
     timeline: u32,
     revision: u64,
@@ -25,11 +25,11 @@ pub(crate) struct Checker {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Open {
-    Closed,
+enum Writes {
+    No,
     /// Has begun to accept writes at this step.
     Fresh,
-    Open,
+    Judged,
 }
 
 /// A commit that a client was told of.
@@ -46,7 +46,7 @@ impl Checker {
         Checker {
             wrong: None,
             acknowledged: Vec::new(),
-            open: vec![Open::Closed; nodes],
+            open: vec![Writes::No; nodes],
             term: 0,
             timeline: 0,
             revision: 0,
@@ -57,11 +57,11 @@ impl Checker {
     }
 
     pub fn opened(&mut self, node: usize) {
-        self.open[node] = Open::Fresh;
+        self.open[node] = Writes::Fresh;
     }
 
     pub fn closed(&mut self, node: usize) {
-        self.open[node] = Open::Closed;
+        self.open[node] = Writes::No;
     }
 
     pub fn promoted(&mut self, node: usize, timeline: Timeline) {
@@ -89,8 +89,8 @@ impl World {
             }
             self.check_right(node);
             self.check_condition_c(node);
-            if self.checker.open[node] == Open::Fresh {
-                self.checker.open[node] = Open::Open;
+            if self.checker.open[node] == Writes::Fresh {
+                self.checker.open[node] = Writes::Judged;
                 if self.keeps_everything() {
                     self.check_holds_all(node, "the new primary");
                 }

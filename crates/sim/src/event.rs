@@ -1,7 +1,7 @@
 //! What can happen, in the order in which it happens.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use howdah_base::Tick;
@@ -119,20 +119,45 @@ pub(crate) enum Answer {
 /// Events by time; those of one moment in the order in which they were caused.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event>,
+    heap: BinaryHeap<Due>,
     count: u64,
+}
+
+#[derive(Debug)]
+struct Due {
+    at: u64,
+    number: u64,
+    event: Event,
 }
 
 impl Queue {
     pub fn push(&mut self, at: u64, event: Event) {
         self.count += 1;
-        self.heap.push(Reverse((at, self.count)));
-        self.events.insert(self.count, event);
+        self.heap.push(Due { at, number: self.count, event });
     }
 
     pub fn pop(&mut self) -> Option<(u64, Event)> {
-        let Reverse((at, number)) = self.heap.pop()?;
-        self.events.remove(&number).map(|event| (at, event))
+        self.heap.pop().map(|due| (due.at, due.event))
     }
 }
+
+impl Ord for Due {
+    /// The heap gives the greatest first: that is the one due first.
+    fn cmp(&self, other: &Due) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}

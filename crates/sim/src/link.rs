@@ -59,7 +59,7 @@ impl World {
     }
 
     fn is_lost(&mut self) -> bool {
-        let late = self.quiet().then_some(0).unwrap_or(self.plan.late_percent);
+        let late = if self.quiet() { 0 } else { self.plan.late_percent };
         late > 0 && self.rng.percent(late / 3)
     }
 

@@ -157,7 +157,9 @@ impl World {
     /// Watchers learn of a change; a lease that now lives gets an event for its end.
     fn store_moved(&mut self, before: u64) {
         let now = Tick(self.now);
-        self.store.expire(now);
+        if self.store.next_expiry().is_some_and(|ends| ends <= now) {
+            self.store.expire(now);
+        }
         if self.store.revision() == before {
             return;
         }

@@ -39,7 +39,10 @@ fn the_same_seed_is_the_same_run() {
     let of = |seed| run(Plan::of(seed), Planted::Nothing, false);
     for seed in 1..=3 {
         let (one, two) = (of(seed), of(seed));
-        assert_eq!((one.steps, one.at_ms, one.acknowledged), (two.steps, two.at_ms, two.acknowledged));
+        assert_eq!(
+            (one.steps, one.at_ms, one.acknowledged),
+            (two.steps, two.at_ms, two.acknowledged)
+        );
     }
 }
 

@@ -7,10 +7,7 @@ use howdah_sim::{Plan, Planted, run};
 
 fn passes(seed: u64) {
     let verdict = run(Plan::of(seed), Planted::Nothing, false);
-    assert_eq!(
-        verdict.wrong, None,
-        "replay: cargo run -p howdah-sim -- --seed {seed} --trace"
-    );
+    assert_eq!(verdict.wrong, None, "replay: cargo run -p howdah-sim -- --seed {seed} --trace");
 }
 
 /// The answer to the first record was lost; the directory stayed marked fresh, and when its

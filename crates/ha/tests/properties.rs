@@ -1,0 +1,196 @@
+//! Every combination of small worlds: what no single golden case can show.
+
+use std::collections::BTreeSet;
+
+use howdah_base::record::Report;
+use howdah_base::{DirectoryId, Term};
+use howdah_ha::{Command, Directory, Job, Rule, StopMode, SyncSetting, decide};
+
+mod words;
+
+use words::{World, directory, history, node, place};
+
+/// Whoever may write without the lease is ended, whatever else is going on; or it is being
+/// ended already, or nothing is known of the store and the guard sees to it.
+#[test]
+fn a_server_that_may_write_without_the_lease_is_ended_first() {
+    let leaders = ["leader none", "leader n2"];
+    let servers = ["primary 0/200", "starting primary", "unknown primary"];
+    let jobs = ["", "job Copy", "job SetSync", "job Promote", "job Txn", "job Start"];
+    let directories = ["primary", "standby", "missing", "unusable", "fresh"];
+    let others = ["", "handover n1 end 0/200", "intent switchover", "sync none", "sync alone"];
+    for leader in leaders {
+        for server in servers {
+            for job in jobs {
+                for directory in directories {
+                    for other in others {
+                        let text = format!(
+                            "server {server}\ndirectory {directory}\n{leader}\n{job}\n{other}"
+                        );
+                        let World { view, mut memory, now } = World::of(&text);
+                        let decision = decide(&mut memory, &view, now);
+                        let fence = vec![Command::Stop(StopMode::Fence)];
+                        assert_eq!(decision.commands, fence, "{text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// With voters: the winner of an election lacks nothing that any voter that reported has, and
+/// enough of them reported. Of all nodes that judge the same reports, at most one wins.
+#[test]
+fn nobody_is_elected_who_lacks_what_a_voter_reported() {
+    let ends = [None, Some("0/F0"), Some("0/190"), Some("0/200"), Some("2:0/160")];
+    let voters = [vec!["n2"], vec!["n3"], vec!["n2", "n3"], vec!["n1", "n2", "n3"]];
+    for own in ends.iter().flatten() {
+        for second in ends {
+            for third in ends {
+                for voters in &voters {
+                    for needed in 1..=voters.len() as u32 {
+                        election(voters, needed, [Some(own), second, third]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn election(voters: &[&str], needed: u32, ends: [Option<&str>; 3]) {
+    let mut winners = 0;
+    // `n1` led and is gone; its directory may still report, as a standby's.
+    let names = ["n2", "n3", "n1"];
+    for (me, own) in names.iter().zip(ends).take(2) {
+        let Some(own) = own else { continue };
+        let text = format!(
+            "me {me}\nleader none\nserver standby {own}\nremembers leaderless 9\nobserved 1\n\
+             sync needs {needed} of {}",
+            voters.join(" ")
+        );
+        let World { mut view, mut memory, now } = World::of(&text);
+        for (name, end) in names.iter().zip(ends) {
+            let member = view.store.members.get_mut(&node(name)).expect("a member");
+            member.report = end.map(|end| {
+                let position = place(end);
+                Report { term: Term(2), position, history: history(position.timeline) }
+            });
+        }
+        let decision = decide(&mut memory, &view, now);
+        if !matches!(decision.commands[..], [Command::TakeOver(_)]) {
+            continue;
+        }
+        winners += 1;
+        let rank = |end: &str| (place(end).timeline, place(end).lsn);
+        let reported = names.iter().zip(ends).filter(|(name, _)| voters.contains(name));
+        let reported: Vec<&str> = reported.filter_map(|(_, end)| end).collect();
+        assert!(reported.len() + needed as usize > voters.len(), "{text} {ends:?}");
+        assert!(reported.iter().all(|end| rank(end) <= rank(own)), "{text} {ends:?}");
+        assert!(voters.contains(me), "{text} {ends:?}");
+    }
+    assert!(winners <= 1, "{voters:?} {needed} {ends:?}");
+}
+
+/// Condition C: `w - |S \ V| >= k` holds for every mixture of what was recorded and in force
+/// before the step, and after it.
+#[test]
+fn no_change_of_voters_breaks_condition_c() {
+    let sets = [vec![], vec!["n2"], vec!["n3"], vec!["n2", "n3"]];
+    let mut steps = BTreeSet::new();
+    for voters in &sets {
+        for setting in &sets {
+            for streaming in &sets {
+                for leaving in &sets {
+                    for far in ["0/100", "0/190", "0/250"] {
+                        steps.extend(change(voters, setting, streaming, leaving, far));
+                    }
+                }
+            }
+        }
+    }
+    let all = [Rule::SetVoters, Rule::AddVoter, Rule::RemoveVoter, Rule::EndAlone];
+    assert!(all.iter().all(|rule| steps.contains(rule)), "not all kinds were seen: {steps:?}");
+}
+
+fn change(
+    voters: &[&str],
+    setting: &[&str],
+    streaming: &[&str],
+    leaving: &[&str],
+    since: &str,
+) -> Option<Rule> {
+    let (record, force) = (ids(voters), ids(setting));
+    let needed = u32::from(!setting.is_empty());
+    if !holds(&record, u32::from(!voters.is_empty()), &force, needed) {
+        return None;
+    }
+    let mut text = String::from("senders none\n");
+    for name in streaming {
+        text += &format!("sender {name} 0/200\n");
+    }
+    for name in leaving {
+        text += &format!("member {name} leaving\n");
+    }
+    let World { mut view, mut memory, now } = World::of(&text);
+    let sync = &mut view.store.sync.as_mut().expect("a record").value;
+    (sync.voters, sync.needed) = (record.clone(), u32::from(!voters.is_empty()));
+    let since = place(since).lsn;
+    view.local.sync = Some(SyncSetting { names: force.clone(), needed, since });
+    let before = sync.clone();
+    let decision = decide(&mut memory, &view, now);
+    let what = format!("{voters:?} {setting:?} {streaming:?} {leaving:?}: {:?}", decision.commands);
+    match &decision.commands[..] {
+        [Command::WriteSync(next)] => {
+            assert!(next.revision > before.revision, "{what}");
+            // Until the answer comes nobody knows which of the two stands.
+            assert!(holds(&next.voters, next.needed, &force, needed), "{what}");
+            let removes = !before.voters.is_subset(&next.voters) || before.voters.is_empty();
+            let rises = next.floor.lsn >= since && !next.voters.is_empty();
+            assert!(!removes || rises || next.voters.is_empty(), "the floor rule: {what}");
+        }
+        [Command::SetSync { names, needed: after }] => {
+            // While it changes, S is the union and w the minimum.
+            let union: BTreeSet<_> = names.union(&force).cloned().collect();
+            let least = (*after).min(needed);
+            let both_kept = before.voters.is_empty() || holds(&before.voters, 1, &union, least);
+            assert!(both_kept, "{what}");
+        }
+        _ => return None,
+    }
+    Some(decision.reason.rule)
+}
+
+fn ids(names: &[&str]) -> BTreeSet<DirectoryId> {
+    names.iter().map(|name| directory(name)).collect()
+}
+
+/// Without voters the leader's own directory has everything: nothing is asked of others.
+fn holds(voters: &BTreeSet<DirectoryId>, k: u32, names: &BTreeSet<DirectoryId>, w: u32) -> bool {
+    let outside = names.difference(voters).count() as u32;
+    voters.is_empty() || w >= outside + k
+}
+
+/// Nothing destructive while this directory is the leader's or a voter's by the record, or the
+/// record is not of the leader's term.
+#[test]
+fn no_directory_that_may_be_the_last_copy_is_touched() {
+    let servers = ["server down\nend 0/200", "server down", "server standby 0/200 from n1"];
+    let records = ["sync by n2", "sync term 1", "sync needs 1 of n2", "sync none"];
+    let failures = ["", "failed Rewind 3 times 60", "failed Start 9 times 90"];
+    for server in servers {
+        for record in records {
+            for failed in failures {
+                let text = format!(
+                    "me n2\nannounced n2b\nmember n1 at 2:0/160 slots n2 n2b\n{server}\n{record}\n\
+                     {failed}"
+                );
+                let World { view, mut memory, now } = World::of(&text);
+                assert!(matches!(view.local.directory, Directory::Ready(_)));
+                let decision = decide(&mut memory, &view, now);
+                let jobs: Vec<_> = decision.commands.iter().filter_map(Command::job).collect();
+                let spared = !jobs.contains(&Job::Copy) && !jobs.contains(&Job::Rewind);
+                assert!(spared && !decision.recreate, "{text}: {:?}", decision.commands);
+            }
+        }
+    }
+}
