@@ -156,14 +156,14 @@ impl World {
             ForAgent::Probe => return self.probe(node),
             ForAgent::Read { asked_at } => {
                 let facts = self.facts(node).map(Box::new);
-                let delay = self.rng.between(1, 10);
+                let delay = self.step_ms(1, 10);
                 self.after_agent(node, delay, ForAgent::Probed { facts, asked_at });
                 return false;
             }
             ForAgent::Probed { facts, asked_at } => self.probed(node, facts, asked_at),
             ForAgent::ReadDisk => {
                 let directory = Box::new(self.nodes[node].disk.directory());
-                let delay = self.rng.between(1, 10);
+                let delay = self.step_ms(1, 10);
                 self.after_agent(node, delay, ForAgent::Disk(directory));
                 return false;
             }

@@ -23,6 +23,8 @@ pub struct Plan {
     pub store_ms: u64,
     /// Of a hundred answers of the store, how many come late or never.
     pub late_percent: u64,
+    /// Of a hundred local steps (a reload, a probe, a flush), how many take very long.
+    pub slow_percent: u64,
     pub faults: Vec<Fault>,
     /// From then on nothing befalls the cluster any more, ms.
     pub quiet_from: u64,
@@ -87,6 +89,7 @@ impl Plan {
             drift_ppm: (0..nodes).map(|_| drift(&mut rng)).collect(),
             store_ms: rng.between(2, 40),
             late_percent: if rng.percent(50) { rng.between(1, 25) } else { 0 },
+            slow_percent: if rng.percent(40) { rng.between(1, 10) } else { 0 },
             faults: Vec::new(),
             quiet_from: CALM_MS + storm,
         };

@@ -119,7 +119,7 @@ impl World {
         machine.server = Some(Server::new(epoch, primary, conf.setting.clone(), conf.gate_open));
         machine.deadline = deadline;
         self.guard_wakes(node);
-        let recovery = self.rng.between(50, 600);
+        let recovery = self.step_ms(50, 600);
         self.after_server(node, recovery, ForServer::Ready);
         Ok(epoch)
     }
@@ -159,7 +159,7 @@ impl World {
 
     /// Inserts a record; answers where it ends.
     pub(crate) fn insert(&mut self, node: usize, row: Option<u64>) -> u64 {
-        let delay = self.rng.between(1, 5);
+        let delay = self.step_ms(1, 5);
         let machine = &mut self.nodes[node];
         let Some((server, data)) = machine.server.as_mut().zip(machine.disk.data.as_ref()) else {
             return 0;
@@ -210,12 +210,12 @@ impl World {
         server.setting = conf.setting;
         server.gate_open = conf.gate_open;
         let senders: Vec<ConnId> = server.senders.keys().copied().collect();
-        let delay = self.rng.between(1, 80);
+        let delay = self.step_ms(1, 80);
         self.after_server(node, delay, ForServer::Checkpointer);
-        let delay = self.rng.between(1, 60);
+        let delay = self.step_ms(1, 60);
         self.after_server(node, delay, ForServer::Upstream);
         for conn in senders {
-            let delay = self.rng.between(1, 80);
+            let delay = self.step_ms(1, 80);
             self.after_server(node, delay, ForServer::SenderReloaded(conn));
         }
     }

@@ -49,6 +49,8 @@ pub(crate) struct World {
 
 /// After the quiet has begun the cluster gets this long to heal, ms.
 const HEAL_MS: u64 = 150_000;
+/// What takes long takes at most this long, ms.
+const SLOW_MS: u64 = 2_500;
 /// Pictures of the store kept.
 const PICTURES_MAX: usize = 64;
 
@@ -208,6 +210,15 @@ impl World {
 
     pub fn reaches_store(&self, node: usize) -> bool {
         self.store_cuts == 0 && self.nodes[node].store_cuts == 0 && self.nodes[node].up
+    }
+
+    /// How long a local step takes: now and then very long.
+    pub fn step_ms(&mut self, low: u64, high: u64) -> u64 {
+        let slow = self.plan.slow_percent > 0 && !self.quiet();
+        if slow && self.rng.percent(self.plan.slow_percent) {
+            return self.rng.between(high, SLOW_MS);
+        }
+        self.rng.between(low, high)
     }
 
     pub fn after_agent(&mut self, node: usize, delay: u64, what: ForAgent) {
