@@ -8,20 +8,18 @@ use howdah_base::{DirectoryId, Position, Term, Tick};
 use howdah_ha::{
     Command, Decision, Directory, Failures, Job, Memory, StoreView, SyncSetting, decide,
 };
-use howdah_store::{LeaseId, Renewal, Snapshot, TxnOutcome};
+use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 
 use crate::Planted;
 use crate::disk::Conf;
 use crate::event::{Answer, Ask, Facts, ForAgent};
 use crate::jobs::{JobRun, Outcome};
+use crate::lease::Lease;
+use crate::probe::Probing;
 use crate::world::World;
 
 /// Decide at least this often, ms.
 const BACKSTOP_MS: u64 = 1_000;
-const PROBE_MS: u64 = 1_000;
-/// A probe that failed is repeated after this, ms.
-const PROBE_AGAIN_MS: u64 = 100;
-
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub frozen_until: u64,
@@ -50,17 +48,7 @@ pub(crate) struct Agent {
     pub writing: bool,
     pub calls: BTreeMap<u64, Purpose>,
     wakes: u64,
-    probing: Probing,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Probing {
-    Idle,
-    Pausing(u64),
-    /// A question is under way; once it is answered, ask again at once.
-    Asking {
-        again: bool,
-    },
+    pub probing: Probing,
 }
 
 /// What a question to the store was for.
@@ -70,15 +58,6 @@ pub(crate) enum Purpose {
     Lease { sent_at: Tick },
     Publish,
     Job(u64),
-}
-
-/// As crates/agent/src/lease.rs.
-#[derive(Debug, Default)]
-pub(crate) struct Lease {
-    pub id: Option<LeaseId>,
-    pub renewed_at: Option<Tick>,
-    pub asked: bool,
-    pub last_try: Option<Tick>,
 }
 
 impl World {
@@ -262,53 +241,6 @@ impl World {
         self.after_agent(node, 1, ForAgent::JobStep(number));
     }
 
-    /// Until when this node may write, by its last renewal.
-    pub(crate) fn deadline(&mut self, node: usize) -> Option<Tick> {
-        let span = self.plan.lease - self.plan.margin;
-        self.agent(node).lease.renewed_at.map(|at| at + span)
-    }
-
-    fn keep_lease(&mut self, node: usize, now: Tick) {
-        let renew = self.plan.renew;
-        let leads = self.leads(node);
-        let lease = &self.agent(node).lease;
-        if lease.asked {
-            return;
-        }
-        let since = |at: &Tick| now.since(*at);
-        match lease.id {
-            None if lease.last_try.as_ref().is_none_or(|at| since(at).as_millis() >= 500) => {
-                self.ask_lease(node, Ask::Grant);
-            }
-            Some(id) if !leads => {
-                let tries = [lease.renewed_at, lease.last_try];
-                if tries.iter().flatten().all(|at| since(at) >= renew) {
-                    self.renew(node, id, None);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn leads(&mut self, node: usize) -> bool {
-        let agent = self.agent(node);
-        let holder = agent.snapshot.as_ref().and_then(|s| s.lease("leader"));
-        holder.is_some() && holder == agent.lease.id
-    }
-
-    fn renew(&mut self, node: usize, id: LeaseId, held: Option<(String, u64)>) {
-        self.ask_lease(node, Ask::Renew(id, held));
-    }
-
-    fn ask_lease(&mut self, node: usize, ask: Ask) {
-        let sent_at = self.local(node);
-        let call = self.ask(node, ask);
-        let agent = self.agent(node);
-        agent.lease.asked = true;
-        agent.lease.last_try = Some(sent_at);
-        agent.calls.insert(call, Purpose::Lease { sent_at });
-    }
-
     fn look_at_store(&mut self, node: usize) {
         if self.agent(node).calls.values().any(|purpose| *purpose == Purpose::Picture) {
             return;
@@ -347,95 +279,12 @@ impl World {
         true
     }
 
-    /// The planted mistake: counting from the answer instead of from before the question.
-    fn counted_from(&self, node: usize, sent_at: Tick) -> Tick {
-        if self.planted == Planted::LateLease { self.local(node) } else { sent_at }
-    }
-
-    fn renewed(&mut self, node: usize, renewal: Renewal, sent_at: Tick) {
-        let counted = self.counted_from(node, sent_at);
-        let agent = self.agent(node);
-        agent.lease.asked = false;
-        if renewal == Renewal::Lost {
-            agent.lease = Lease::default();
-            return;
-        }
-        agent.lease.renewed_at = Some(counted);
-        let alive = agent.alive;
-        if alive && self.leads(node) {
-            let deadline = self.deadline(node);
-            if let Some(deadline) = deadline {
-                let _ = self.extend(node, deadline);
-            }
-        }
-    }
-
     pub(crate) fn pictured(&mut self, node: usize, snapshot: Arc<Snapshot>) {
         let agent = self.agent(node);
         agent.store_error = false;
         if agent.snapshot.as_ref().is_none_or(|s| s.revision <= snapshot.revision) {
             agent.snapshot = Some(snapshot);
         }
-    }
-
-    fn probe_if_idle(&mut self, node: usize) {
-        let agent = self.agent(node);
-        if agent.alive && agent.probing == Probing::Idle {
-            self.probe_in(node, 1);
-        }
-    }
-
-    fn probe_now(&mut self, node: usize) {
-        match &mut self.agent(node).probing {
-            Probing::Asking { again } => *again = true,
-            Probing::Pausing(_) => self.probe_in(node, 1),
-            Probing::Idle => {}
-        }
-    }
-
-    fn probe_in(&mut self, node: usize, pause: u64) {
-        let at = self.now + pause;
-        self.agent(node).probing = Probing::Pausing(at);
-        self.after_agent(node, pause, ForAgent::Probe);
-    }
-
-    fn probe(&mut self, node: usize) -> bool {
-        let now = self.now;
-        let asked_at = self.local(node);
-        let delay = self.rng.between(1, 10);
-        let agent = self.agent(node);
-        if agent.probing != Probing::Pausing(now) {
-            return false;
-        }
-        if !agent.alive {
-            agent.probing = Probing::Idle;
-            return false;
-        }
-        agent.probing = Probing::Asking { again: false };
-        self.after_agent(node, delay, ForAgent::Read { asked_at });
-        false
-    }
-
-    fn probed(&mut self, node: usize, facts: Option<Box<Facts>>, asked_at: Tick) {
-        let agent = self.agent(node);
-        let again = agent.probing == Probing::Asking { again: true };
-        let pause = match (&facts, again) {
-            (_, true) => 1,
-            (Some(_), _) => PROBE_MS,
-            (None, _) => PROBE_AGAIN_MS,
-        };
-        if agent.alive {
-            match facts {
-                Some(_) if asked_at < agent.facts_after => {}
-                Some(facts) => {
-                    agent.facts = Some(*facts);
-                    agent.observed_at = asked_at;
-                    agent.silent_since = None;
-                }
-                None => agent.silent_since = agent.silent_since.or(Some(asked_at)),
-            }
-        }
-        self.probe_in(node, pause);
     }
 
     fn counted(&mut self, node: usize, alive: bool) {
