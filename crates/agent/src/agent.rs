@@ -98,7 +98,12 @@ impl Agent {
             while let Ok(event) = inbox.try_recv() {
                 self.take_in(event);
             }
-            wake = self.turn();
+            // Nothing is decided before the store has answered once, or has failed to.
+            if self.snapshot.is_some() || self.store_error.is_some() {
+                wake = self.turn();
+            } else {
+                wake = Instant::now() + BACKSTOP;
+            }
         }
         self.stop_all();
         match (self.guard_lost, self.refused) {
