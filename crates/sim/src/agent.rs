@@ -211,7 +211,12 @@ impl World {
         {
             return;
         }
+        let now = self.local(node);
         let agent = self.agent(node);
+        if agent.job.take().is_some_and(|run| run.job == Job::Txn) {
+            // Whether it was applied nobody knows.
+            agent.failures.record(Job::Txn, now);
+        }
         if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
             agent.sync = None;
         }

@@ -8,6 +8,9 @@ use howdah_base::{Term, Timeline};
 use crate::server::{Commit, Stage};
 use crate::world::World;
 
+/// A cluster counts as healed no earlier than this after the last fault, ms.
+const SETTLED_MS: u64 = 2_000;
+
 /// What the checker has seen so far.
 #[derive(Debug)]
 pub(crate) struct Checker {
@@ -238,7 +241,9 @@ impl World {
 
     /// All is quiet, one primary serves, all nodes follow it, and clients are answered.
     pub(crate) fn is_healed(&self) -> bool {
-        self.quiet() && self.now > self.plan.quiet_from + 14_000 && self.why_not_healed().is_empty()
+        self.quiet()
+            && self.now > self.plan.quiet_from + SETTLED_MS
+            && self.why_not_healed().is_empty()
     }
 
     pub(crate) fn why_not_healed(&self) -> String {
@@ -248,7 +253,7 @@ impl World {
             let rules = idle.iter().map(|node| self.rule_of(*node)).collect::<Vec<_>>();
             return format!("{primaries} primaries; {}", rules.join("; "));
         }
-        let since = self.plan.quiet_from + 12_000;
+        let since = self.plan.quiet_from;
         let answered = self.checker.acknowledged.last().is_some_and(|ack| ack.at > since);
         let waits = self.clients.iter().filter_map(|client| client.waits);
         let waits = waits.filter(|(_, asked)| self.now > asked + 5_000).count();

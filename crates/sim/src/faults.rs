@@ -39,6 +39,12 @@ impl World {
                 let node = self.which(who);
                 self.cuts.push((node.min(other), node.max(other)));
             }
+            FaultKind::Isolate(who) => {
+                let node = self.which(who);
+                self.nodes[node].store_cuts += 1;
+                let others = (0..self.nodes.len()).filter(|other| *other != node);
+                self.cuts.extend(others.map(|other| (node.min(other), node.max(other))));
+            }
             FaultKind::Switchover(to) => self.ask_switchover(to),
             FaultKind::DeleteStandby(node) => self.delete_standby(node),
         }
@@ -54,12 +60,23 @@ impl World {
             }
             FaultKind::Cut(who, other) => {
                 let node = self.which(who);
-                let cut = (node.min(other), node.max(other));
-                let at = self.cuts.iter().position(|known| *known == cut);
-                at.map(|at| self.cuts.swap_remove(at));
+                self.mend(node, other);
+            }
+            FaultKind::Isolate(who) => {
+                let node = self.which(who);
+                self.nodes[node].store_cuts -= 1;
+                for other in (0..self.nodes.len()).filter(|other| *other != node) {
+                    self.mend(node, other);
+                }
             }
             _ => {}
         }
+    }
+
+    fn mend(&mut self, node: usize, other: usize) {
+        let cut = (node.min(other), node.max(other));
+        let at = self.cuts.iter().position(|known| *known == cut);
+        at.map(|at| self.cuts.swap_remove(at));
     }
 
     /// The leader of the moment is a node from here on.
@@ -72,6 +89,7 @@ impl World {
             FaultKind::RestartAgent(who) => FaultKind::RestartAgent(at(who)),
             FaultKind::StoreAway(who) => FaultKind::StoreAway(who.map(at)),
             FaultKind::Cut(who, other) => FaultKind::Cut(at(who), other),
+            FaultKind::Isolate(who) => FaultKind::Isolate(at(who)),
             other => other,
         }
     }

@@ -78,6 +78,6 @@ impl World {
     }
 
     pub(crate) fn quiet(&self) -> bool {
-        self.now >= self.plan.quiet_from + 12_000
+        self.now >= self.plan.quiet_from
     }
 }

@@ -56,6 +56,8 @@ pub enum FaultKind {
     RestartAgent(Who),
     /// The store does not answer this node, or none.
     StoreAway(Option<Who>),
+    /// Neither the store nor any other node is reached from this one.
+    Isolate(Who),
     /// No packet passes between two nodes.
     Cut(Who, usize),
     Switchover(Option<usize>),
@@ -65,6 +67,8 @@ pub enum FaultKind {
 
 /// The clocks of two nodes differ by at most twice this, in millionths.
 const DRIFT_PPM_MAX: u64 = 10_000;
+/// A fault lasts at most this long, ms: longer than a leader waits for its voters.
+const LASTS_MS_MAX: u64 = 20_000;
 /// The cluster is left in peace at first, so that it forms, ms.
 const CALM_MS: u64 = 8_000;
 
@@ -96,6 +100,7 @@ impl Plan {
         let count = rng.between(1, 8);
         plan.faults = (0..count).map(|_| fault(&mut rng, &plan)).collect();
         plan.faults.sort_by_key(|fault| fault.at);
+        plan.quiet_from = plan.faults.iter().map(|f| f.at + f.lasts).max().unwrap_or(CALM_MS) + 1;
         plan
     }
 
@@ -111,7 +116,7 @@ impl Plan {
 fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
     let node = rng.index(plan.nodes);
     let who = if rng.percent(60) { Who::Leader } else { Who::Node(node) };
-    let kind = match rng.between(0, 10) {
+    let kind = match rng.between(0, 12) {
         0 | 1 => FaultKind::KillPostmaster(who),
         2 | 3 => FaultKind::KillNode(who),
         4 => FaultKind::FreezeAgent(who),
@@ -120,11 +125,13 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
         7 => FaultKind::StoreAway(rng.percent(50).then_some(who)),
         8 => FaultKind::Cut(who, node),
         9 => FaultKind::Switchover(rng.percent(50).then_some(node)),
+        10 | 11 => FaultKind::Isolate(who),
         _ => FaultKind::DeleteStandby(node),
     };
+    let longest = if rng.percent(25) { LASTS_MS_MAX } else { LASTS_MS_MAX / 4 };
     Fault {
         at: rng.between(CALM_MS, plan.quiet_from - 1_000),
-        lasts: rng.between(100, 12_000),
+        lasts: rng.between(100, longest),
         kind,
     }
 }

@@ -100,7 +100,7 @@ impl World {
 
     /// Moves on until the cluster has healed after all faults, or something is wrong.
     pub fn run(mut self) -> Verdict {
-        let until = self.plan.quiet_from + 12_000 + HEAL_MS;
+        let until = self.plan.quiet_from + HEAL_MS;
         let mut steps = 0_u64;
         while let Some((at, event)) = self.queue.pop() {
             self.now = at;
