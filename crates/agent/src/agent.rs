@@ -160,7 +160,8 @@ impl Agent {
 
     fn log_change(&self, decision: &Decision) {
         let before = self.decision.as_ref().map(|d| &d.reason);
-        if before != Some(&decision.reason) {
+        let busy = matches!(decision.reason.rule, Rule::Busy);
+        if before != Some(&decision.reason) && !busy {
             let rule = decision.reason.rule.number();
             tracing::info!(rule, "{}", decision.reason);
         }
@@ -300,7 +301,18 @@ impl Agent {
     }
 
     fn guard_said(&mut self, event: howdah_guard::Event) {
-        tracing::info!("guard: {event:?}");
+        match &event {
+            howdah_guard::Event::Exited(exit) => {
+                let how = if exit.fenced { ", ended at its deadline" } else { "" };
+                tracing::info!("the server has ended{how}, no process is left: {}", exit.status);
+            }
+            howdah_guard::Event::Fenced { deadline, .. } => {
+                tracing::warn!(
+                    "the write deadline has come: the server is being ended: {deadline}"
+                );
+            }
+            howdah_guard::Event::Gone => {}
+        }
         if matches!(event, howdah_guard::Event::Exited(_) | howdah_guard::Event::Gone) {
             self.server_is_down();
         }

@@ -1,6 +1,7 @@
 //! The status that people see, built from the view that decisions are made from.
 
-use howdah_base::record::{Change, Config, Member, ServerState, key};
+use howdah_base::DirectoryId;
+use howdah_base::record::{Change, Config, Member, ServerState, Sync, key};
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
 use howdah_ha::{Durability, View, election};
 
@@ -8,6 +9,8 @@ use crate::agent::Agent;
 
 /// Changes of the history that the status carries.
 const HISTORY_SHOWN: usize = 20;
+const STORE_AWAY: &str = "the store does not answer: nothing can change until it does, and of \
+     other nodes only what was last known is shown";
 
 pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
     let shared = &agent.shared;
@@ -52,18 +55,28 @@ fn endpoints(agent: &Agent) -> Vec<Endpoint> {
     agent.shared.config.nodes_of().iter().flat_map(of).collect()
 }
 
-/// With voters, `|V| - needed + 1` of them must be left to elect from; the leader may go too.
+/// Nodes that may be lost while another still has every acknowledged commit *and* can be found
+/// to be the one: `|V| - needed + 1` voters must answer an election.
 fn nodes_spare(view: &View) -> Option<u32> {
     if view.settings.durability == Durability::Async {
         return None;
     }
     let sync = view.sync()?;
-    let streaming = sync
-        .voters
-        .iter()
-        .filter(|id| view.member_of(id).is_some_and(|m| m.server == ServerState::Streaming));
-    let alive = u32::try_from(streaming.count()).unwrap_or(u32::MAX);
-    Some(alive.min(sync.needed))
+    let streaming = if view.store.reachable { streaming_voters(view, sync) } else { 0 };
+    let spare = if streaming >= enough(sync) { streaming.min(sync.needed) } else { 0 };
+    Some(spare)
+}
+
+/// Voters whose answers an election needs; at least one.
+fn enough(sync: &Sync) -> u32 {
+    let voters = u32::try_from(sync.voters.len()).unwrap_or(u32::MAX);
+    (voters + 1).saturating_sub(sync.needed).max(1)
+}
+
+fn streaming_voters(view: &View, sync: &Sync) -> u32 {
+    let streams =
+        |id: &&DirectoryId| view.member_of(id).is_some_and(|m| m.server == ServerState::Streaming);
+    u32::try_from(sync.voters.iter().filter(streams).count()).unwrap_or(u32::MAX)
 }
 
 fn node_status(
@@ -100,7 +113,7 @@ fn node_status(
         },
         pending_restart: member.map(|m| m.pending_restart.clone()).unwrap_or_default(),
         problems: member.map(|m| m.problems.clone()).unwrap_or_default(),
-        alive: member.is_some(),
+        alive: member.is_some() && (view.store.reachable || *node == view.me),
         member: member.cloned(),
     }
 }
@@ -109,7 +122,7 @@ fn node_status(
 fn problems(view: &View, nodes: &[NodeStatus]) -> Vec<String> {
     let mut all = Vec::new();
     if !view.store.reachable {
-        all.push("the store does not answer: nothing can change until it does".to_owned());
+        all.push(STORE_AWAY.to_owned());
     }
     if view.store.initialize.is_none() {
         all.push("the cluster is being created".to_owned());
@@ -124,10 +137,6 @@ fn problems(view: &View, nodes: &[NodeStatus]) -> Vec<String> {
             all.push(format!("`{name}` is {}: {}", worded(node.state), node.reason));
         }
         all.extend(node.problems.iter().map(|problem| format!("`{name}`: {problem}")));
-        if !node.pending_restart.is_empty() {
-            let list = node.pending_restart.join(", ");
-            all.push(format!("`{name}` must be restarted for {list} to take effect"));
-        }
     }
     all.extend(durability(view));
     all
@@ -141,8 +150,18 @@ fn durability(view: &View) -> Option<String> {
     if sync.voters.is_empty() && view.store.initialize.is_some() {
         return Some(format!("`{}` stands alone: commits are on one node only", sync.leader));
     }
-    let alive = nodes_spare(view)?;
-    (alive < sync.needed).then(|| "no voter streams: commits wait for one".to_owned())
+    let streaming = streaming_voters(view, sync);
+    if streaming < sync.needed {
+        return Some("no voter streams: commits wait for one".to_owned());
+    }
+    (streaming < enough(sync)).then(|| {
+        format!(
+            "{streaming} of {} voters stream: if `{}` is lost now, nobody can take over until the \
+             others are back",
+            sync.voters.len(),
+            sync.leader
+        )
+    })
 }
 
 /// A server's state in words.

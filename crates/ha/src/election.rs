@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use howdah_base::record::{Member, Report, ServerState, Sync};
-use howdah_base::{History, Position, Tick};
+use howdah_base::record::{IntentKind, Member, Report, ServerState, Sync};
+use howdah_base::{History, NodeName, Position, Tick};
 
 use crate::{Durability, Memory, View};
 
@@ -41,6 +41,7 @@ pub fn verdict(view: &View, memory: &Memory, own: &Report, now: Tick) -> Verdict
     if let Some(missing) = missing_reports(view, sync, &reports, waited) {
         return Verdict::Await(missing);
     }
+    let wanted = wanted(view);
     let tired = memory.leaderless.is_some_and(|(_, since)| now.since(since) >= DEFER_WAIT);
     for (member, report) in reports.iter().filter(|(m, _)| m.node != view.me) {
         if !counts(sync, member) {
@@ -52,8 +53,8 @@ pub fn verdict(view: &View, memory: &Memory, own: &Report, now: Tick) -> Verdict
             let holds = format!("`{}` holds more, up to {}", member.node, report.position);
             return Verdict::Barred(format!("{holds}, and cannot lead: {why}"));
         }
-        let better = (rank(&report.position), member.failover_priority, &me.node)
-            > (rank(&own.position), me.failover_priority, &member.node);
+        let better = preference(&wanted, member, report, &me.node)
+            > preference(&wanted, me, own, &member.node);
         if bar.is_none() && better && (!tired || !sync.voters.is_empty()) {
             return Verdict::Defer(format!(
                 "to `{}`, which holds {}",
@@ -62,6 +63,26 @@ pub fn verdict(view: &View, memory: &Memory, own: &Report, now: Tick) -> Verdict
         }
     }
     Verdict::Best { reports }
+}
+
+/// The node that an operator ordered to take over.
+fn wanted(view: &View) -> Option<NodeName> {
+    match &view.store.intent.as_ref()?.value.kind {
+        IntentKind::Failover { to, .. } => Some(to.clone()),
+        IntentKind::Switchover { .. } => None,
+    }
+}
+
+/// What the greater candidate is greater in: WAL, an operator's wish, priority, and the earlier
+/// name, for which each is compared by the name of the other.
+fn preference<'a>(
+    wanted: &Option<NodeName>,
+    member: &Member,
+    report: &Report,
+    other: &'a NodeName,
+) -> ((u32, u64), bool, u32, &'a NodeName) {
+    let wish = wanted.as_ref() == Some(&member.node);
+    (rank(&report.position), wish, member.failover_priority, other)
 }
 
 /// Why `member` may not become the leader, given its report; `None` when it may.

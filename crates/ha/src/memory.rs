@@ -1,7 +1,9 @@
 //! What the core remembers between decisions. Losing it (an agent restart) costs time, never
 //! safety: everything that safety depends on is in the store, on the disk, or with the guard.
 
-use howdah_base::{Lsn, NodeName, Term, Tick};
+use std::collections::BTreeMap;
+
+use howdah_base::{DirectoryId, Lsn, NodeName, Term, Tick};
 
 use crate::{Command, Job, Server, View};
 
@@ -22,6 +24,8 @@ pub struct Memory {
     pub handover_attempts: u32,
     /// As leader: since when no voter has streamed.
     pub voterless_since: Option<Tick>,
+    /// As leader: voters that do not stream, and since when.
+    pub absent: BTreeMap<DirectoryId, Tick>,
     /// The operator's switchover that has been begun, by its id.
     pub switchover_begun: Option<String>,
     /// The revision of `sync` that this node writes, or has written.
@@ -82,7 +86,23 @@ impl Memory {
                 && !voters.is_empty()
                 && !running.senders.iter().any(|s| s.streaming && voters.contains(&s.directory))
         });
+        self.note_absent(view, now);
         self.voterless_since = lost.then(|| self.voterless_since.unwrap_or(now));
+    }
+
+    fn note_absent(&mut self, view: &View, now: Tick) {
+        let primary = view.running().filter(|running| running.primary);
+        let voters = view.sync().zip(primary).map(|(sync, running)| {
+            let streams = |id: &DirectoryId| {
+                running.senders.iter().any(|s| s.streaming && s.directory == *id)
+            };
+            sync.voters.iter().filter(|id| !streams(id)).cloned().collect::<Vec<_>>()
+        });
+        let since = |id: DirectoryId| {
+            let since = self.absent.get(&id).copied().unwrap_or(now);
+            (id, since)
+        };
+        self.absent = voters.unwrap_or_default().into_iter().map(since).collect();
     }
 
     /// Takes in what has been decided.

@@ -60,7 +60,7 @@ rules! {
     OpenGate = 311, "the server accepts writes: prove that commits are confirmed, then let clients in";
     SetVoters = 312, "put the voters' setting in force";
     AddVoter = 313, "a standby has caught up: it becomes a voter";
-    RemoveVoter = 314, "a voter's directory is gone: it stops being one";
+    RemoveVoter = 314, "a voter is gone or has been away for long: it stops being one";
     EndAlone = 315, "standbys confirm commits from here on: the leader no longer stands alone";
     StandAlone = 316, "no voter is left: the leader goes on alone";
     AwaitVoters = 317, "the voters have not confirmed the change yet";

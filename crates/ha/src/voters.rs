@@ -16,6 +16,9 @@ use crate::{Command, Durability, Job, Rule, Running, SyncSetting, View};
 /// How long no voter may stream before the leader goes on alone (`strict` off).
 const ALONE_AFTER: Duration = Duration::from_secs(10);
 
+/// How long a voter may not stream before it stops being one while another is left.
+const ABSENT_AFTER: Duration = Duration::from_secs(20);
+
 /// Last voter lost: the record first, then the setting. Never in `strict`.
 pub(crate) fn stand_alone(case: &Case<'_>, sync: &Sync) -> Option<Step> {
     if sync.voters.is_empty() {
@@ -52,7 +55,7 @@ pub(crate) fn change(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<
         return Some(case.paced(Job::Txn, step));
     }
     let gone: BTreeSet<DirectoryId> =
-        sync.voters.iter().filter(|id| must_leave(case.view, id)).cloned().collect();
+        sync.voters.iter().filter(|id| must_leave(case, id)).cloned().collect();
     if !gone.is_empty() && gone.len() < sync.voters.len() {
         return Some(remove(case, running, sync, setting, &gone));
     }
@@ -149,8 +152,11 @@ fn listed(names: &BTreeSet<DirectoryId>) -> String {
     names.iter().map(DirectoryId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn must_leave(view: &View, id: &DirectoryId) -> bool {
-    is_replaced(view, id) || view.member_of(id).is_some_and(|m| m.leaving)
+/// Replaced, about to be made anew, or away for so long that an election would miss its answer.
+fn must_leave(case: &Case<'_>, id: &DirectoryId) -> bool {
+    is_replaced(case.view, id)
+        || case.view.member_of(id).is_some_and(|m| m.leaving)
+        || case.passed(case.memory.absent.get(id).copied(), ABSENT_AFTER)
 }
 
 /// Whether the node that made this directory announces another one now.

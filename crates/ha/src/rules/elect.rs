@@ -113,7 +113,11 @@ fn take_over(
     let next = next_sync(case, facts, sync, own.position, voters);
     let term = next.term;
     let loss = if sync.voters.is_empty() { loss_bound(case, own) } else { "none".to_owned() };
-    let order = TakeOver { begins: own.position, loss, ..basis(case, next) };
+    let ordered = case.view.store.intent.as_ref().filter(|intent| {
+        matches!(&intent.value.kind, IntentKind::Failover { to, .. } if *to == case.view.me)
+    });
+    let intent_revision = ordered.map(|intent| intent.revision);
+    let order = TakeOver { intent_revision, begins: own.position, loss, ..basis(case, next) };
     let detail = format!("term {term} at {}", own.position);
     case.paced(Job::Txn, Step::act(Rule::TakeOver, detail, Command::TakeOver(order)))
 }

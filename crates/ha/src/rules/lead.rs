@@ -121,7 +121,7 @@ fn operator(case: &Case<'_>) -> Option<Step> {
 
 fn switchover_target(case: &Case<'_>, intent: &Intent) -> Result<NodeName, String> {
     let IntentKind::Switchover { to } = &intent.kind else {
-        return Err("the leader is alive; hint: howdah switchover".to_owned());
+        return Err(format!("`{}` leads now; hint: howdah switchover", case.view.me));
     };
     if case.memory.switchover_begun.as_ref() == Some(&intent.id) {
         return Err("it was begun, and no standby took over in time".to_owned());

@@ -61,8 +61,10 @@ fn next_steps(spec: &ClusterSpec, layout: &Layout, primary: Option<i32>) -> Stri
         );
     }
     let _ = writeln!(text, "watch:\n  {howdah} status -f {file} --watch\n");
-    let _ =
-        writeln!(text, "move the primary, no client is cut off:\n  {howdah} switchover -f {file}");
+    let _ = writeln!(
+        text,
+        "move the primary in a second, clients reconnect:\n  {howdah} switchover -f {file}"
+    );
     if let Some(pid) = primary {
         let _ = writeln!(text, "\nor lose it, and watch a standby take over:\n  kill -9 {pid}");
     }

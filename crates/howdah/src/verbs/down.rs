@@ -20,7 +20,7 @@ use crate::prepare::{Account, Layout, account, layout};
 use crate::supervise::{leftover, signal_found};
 use crate::talk::say;
 
-/// Stop the cluster; standbys first, then the primary
+/// Stop the cluster; the primary first, then the standbys, which have everything by then
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -86,7 +86,8 @@ fn stop_nodes(spec: &ClusterSpec, server: &Account) -> anyhow::Result<bool> {
         .collect();
     for (name, _, pid) in &running {
         say(format!("{name}: stopping"));
-        signal_found(server, *pid, Signal::SIGTERM);
+        // SIGINT says that the whole cluster is going down: nobody is to take over.
+        signal_found(server, *pid, Signal::SIGINT);
     }
     for (name, node, _) in &running {
         wait_for_release(&layout::node_lock(node), NODE_TIMEOUT, &format!("node {name}"))?;

@@ -7,7 +7,7 @@ use crate::ask::{Asker, block_on, known_node};
 use crate::file::FileArg;
 use crate::talk::{out, say};
 
-/// Move the primary to a standby; no commit is lost and clients wait it out
+/// Move the primary to a standby; no commit is lost, clients reconnect
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The standby that takes over [default: the best one]
