@@ -46,3 +46,27 @@ fn both_standbys_lost_the_primary_stands_alone_and_goes_on() {
     assert_eq!(cluster.status().nodes_spare, Some(1), "{}", cluster.seen());
     client.stop_and_check();
 }
+
+/// A standby that stays away stops being a voter, so that the loss of the primary after it is
+/// survived too.
+#[test]
+fn a_standby_stays_away_then_the_primary_is_lost_too() {
+    let cluster = three().start();
+    let client = Writer::start(cluster.plan());
+    client.wait_for_rows(100, ROWS_WITHIN);
+    let old = cluster.primary();
+    let away = cluster.standbys()[0];
+    away.kill9_everything();
+    cluster.wait_for("the other standby is the only voter", Duration::from_secs(60), || {
+        let status = old.status().ok()?;
+        let voters = status.nodes.iter().filter(|n| n.voter).count();
+        (voters == 1 && status.nodes_spare == Some(1)).then_some(())
+    });
+    old.kill9_everything();
+    cluster.wait_for_other_primary(&old.name, TAKEOVER_WITHIN);
+    client.wait_for_rows(100, TAKEOVER_WITHIN);
+    away.start();
+    old.start();
+    cluster.wait_whole();
+    client.stop_and_check();
+}
