@@ -10,6 +10,8 @@ use crate::agent::{Agent, Purpose};
 use crate::event::Ask;
 use crate::world::World;
 
+/// How long an operator looks at a strict cluster that does not heal, ms.
+const STRICT_MS: u64 = 60_000;
 /// Probes that fail for this long make a running server unknown, ms.
 const SILENT_AFTER_MS: u128 = 4_000;
 
@@ -53,7 +55,9 @@ impl World {
         let plan = &self.plan;
         Settings {
             durability: if plan.quorum { Durability::Quorum } else { Durability::Async },
-            strict: plan.strict,
+            // A strict cluster whose every voter left its leader's history waits for ever, by
+            // its own rule; then an operator turns `strict` off.
+            strict: plan.strict && self.now < plan.quiet_from + STRICT_MS,
             lease: plan.lease,
             renew: plan.renew,
             margin: plan.margin,
