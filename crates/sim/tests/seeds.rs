@@ -8,8 +8,8 @@ const SEEDS: u64 = 1_000;
 /// Threads of this one test: the machines that run it have two cores.
 const THREADS: u64 = 2;
 /// A planted mistake is found within so many seeds.
-const NO_FENCE_WITHIN: u64 = 10;
-const LATE_LEASE_WITHIN: u64 = 200;
+const NO_FENCE_WITHIN: u64 = 40;
+const LATE_LEASE_WITHIN: u64 = 150;
 
 #[test]
 fn nothing_goes_wrong() {
