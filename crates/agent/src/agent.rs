@@ -57,6 +57,8 @@ pub(crate) struct Agent {
     pub decision: Option<Decision>,
     /// Identity for the next directory that this node makes.
     pub planned: howdah_base::DirectoryId,
+    /// A server of this node was configured before this agent started.
+    pub had_server: bool,
     pub probe_now: Arc<Notify>,
     pub publisher: publish::Publisher,
     pub applied: crate::apply::Applied,
@@ -216,6 +218,7 @@ impl Agent {
             lease: self.lease.id(),
             deadline: self.lease.deadline(&self.shared),
             reason: self.decision.as_ref().map(|d| d.reason.clone()),
+            events: self.events.clone(),
             planned: self.planned.clone(),
             end_hint: self.facts.as_ref().map(|f| f.running.position),
             timeline_hint: self.facts.as_ref().map(|f| f.running.history.clone()),
@@ -232,7 +235,7 @@ impl Agent {
             Event::Guard(event) => self.guard_said(event),
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
             Event::Disk(disk) => self.disk = *disk,
-            Event::Published(written) => self.publisher.ended(written),
+            Event::Published(revision) => self.publisher.ended(revision),
             Event::Done { job, outcome } => self.done(job, outcome),
             Event::Applied { revision, result } => self.applied.ended(revision, result),
             Event::Asked(asked) => crate::operator::ask(self, asked),

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::shared::Shared;
 
+/// A standby that does not exist: commits that wait for it wait.
+pub(crate) const NOBODY: &str = "howdah_nobody";
+
 /// What changes in the configuration while a node lives.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ConfState {
@@ -28,10 +31,26 @@ pub(crate) struct ConfState {
 }
 
 impl ConfState {
+    /// Whether an agent of this node has ever configured a server.
+    pub fn exists(shared: &Shared) -> bool {
+        path(shared).exists()
+    }
+
     /// What the last agent of this node wrote; the default when there is nothing.
     pub fn load(shared: &Shared) -> ConfState {
         let text = std::fs::read_to_string(path(shared)).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// `synchronous_standby_names`. A standby's is never empty: the flag that makes commits wait
+    /// is set by the checkpointer some time after a reload, and a session that is open while the
+    /// standby is promoted must not find it unset.
+    pub fn setting(&self) -> String {
+        if self.standby && self.names.is_empty() {
+            return conf::synchronous_standby_names(1, &[NOBODY.to_owned()]);
+        }
+        let names: Vec<String> = self.names.iter().map(|id| id.as_str().to_owned()).collect();
+        conf::synchronous_standby_names(self.needed, &names)
     }
 
     /// Writes PostgreSQL's files, durably, then remembers the state. Blocking.
@@ -70,7 +89,7 @@ fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<S
     set("ssl_ca_file", config.tls.ca.display().to_string());
     set("ssl_cert_file", config.tls.server_cert.display().to_string());
     set("ssl_key_file", config.tls.server_key.display().to_string());
-    set("synchronous_standby_names", conf::synchronous_standby_names(state.needed, &names(state)));
+    set("synchronous_standby_names", state.setting());
     let (conninfo, slot) = upstream(state, shared, id)?;
     set("primary_conninfo", conninfo);
     set("primary_slot_name", slot);
@@ -82,10 +101,6 @@ fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<S
         ident: conf::ident_text(&config.os_user),
         standby: state.standby,
     })
-}
-
-fn names(state: &ConfState) -> Vec<String> {
-    state.names.iter().map(|id| id.as_str().to_owned()).collect()
 }
 
 /// `primary_conninfo` and `primary_slot_name`; empty without an upstream.

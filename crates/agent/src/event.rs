@@ -25,8 +25,9 @@ pub(crate) enum Event {
     Probed { facts: Result<Box<Facts>, String>, asked_at: Tick },
     /// What lies in the data directory.
     Disk(Box<Disk>),
-    /// The member record was written, or not.
-    Published(bool),
+    /// The member record was written at this revision of the store, or its write has an unknown
+    /// end.
+    Published(Option<u64>),
     /// A long operation ended.
     Done { job: Job, outcome: Result<Outcome, String> },
     /// Work beside decisions ended: roles, databases, parameters.

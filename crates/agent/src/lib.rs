@@ -104,6 +104,7 @@ pub async fn start(
         conf: conf::ConfState::load(&shared),
         disk: observe::disk(&shared),
         planned: planned(&shared)?,
+        had_server: conf::ConfState::exists(&shared),
         shared: Arc::clone(&shared),
         events: events.clone(),
         snapshot: None,

@@ -99,7 +99,12 @@ struct Eyes {
 impl Eyes {
     async fn look(&mut self) -> Result<Facts, String> {
         if self.session.is_none() {
+            if !self.shared.ready().await {
+                return Err("it does not take connections yet".to_owned());
+            }
             self.session = Some(self.shared.session().await?);
+            // Another start of the server may be on another history of the same number.
+            self.history = None;
         }
         let Some(session) = &self.session else { return Err("no session".to_owned()) };
         let probe = session.probe().await.map_err(|e| e.to_string())?;

@@ -10,7 +10,7 @@ use howdah_base::status::ClusterStatus;
 use howdah_base::topology::{Local, Route, Topology};
 use howdah_ha::{Directory, Rule, Server, View};
 use howdah_ledger::member_txn;
-use howdah_store::LeaseId;
+use howdah_store::{LeaseId, TxnOutcome};
 use tokio::sync::watch;
 
 use crate::agent::Agent;
@@ -35,6 +35,8 @@ pub(crate) struct Publisher {
     /// The record as last written, on which lease, and when.
     written: Option<(Member, LeaseId)>,
     writing: Option<Tick>,
+    /// The store's revision at which it was written last.
+    applied: Option<u64>,
 }
 
 /// A write of the member record that has not ended by then is tried again, milliseconds.
@@ -48,6 +50,7 @@ impl Publisher {
             vitals: watch::Sender::new(Vitals::default()),
             written: None,
             writing: None,
+            applied: None,
         }
     }
 }
@@ -84,7 +87,7 @@ fn topology_leads(publisher: &Publisher) -> bool {
 fn write(agent: &mut Agent, member: Member, now: Tick) {
     let Some(lease) = agent.lease.id() else { return };
     let key = format!("{}{}", key::MEMBERS, member.node);
-    let there = agent.snapshot.as_ref().is_some_and(|s| s.lease(&key) == Some(lease));
+    let there = is_there(agent, &key, lease);
     let same = agent.publisher.written.as_ref().is_some_and(|(last, on)| {
         *on == lease && Member { at_unix_ms: last.at_unix_ms, ..member.clone() } == *last
     });
@@ -99,15 +102,31 @@ fn write(agent: &mut Agent, member: Member, now: Tick) {
     let (shared, events) = (Arc::clone(&agent.shared), agent.events.clone());
     tokio::spawn(async move {
         let txn = member_txn(&member, lease);
-        let written = shared.config.store.txn(txn).await;
-        let _ = events.send(crate::event::Event::Published(written.is_ok())).await;
+        let revision = match shared.config.store.txn(txn).await {
+            Ok(TxnOutcome::Applied { revision }) => Some(revision),
+            _ => None,
+        };
+        let _ = events.send(crate::event::Event::Published(revision)).await;
     });
 }
 
+/// The record in the store is the one written last: an earlier write that came late would have
+/// put an older one in its place. A picture from before the write says nothing.
+fn is_there(agent: &Agent, key: &str, lease: LeaseId) -> bool {
+    let Some((snapshot, applied)) = agent.snapshot.as_ref().zip(agent.publisher.applied) else {
+        return false;
+    };
+    let entry = snapshot.entries.get(key);
+    snapshot.revision < applied
+        || entry.is_some_and(|entry| entry.lease == Some(lease) && entry.revision == applied)
+}
+
 impl Publisher {
-    /// A write of the member record has ended.
-    pub fn ended(&mut self, written: bool) {
+    /// A write of the member record has ended: at this revision, or with an unknown end.
+    pub fn ended(&mut self, revision: Option<u64>) {
         self.writing = None;
+        self.applied = revision;
+        let written = revision.is_some();
         self.written = self.written.take().filter(|_| written);
     }
 }

@@ -1,6 +1,7 @@
 //! What the loop and its jobs have in common.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use howdah_base::NodeName;
 use howdah_postgres::conf;
@@ -16,14 +17,40 @@ use crate::guardian::Guardian;
 pub(crate) struct Shared {
     pub config: AgentConfig,
     pub guard: Guardian,
+    /// Order among writes of the server's configuration.
+    pub writes: Writes,
     /// The cluster file in force; `apply` replaces it.
     spec: watch::Sender<Arc<ClusterSpec>>,
+}
+
+/// Numbers the writes of one thing, so that a late one is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    begun: AtomicU64,
+    done: Mutex<u64>,
+}
+
+impl Writes {
+    /// The number of a write that begins now.
+    pub fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// The turn of write `number`, unless a later one has been done.
+    pub fn turn(&self, number: u64) -> Result<MutexGuard<'_, u64>, String> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if *done > number {
+            return Err("a later change of the configuration came first".to_owned());
+        }
+        *done = number;
+        Ok(done)
+    }
 }
 
 impl Shared {
     pub fn new(config: AgentConfig, guard: Guardian) -> Shared {
         let spec = watch::Sender::new(Arc::clone(&config.spec));
-        Shared { config, guard, spec }
+        Shared { config, guard, writes: Writes::default(), spec }
     }
 
     pub fn spec(&self) -> Arc<ClusterSpec> {
@@ -32,6 +59,14 @@ impl Shared {
 
     pub fn replace_spec(&self, spec: ClusterSpec) {
         self.spec.send_replace(Arc::new(spec));
+    }
+
+    /// What the postmaster says of itself on line 8 of `postmaster.pid` (`pidfile.h`); asking by a
+    /// connection while it starts would leave a FATAL in its log each time.
+    pub async fn ready(&self) -> bool {
+        let path = self.config.own().data_dir.join("postmaster.pid");
+        let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
+        text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
     }
 
     /// A session with this node's own server.

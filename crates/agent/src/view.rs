@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use howdah_base::DirectoryId;
-use howdah_ha::{Durability, Local, Server, Settings, StoreView, View};
+use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
 use howdah_ledger::view_of;
 
 use crate::agent::Agent;
@@ -21,7 +21,7 @@ impl Agent {
             me: self.shared.config.node.clone(),
             settings: self.settings(),
             local: Local {
-                directory: against_record(self.disk.directory.clone(), known),
+                directory: self.directory(&store, known),
                 announced: Some(self.announced(recreate)),
                 server: self.server(),
                 observed_at: self.observed_at,
@@ -34,6 +34,20 @@ impl Agent {
             job: self.job.as_ref().map(|(job, _)| *job),
             failures: self.failures.clone(),
         }
+    }
+
+    /// A node that had a database before must not begin an empty cluster because the store has
+    /// forgotten the one that there was.
+    fn directory(&self, store: &StoreView, known: Option<u64>) -> Directory {
+        let missing = self.disk.directory == Directory::Missing;
+        if missing && self.had_server && store.reachable && known.is_none() {
+            return Directory::Refused(
+                "the store knows no cluster, but this node had a database and its directory is \
+                 gone: put the store's directory back"
+                    .to_owned(),
+            );
+        }
+        against_record(self.disk.directory.clone(), known)
     }
 
     /// Slots of the term that this node leads; those of older terms are none.

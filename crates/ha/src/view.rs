@@ -260,6 +260,14 @@ impl View {
         !facts.fresh || known == Some(facts.system_identifier)
     }
 
+    /// A timeline number that no node has ever used: above the highest reserved, and above any
+    /// that a promotion outside of Howdah may have made.
+    pub fn next_timeline(&self) -> Timeline {
+        let seen = self.store.members.values().filter_map(|m| m.history.as_ref());
+        let highest = seen.map(|history| history.timeline).max().unwrap_or_default();
+        Timeline(self.store.timeline.max(highest).0 + 1)
+    }
+
     /// The member whose directory is `id`.
     pub fn member_of(&self, id: &DirectoryId) -> Option<&Member> {
         self.store.members.values().find(|m| m.directory.as_ref() == Some(id))

@@ -38,6 +38,8 @@ pub fn run(prepared: &Prepared, node: &NodeName) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
+        // A log that cannot be written (its disk is full) must not end the node.
+        .log_internal_errors(false)
         .with_max_level(tracing::Level::INFO)
         .init();
     let serving = Builder::new_multi_thread()

@@ -12,6 +12,7 @@ use crate::control::{self, ControlData};
 use crate::install::Install;
 use crate::{PgError, durable};
 
+pub(crate) use history::forget_timelines_after;
 pub(crate) use history::received_histories;
 pub use history::{clear_reserved, read_history, reserve_timeline};
 

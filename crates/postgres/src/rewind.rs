@@ -10,7 +10,7 @@ use crate::directory::{self, DirectoryFile};
 use crate::initdb::beside;
 use crate::install::Install;
 use crate::program::{self, Ended};
-use crate::{PgError, durable};
+use crate::{PgError, control, durable};
 
 /// Rewinds against a running leader and gives pg_rewind's last word. The directory keeps its
 /// identity. Until it is done a mark in `state_dir` says that the directory is worthless; the
@@ -46,6 +46,8 @@ pub async fn run(
     if !ended.success {
         return Err(failed(ended, state_dir)?);
     }
+    let newest = control::read(install, data_dir)?.newest_timeline();
+    directory::forget_timelines_after(data_dir, newest)?;
     settle(ended, data_dir, state_dir, &identity)
 }
 

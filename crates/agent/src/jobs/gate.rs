@@ -9,7 +9,7 @@ use howdah_postgres::session::Session;
 use tokio::time::{Instant, sleep};
 
 use super::Order;
-use crate::conf::ConfState;
+use crate::conf::{ConfState, NOBODY};
 use crate::event::Outcome;
 
 /// How long the voters get to confirm the probe before the gate is tried anew.
@@ -27,7 +27,7 @@ pub(crate) async fn set_sync(
     if from_empty {
         // The flag that makes backends wait is set by the checkpointer: a name that nobody has
         // shows that it is set, before the real names let commits through.
-        let nobody: DirectoryId = "howdah_nobody".parse().map_err(|e| format!("{e}"))?;
+        let nobody: DirectoryId = NOBODY.parse().map_err(|e| format!("{e}"))?;
         put(&order, &session, BTreeSet::from([nobody]), 1).await?;
         session.prove_waiting().await.map_err(|e| e.to_string())?;
     }
@@ -46,13 +46,9 @@ async fn put(
     names: BTreeSet<DirectoryId>,
     needed: u32,
 ) -> Result<ConfState, String> {
-    let text = howdah_postgres::conf::synchronous_standby_names(
-        needed,
-        &names.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>(),
-    );
     let conf = order.configure(ConfState { names, needed, ..order.conf.clone() }).await?;
     session.reload().await.map_err(|e| e.to_string())?;
-    session.shows("synchronous_standby_names", &text).await.map_err(|e| e.to_string())?;
+    session.shows("synchronous_standby_names", &conf.setting()).await.map_err(|e| e.to_string())?;
     Ok(conf)
 }
 

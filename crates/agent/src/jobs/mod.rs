@@ -16,9 +16,10 @@ use howdah_base::{DirectoryId, History, Position, Tick};
 use howdah_ha::{Command, Job, Reason, StoreView};
 use howdah_postgres::session::Session;
 use howdah_store::{LeaseId, Snapshot};
+use tokio::sync::mpsc;
 
 use crate::conf::ConfState;
-use crate::event::Outcome;
+use crate::event::{Event, Outcome};
 use crate::shared::Shared;
 
 /// What a job is given: copies, so that the loop goes on without it.
@@ -32,6 +33,8 @@ pub(crate) struct Order {
     /// Until when this node may write, by its last renewal.
     pub deadline: Option<Tick>,
     pub reason: Option<Reason>,
+    /// The way back to the loop, for what it must know before the job is done.
+    pub events: mpsc::Sender<Event>,
     /// Identity for a directory that is made now.
     pub planned: DirectoryId,
     /// Last position and history seen of the server: where the end of the WAL is searched from.
@@ -73,10 +76,15 @@ impl Order {
     }
 
     /// Writes PostgreSQL's files for `conf`, off the loop's thread.
+    ///
+    /// A job that was given up may still have a write under way on its thread: each write has a
+    /// number, and none comes after a later one.
     pub async fn configure(&self, conf: ConfState) -> Result<ConfState, String> {
         let shared = Arc::clone(&self.shared);
+        let number = shared.writes.begin();
         blocking(move || {
             let id = own_directory(&shared)?;
+            let _turn = shared.writes.turn(number)?;
             conf.write(&shared, &id)?;
             Ok(conf)
         })

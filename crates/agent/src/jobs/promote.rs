@@ -22,21 +22,19 @@ pub(crate) async fn promote(
     let deadline = order.deadline.ok_or("the lease has not been renewed yet")?;
     order.shared.guard.extend(deadline).await.map_err(|e| e.to_string())?;
     let session = order.session().await?;
+    // Nobody new is let in, and commits of whoever is in wait for the voters, from the first on.
     let before = ConfState {
         standby: true,
         upstream: None,
         names,
         needed,
-        gate_open: true,
+        gate_open: false,
         ..order.conf.clone()
     };
     let before = order.configure(before).await?;
     session.reload().await.map_err(|e| e.to_string())?;
-    let wanted = howdah_postgres::conf::synchronous_standby_names(
-        before.needed,
-        &before.names.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>(),
-    );
-    session.shows("synchronous_standby_names", &wanted).await.map_err(|e| e.to_string())?;
+    let setting = before.setting();
+    session.shows("synchronous_standby_names", &setting).await.map_err(|e| e.to_string())?;
     reserve(&order, timeline).await?;
     session.promote(PROMOTE_WITHIN).await.map_err(|e| e.to_string())?;
     let took = session.probe().await.map_err(|e| e.to_string())?.timeline;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Order;
 use crate::conf::ConfState;
-use crate::event::Outcome;
+use crate::event::{Event, Outcome};
 
 /// How often a starting server is asked whether it takes connections.
 const ASK_EVERY: Duration = Duration::from_millis(40);
@@ -54,6 +54,8 @@ async fn start(order: Order, conf: ConfState, deadline: Option<Tick>) -> Result<
     let conf = order.configure(conf).await?;
     clear_lock_files(&order).await?;
     order.shared.guard.start(&order.shared.config, deadline).await?;
+    // From here on the loop extends the deadline with each renewal: recovery may take long.
+    let _ = order.events.send(Event::Alive(true)).await;
     accepting(&order).await?;
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
 }
@@ -82,9 +84,12 @@ async fn accepting(order: &Order) -> Result<(), String> {
     let bound = order.shared.config.spec.ha.start_timeout.0;
     let begun = Instant::now();
     loop {
-        let error = match order.session().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let error = match order.shared.ready().await {
+            true => match order.session().await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            },
+            false => "it is still in recovery".to_owned(),
         };
         if !order.shared.guard.alive().await? {
             let shared = std::sync::Arc::clone(&order.shared);

@@ -49,7 +49,7 @@ fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync, running: &Running
     };
     if sync.directory == facts.id {
         // It led the last term and was never promoted: no commit was acknowledged there.
-        let timeline = Timeline(case.view.store.timeline.0 + 1);
+        let timeline = case.view.next_timeline();
         return same_directory(case, facts, sync, timeline);
     }
     match election::verdict(case.view, case.memory, &own, case.now) {
@@ -199,7 +199,7 @@ pub(crate) fn basis(case: &Case<'_>, sync: Sync) -> TakeOver {
         handover_revision: store.handover.as_ref().map(|h| h.revision),
         intent_revision: None,
         term: sync.term,
-        timeline: Timeline(store.timeline.0 + 1),
+        timeline: case.view.next_timeline(),
         begins: sync.floor,
         kind: ChangeKind::Failover,
         from: store.sync.as_ref().map(|s| s.value.leader.clone()),

@@ -6,14 +6,14 @@ use crate::{Command, Directory, Job, Rule, Server, StopMode};
 
 pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
     let view = case.view;
+    if view.store.reachable && view.may_write() && !view.store.leader_mine {
+        return Some(fence(case));
+    }
     if let Directory::Refused(why) = &view.local.directory {
         return Some(Step::wait(Rule::RefusedDirectory, why.clone()));
     }
     if !view.store.reachable {
         return Some(Step::wait(Rule::StoreAway, ""));
-    }
-    if view.may_write() && !view.store.leader_mine {
-        return Some(fence(case));
     }
     if let Some(job) = view.job {
         return Some(Step::wait(Rule::Busy, format!("{job:?}")));

@@ -71,6 +71,10 @@ pub fn prepare(file: &ClusterFile, caller: Caller) -> anyhow::Result<Prepared> {
     certificates::make(&layout, &spec, &server)?;
     passwords::make(&layout, &spec, &server, &invoker)?;
     let text = howdah_spec::to_toml(&spec);
+    // A file that says the same already is left alone: the disk may be full.
+    if fs::read(layout.file()).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(Prepared { spec, text, layout, server });
+    }
     dirs::write(&layout.file(), 0o644, text.as_bytes())?;
     Ok(Prepared { spec, text, layout, server })
 }

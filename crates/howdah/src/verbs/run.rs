@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use howdah_base::NodeName;
+use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{dup2_stderr, dup2_stdout, setsid};
 
@@ -38,7 +39,11 @@ const LOG_BYTES_MAX: u64 = 16 << 20;
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.as_child {
         // Ctrl-C in the terminal of `up` reaches `up` alone, which stops nodes in order.
-        setsid().context("start a session")?;
+        match setsid() {
+            // A node that starts itself anew leads its session already.
+            Ok(_) | Err(Errno::EPERM) => {}
+            Err(error) => return Err(error).context("start a session"),
+        }
     }
     let file = args.file.load()?;
     known_node(&file.spec, &args.node)?;

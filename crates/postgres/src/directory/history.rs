@@ -127,3 +127,19 @@ fn number(hex: &str) -> Option<Timeline> {
 fn path(data_dir: &Path, timeline: Timeline) -> PathBuf {
     data_dir.join("pg_wal").join(format!("{:08X}.history", timeline.0))
 }
+
+/// Removes WAL and history of timelines above `last`, which a rewind leaves behind: they belong
+/// to the branch that was discarded, and a standby would be taken to be on it.
+pub(crate) fn forget_timelines_after(data_dir: &Path, last: Timeline) -> Result<(), PgError> {
+    let dir = data_dir.join("pg_wal");
+    let entries = fs::read_dir(&dir).map_err(PgError::io("read", &dir))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let digits = name.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let is_wal = name.len() >= 24 || name.ends_with(".history");
+        if is_wal && digits.is_some_and(|timeline| timeline > last.0) {
+            durable::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -53,9 +53,9 @@ pub struct Slot {
 }
 
 /// One row of text and JSON. The timeline of a primary is in the name of the WAL file that it
-/// writes. A standby's is the highest in the names of its WAL files: they are written under the
-/// timeline that is received, and stay when the receiver is gone, while the control file tells
-/// of a new timeline only much later (at the next restartpoint).
+/// writes. A standby's is the one that it receives; without a receiver it is the highest in the
+/// names of its WAL files, which were written under the timeline that was received, while the
+/// control file tells of a new timeline only much later (at the next restartpoint).
 pub const SQL: &str = "
 with r as materialized (select pg_is_in_recovery() as standby)
 select r.standby,
@@ -89,7 +89,10 @@ pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
     let own = own.and_then(|t| u32::try_from(t).ok()).unwrap_or(0);
     // A standby's control file lags behind; a primary's own word is the truth.
     let timeline = if in_recovery {
-        own.max(received).max(u32::try_from(checkpoint).unwrap_or(0))
+        match received {
+            0 => own.max(u32::try_from(checkpoint).unwrap_or(0)),
+            received => received,
+        }
     } else {
         own
     };
