@@ -32,3 +32,19 @@ fn rules_are_judged_by_the_clients_own_address() {
         assert_eq!(answer.expect("let in from 127.0.0.2"), ["visitor"]);
     }
 }
+
+/// The server's own answer reaches the client, in its own words, and nothing changes.
+#[test]
+fn a_wrong_password_is_refused_in_postgresqls_words() {
+    let cluster = three().start();
+    let term = cluster.status().term;
+    for mut host in cluster.hosts(|ports| ports.rw) {
+        host.password("not the password");
+        let error = writer::query(&Plan::to(vec![host]), "SELECT 1").expect_err("refused");
+        let words = format!("{error:#}");
+        assert!(words.contains("28P01"), "{words}");
+        assert!(words.contains("password authentication failed for user \"app\""), "{words}");
+        assert!(!words.contains("not the password"), "{words}");
+    }
+    assert_eq!(cluster.status().term, term);
+}
