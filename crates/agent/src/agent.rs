@@ -350,6 +350,8 @@ impl Agent {
     fn probed(&mut self, facts: Result<Box<Facts>, String>, asked_at: Tick) {
         match facts {
             Ok(facts) if *self.alive.borrow() && asked_at >= self.facts_after => {
+                // An agent that was started in the middle of a promotion learns of it here.
+                self.conf.standby &= !facts.running.primary;
                 self.facts = Some(*facts);
                 self.observed_at = asked_at;
                 self.silent_since = None;

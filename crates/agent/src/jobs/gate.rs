@@ -46,7 +46,8 @@ async fn put(
     names: BTreeSet<DirectoryId>,
     needed: u32,
 ) -> Result<ConfState, String> {
-    let conf = order.configure(ConfState { names, needed, ..order.conf.clone() }).await?;
+    let conf = ConfState { standby: false, names, needed, ..order.conf.clone() };
+    let conf = order.configure(conf).await?;
     session.reload().await.map_err(|e| e.to_string())?;
     session.shows("synchronous_standby_names", &conf.setting()).await.map_err(|e| e.to_string())?;
     Ok(conf)
@@ -63,7 +64,7 @@ pub(crate) async fn open(
     let probe = session.probe_commit().await.map_err(|e| e.to_string())?;
     let names: Vec<String> = voters.iter().map(|id| id.as_str().to_owned()).collect();
     confirmed(&session, probe, &names, needed).await?;
-    let conf = ConfState { gate_open: true, ..order.conf.clone() };
+    let conf = ConfState { standby: false, gate_open: true, ..order.conf.clone() };
     let conf = order.configure(conf).await?;
     session.reload().await.map_err(|e| e.to_string())?;
     tokio::spawn(async move {
