@@ -1,9 +1,8 @@
 //! `howdah check`: everything that is wrong with a cluster file, or everything that it means.
 
-use anyhow::Context;
 use howdah_base::NodeName;
 use howdah_postgres::install::Install;
-use howdah_spec::{Mistakes, parameters};
+use howdah_spec::parameters;
 
 use crate::ask::known_node;
 use crate::facts;
@@ -24,15 +23,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let path = args.file.find()?;
     let name = file::shown(&path);
     let text = file::read(&path)?;
-    let parsed = howdah_spec::parse_with_places(&name, &text, &file::context(&path))
-        .map_err(|mistakes| file::rejected(&mistakes))?;
+    let (parsed, mut mistakes) = howdah_spec::parse_leniently(&name, &text, &file::context(&path));
     let spec = &parsed.spec;
-    let node = match &args.node {
-        Some(node) => known_node(spec, node)?.0,
-        None => spec.nodes.keys().next().context("find a node in the cluster file")?,
+    // Without a node there is no directory to find a server for, and the file says so itself.
+    let Some(first) = spec.nodes.keys().next() else {
+        return Err(file::rejected(&mistakes).into());
     };
-    let server = facts::server(spec, &spec.nodes[node])?;
-    let mistakes = Mistakes(parameters::check_against(&name, &parsed, &server.parameters));
+    let node = match &args.node {
+        Some(node) if mistakes.0.is_empty() => known_node(spec, node)?.0,
+        _ => first,
+    };
+    let server = match facts::server(spec, &spec.nodes[node]) {
+        Ok(server) => server,
+        // What is wrong with the file comes first: it may be why no server was found.
+        Err(_) if !mistakes.0.is_empty() => return Err(file::rejected(&mistakes).into()),
+        Err(error) => return Err(error),
+    };
+    mistakes.0.extend(parameters::check_against(&name, &parsed, &server.parameters));
+    mistakes.0.sort();
+    mistakes.0.dedup();
     if !mistakes.0.is_empty() {
         return Err(file::rejected(&mistakes).into());
     }

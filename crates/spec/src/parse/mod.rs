@@ -57,6 +57,13 @@ pub fn parse(file: &str, text: &str, context: &Context) -> Result<ClusterSpec, M
 
 /// Reads a cluster file and remembers the lines, for checks that come later.
 pub fn parse_with_places(file: &str, text: &str, context: &Context) -> Result<Parsed, Mistakes> {
+    let (parsed, mistakes) = parse_leniently(file, text, context);
+    if mistakes.0.is_empty() { Ok(parsed) } else { Err(mistakes) }
+}
+
+/// Reads what can be read of a cluster file, with defaults where something is wrong: so that a
+/// check which comes later reports its mistakes in the same run. Not for starting anything.
+pub fn parse_leniently(file: &str, text: &str, context: &Context) -> (Parsed, Mistakes) {
     let report = Report::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -65,8 +72,8 @@ pub fn parse_with_places(file: &str, text: &str, context: &Context) -> Result<Pa
     let top = Table::closed(&report, "", table.get_ref(), &keys::TOP);
     let spec = read_cluster(&report, &top, context, errors.is_empty());
     combine::check(&report, &spec);
-    let places = report.finish()?;
-    Ok(Parsed { spec, places })
+    let (places, mistakes) = report.finish();
+    (Parsed { spec, places }, mistakes)
 }
 
 /// The text itself is shown only where it is a key: elsewhere it may be a secret.
