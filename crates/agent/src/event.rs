@@ -1,6 +1,7 @@
 //! Everything that can happen to an agent, in one closed list.
 
 use howdah_base::Tick;
+use howdah_base::ask::{Ask, Refusal};
 use howdah_ha::{Job, SyncSetting};
 use howdah_store::{LeaseId, Renewal, Snapshot, StoreError};
 use tokio::sync::oneshot;
@@ -59,21 +60,5 @@ pub(crate) struct Outcome {
 pub struct Asked {
     pub what: Ask,
     pub by: String,
-    pub reply: oneshot::Sender<Result<String, String>>,
-}
-
-/// The kinds of [`Asked`].
-#[derive(Clone, Debug)]
-pub enum Ask {
-    Switchover {
-        to: Option<howdah_base::NodeName>,
-    },
-    Failover {
-        to: howdah_base::NodeName,
-        accept_loss: bool,
-    },
-    /// The text of a cluster file, already checked.
-    Apply {
-        text: String,
-    },
+    pub reply: oneshot::Sender<Result<String, Refusal>>,
 }

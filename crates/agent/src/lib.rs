@@ -40,7 +40,8 @@ use crate::publish::Publisher;
 use crate::shared::Shared;
 
 pub use config::{AgentConfig, TlsFiles};
-pub use event::{Ask, Asked};
+pub use event::Asked;
+pub use howdah_base::ask::Ask;
 pub use publish::Vitals;
 
 /// Events that wait for the loop.

@@ -173,6 +173,15 @@ fn member(agent: &Agent, view: &View) -> Member {
         at_unix_ms: clock::unix_ms(),
         version: facts.map(|f| f.version.clone()),
         tags: tags.free.clone(),
+        witness: false,
+        clone_from: tags.clone_from,
+        replicate_from: tags.replicate_from.clone(),
+        zone: tags.zone.clone(),
+        started_unix_ms: None,
+        sizes: BTreeMap::new(),
+        answer: None,
+        file_print: None,
+        agent: None,
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
         nodes,
         history: history.into_iter().rev().take(HISTORY_SHOWN).rev().collect(),
         config_revision: config.map_or(0, |c| c.revision),
+        paused: record(agent, key::PAUSE),
+        planned: record(agent, key::PLANNED),
     }
 }
 
@@ -113,6 +115,8 @@ fn node_status(
         },
         pending_restart: member.map(|m| m.pending_restart.clone()).unwrap_or_default(),
         problems: member.map(|m| m.problems.clone()).unwrap_or_default(),
+        fenced: record(agent, &format!("{}{node}", key::FENCED)),
+        order: record(agent, &format!("{}{node}", key::ORDERS)),
         alive: member.is_some() && (view.store.reachable || *node == view.me),
         member: member.cloned(),
     }

@@ -19,5 +19,6 @@ mod routes;
 mod server;
 
 pub use health::{Check, Health, Question};
-pub use request::{Refusal, Request, RequestKind};
+pub use howdah_base::ask::{Ask, Refusal, RefusalClass};
+pub use request::Request;
 pub use server::{ApiConfig, ApiError, Server, serve};

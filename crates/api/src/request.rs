@@ -1,50 +1,20 @@
 //! What an operator asks for over HTTP: read once, here, into values that the agent can act on.
 
 use howdah_base::NodeName;
-use howdah_base::record::IntentKind;
+use howdah_base::ask::{Ask, Refusal};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 /// One request on its way to the agent, which answers it exactly once.
 #[derive(Debug)]
 pub struct Request {
-    pub kind: RequestKind,
+    pub kind: Ask,
     /// Who asked, for the history.
     pub by: String,
     /// The sentence to print when it is done, or why it is refused.
     pub reply: oneshot::Sender<Result<String, Refusal>>,
-}
-
-/// The kinds of [`Request`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RequestKind {
-    /// A switchover or a failover.
-    Intent(IntentKind),
-    /// A new cluster file: its text, not yet read.
-    Apply { text: String },
-    /// Stop this node.
-    Stop,
-}
-
-/// Why something is not done, and what to do next. Also the body of every HTTP error.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Refusal {
-    pub error: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-impl Refusal {
-    pub fn new(error: impl Into<String>) -> Refusal {
-        Refusal { error: error.into(), hint: None }
-    }
-
-    pub fn hint(mut self, hint: impl Into<String>) -> Refusal {
-        self.hint = Some(hint.into());
-        self
-    }
 }
 
 /// The body of `POST /switchover`; Patroni's names are understood. What is not understood is
@@ -70,7 +40,7 @@ struct FailoverBody {
 }
 
 /// Reads `POST /switchover`; `leader` is the one that the cluster has now.
-pub fn switchover(body: &str, leader: Option<&NodeName>) -> Result<RequestKind, Refusal> {
+pub fn switchover(body: &str, leader: Option<&NodeName>) -> Result<Ask, Refusal> {
     let body = if body.trim().is_empty() { "{}" } else { body };
     let body: SwitchoverBody = read(body, r#"{"to": "n2"}"#)?;
     match (&body.leader, leader) {
@@ -78,24 +48,23 @@ pub fn switchover(body: &str, leader: Option<&NodeName>) -> Result<RequestKind, 
             Err(Refusal::new(format!("the leader is another node: `{now}`"))
                 .hint("look at `howdah status`, then ask again"))
         }
-        _ => Ok(RequestKind::Intent(IntentKind::Switchover { to: body.to })),
+        _ => Ok(Ask::Switchover { to: body.to, at_unix_ms: None }),
     }
 }
 
 /// Reads `POST /failover`.
-pub fn failover(body: &str) -> Result<RequestKind, Refusal> {
+pub fn failover(body: &str) -> Result<Ask, Refusal> {
     let body: FailoverBody = read(body, r#"{"to": "n2"}"#)?;
-    let kind = IntentKind::Failover { to: body.to, accept_loss: body.accept_loss };
-    Ok(RequestKind::Intent(kind))
+    Ok(Ask::Failover { to: body.to, accept_loss: body.accept_loss })
 }
 
 /// Reads `POST /apply`: the body is the cluster file itself.
-pub fn apply(body: &str) -> Result<RequestKind, Refusal> {
+pub fn apply(body: &str) -> Result<Ask, Refusal> {
     if body.trim().is_empty() {
         return Err(Refusal::new("the body is empty; it must be the text of the cluster file")
             .hint("`howdah apply`, or `curl --data-binary @howdah.toml`"));
     }
-    Ok(RequestKind::Apply { text: body.to_owned() })
+    Ok(Ask::Apply { text: body.to_owned() })
 }
 
 fn read<T: DeserializeOwned>(body: &str, example: &str) -> Result<T, Refusal> {
@@ -115,8 +84,8 @@ mod tests {
         text.parse().expect("name")
     }
 
-    fn switch(to: Option<&str>) -> RequestKind {
-        RequestKind::Intent(IntentKind::Switchover { to: to.map(name) })
+    fn switch(to: Option<&str>) -> Ask {
+        Ask::Switchover { to: to.map(name), at_unix_ms: None }
     }
 
     #[test]
@@ -141,9 +110,7 @@ mod tests {
 
     #[test]
     fn a_failover_accepts_loss_only_when_told() {
-        let of = |accept_loss| {
-            Ok(RequestKind::Intent(IntentKind::Failover { to: name("n2"), accept_loss }))
-        };
+        let of = |accept_loss| Ok(Ask::Failover { to: name("n2"), accept_loss });
         assert_eq!(failover(r#"{"to": "n2"}"#), of(false));
         assert_eq!(failover(r#"{"to": "n2", "accept_loss": true}"#), of(true));
     }

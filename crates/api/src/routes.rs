@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::health::CHECKS;
-use crate::{Check, Health, Question, Refusal, Request, RequestKind, page, render, request};
+use crate::{Ask, Check, Health, Question, Refusal, Request, page, render, request};
 
 /// Largest body of a request: a cluster file is a hundredth of it.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -163,7 +163,7 @@ async fn stop(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    settle(&ports, asker, &headers, body, |_| Ok(RequestKind::Stop)).await
+    settle(&ports, asker, &headers, body, |_| Ok(Ask::Stop)).await
 }
 
 async fn no_such_path() -> Response {
@@ -177,7 +177,7 @@ async fn settle(
     asker: Asker,
     headers: &HeaderMap,
     body: axum::body::Body,
-    read: impl FnOnce(&str) -> Result<RequestKind, Refusal>,
+    read: impl FnOnce(&str) -> Result<Ask, Refusal>,
 ) -> Response {
     if !authorised(headers, &ports.token) {
         let hint = "send `Authorization: Bearer <token>`; `howdah` finds the token by itself";
@@ -217,11 +217,7 @@ async fn read_body(body: axum::body::Body) -> Result<String, (StatusCode, Refusa
 }
 
 /// The outer error: the agent gave no answer, so nobody knows what came of the request.
-async fn ask(
-    ports: &Ports,
-    kind: RequestKind,
-    by: String,
-) -> Result<Result<String, Refusal>, Refusal> {
+async fn ask(ports: &Ports, kind: Ask, by: String) -> Result<Result<String, Refusal>, Refusal> {
     let (reply, answer) = oneshot::channel();
     let request = Request { kind, by, reply };
     let busy = |_| Refusal::new("the node's agent takes no requests now; nothing was started");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_api::client::{self, Answer};
-use howdah_api::{ApiConfig, Health, Refusal, Request, RequestKind, Server};
-use howdah_base::record::{IntentKind, ServerState};
+use howdah_api::{ApiConfig, Ask, Health, Refusal, Request, Server};
+use howdah_base::record::ServerState;
 use howdah_base::status::{ClusterStatus, StoreStatus};
 use howdah_base::{Redacted, Term, Tick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,6 +56,8 @@ fn cluster() -> ClusterStatus {
         problems: Vec::new(),
         history: Vec::new(),
         config_revision: 1,
+        paused: None,
+        planned: None,
     }
 }
 
@@ -185,7 +187,7 @@ async fn a_request_reaches_the_agent_and_its_answer_comes_back() {
         .await
         .settle("/switchover", r#"{"to": "n2"}"#, |request| {
             let to = Some("n2".parse().expect("name"));
-            assert_eq!(request.kind, RequestKind::Intent(IntentKind::Switchover { to }));
+            assert_eq!(request.kind, Ask::Switchover { to, at_unix_ms: None });
             assert_eq!(request.by, "http 127.0.0.1");
             request.reply.send(Ok("n2 is the primary of term 2".to_owned())).expect("reply");
         })

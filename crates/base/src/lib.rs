@@ -11,6 +11,7 @@ mod tick;
 mod units;
 mod wal;
 
+pub mod ask;
 pub mod record;
 pub mod status;
 pub mod topology;

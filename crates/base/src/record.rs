@@ -31,6 +31,14 @@ pub mod key {
     pub const INITIALIZING: &str = "initializing";
     /// A list of [`super::Change`], newest last, at most [`super::HISTORY_LEN_MAX`].
     pub const HISTORY: &str = "history";
+    /// [`super::Pause`]: there while the cluster is paused.
+    pub const PAUSE: &str = "pause";
+    /// [`super::Planned`]: the switchover that is to come.
+    pub const PLANNED: &str = "planned";
+    /// [`super::Order`] to a node's own server: `orders/<node>`.
+    pub const ORDERS: &str = "orders/";
+    /// [`super::Fence`]: there while a node's server is to stay down: `fenced/<node>`.
+    pub const FENCED: &str = "fenced/";
     /// [`super::Config`]: the cluster file in force.
     pub const CONFIG: &str = "config";
     /// [`super::Member`] of each node, bound to its lease: `members/<node>`.
@@ -93,6 +101,75 @@ pub struct Answer {
     /// The request's id.
     pub id: String,
     pub why: String,
+}
+
+/// Nothing is promoted, started or stopped by itself. The right to write is as always: a
+/// primary that loses its lease is ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pause {
+    pub by: String,
+    /// Wall clock, for display only: milliseconds since 1970.
+    pub at_unix_ms: u64,
+}
+
+/// A switchover that is to be asked for later. The leader makes an [`Intent`] of it, with the
+/// same id, once its wall clock has passed `at_unix_ms`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Planned {
+    pub id: String,
+    pub to: Option<NodeName>,
+    /// Wall clock, milliseconds since 1970.
+    pub at_unix_ms: u64,
+    pub by: String,
+}
+
+/// What one node is to do with its own server. The node removes it when it is done, and writes
+/// an [`Answer`] into its member record when it is not.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Order {
+    pub id: String,
+    pub kind: OrderKind,
+    pub by: String,
+    /// Not before this moment of the node's wall clock, milliseconds since 1970.
+    #[serde(default)]
+    pub at_unix_ms: Option<u64>,
+}
+
+/// The kinds of [`Order`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OrderKind {
+    /// Restart the server in its role.
+    Restart {
+        #[serde(default)]
+        conditions: Conditions,
+    },
+    /// Write the server's files anew and let it read them.
+    Reload,
+    /// Make the directory anew from the leader, or from `from`.
+    Reinit { from: Option<NodeName> },
+}
+
+/// When a restart is done at all; Patroni's conditions.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Only where parameters wait for a restart.
+    #[serde(default)]
+    pub pending: bool,
+    /// Only while the server is `primary` or `standby`.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Only where PostgreSQL is older than this, such as `15.9`.
+    #[serde(default)]
+    pub older_than: Option<String>,
+}
+
+/// A node's server is to stay down.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fence {
+    pub by: String,
+    /// Wall clock, for display only: milliseconds since 1970.
+    pub at_unix_ms: u64,
 }
 
 /// The kinds of [`Intent`].
@@ -181,6 +258,32 @@ pub struct Member {
     pub version: Option<String>,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// It runs no PostgreSQL: a member of the store and nothing else.
+    #[serde(default)]
+    pub witness: bool,
+    /// Copies may be made from it.
+    #[serde(default)]
+    pub clone_from: bool,
+    /// Whom it streams from by wish of the cluster file.
+    #[serde(default)]
+    pub replicate_from: Option<NodeName>,
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// When its postmaster was started, wall clock, milliseconds since 1970.
+    #[serde(default)]
+    pub started_unix_ms: Option<u64>,
+    /// Values in force of the parameters that a standby needs as high as its primary, by name.
+    #[serde(default)]
+    pub sizes: BTreeMap<String, u64>,
+    /// The last order that was refused or failed, and why.
+    #[serde(default)]
+    pub answer: Option<Answer>,
+    /// Fingerprint of the file that this node was started with: of the parts that all must share.
+    #[serde(default)]
+    pub file_print: Option<String>,
+    /// Drawn when the agent started: tells two agents of one node apart.
+    #[serde(default)]
+    pub agent: Option<String>,
 }
 
 /// The state of one server, in Patroni's sense of `state` and `role`.
@@ -238,6 +341,24 @@ pub struct Change {
     pub reason: String,
     /// What can be said about loss: `none`, or the bound in words.
     pub loss: String,
+    /// How long its parts took; filled in by the new leader once clients are let in.
+    #[serde(default)]
+    pub timings: Timings,
+}
+
+/// How long the parts of a change of leader took, milliseconds by the new leader's clock; what is
+/// not known is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the first sign that the old leader was gone, or was ending, to the takeover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deciding_ms: Option<u64>,
+    /// From the takeover until the server accepted writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoting_ms: Option<u64>,
+    /// From there until clients were let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening_ms: Option<u64>,
 }
 
 /// The kinds of [`Change`].

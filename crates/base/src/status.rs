@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Change, Member, ServerState};
+use crate::record::{Change, Fence, Member, Order, Pause, Planned, ServerState};
 use crate::{ClusterName, NodeName, Position, Term};
 
 /// The cluster as one node sees it. `howdah status --json` prints it.
@@ -25,6 +25,11 @@ pub struct ClusterStatus {
     pub history: Vec<Change>,
     /// Revision of the cluster file in force.
     pub config_revision: u64,
+    #[serde(default)]
+    pub paused: Option<Pause>,
+    /// A switchover that is to come.
+    #[serde(default)]
+    pub planned: Option<Planned>,
 }
 
 /// Whether the store answers this node.
@@ -57,6 +62,12 @@ pub struct NodeStatus {
     pub not_promotable: Option<String>,
     pub pending_restart: Vec<String>,
     pub problems: Vec<String>,
+    /// Its server is to stay down.
+    #[serde(default)]
+    pub fenced: Option<Fence>,
+    /// What it is to do, now or later.
+    #[serde(default)]
+    pub order: Option<Order>,
     /// The node has a live record in the store.
     pub alive: bool,
     /// The node's own record, for `explain`.

@@ -13,8 +13,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use howdah_agent::{AgentConfig, Ask, Asked, Channels, End, TlsFiles};
-use howdah_api::{ApiConfig, Refusal, Request, RequestKind, Server};
+use howdah_agent::{AgentConfig, Asked, Channels, End, TlsFiles};
+use howdah_api::{ApiConfig, Ask, Refusal, RefusalClass, Request, Server};
 use howdah_base::{NodeName, Redacted};
 use howdah_proxy::{Counters, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
@@ -195,6 +195,7 @@ async fn open_store(spec: &ClusterSpec) -> anyhow::Result<Arc<dyn Store>> {
             let options = Options::of_this_machine()?;
             Ok(Arc::new(Embedded::open(path, options).await?))
         }
+        StoreSpec::Etcd(_) => Err(anyhow!("etcd is not wired yet")),
     }
 }
 
@@ -223,35 +224,23 @@ async fn answer_http(api: Server, channels: Arc<Channels>) {
 /// Operators' requests, one after the other.
 async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
     while let Some(request) = inbox.recv().await {
-        let what = match request.kind {
-            RequestKind::Intent(howdah_base::record::IntentKind::Switchover { to }) => {
-                Ask::Switchover { to }
-            }
-            RequestKind::Intent(howdah_base::record::IntentKind::Failover { to, accept_loss }) => {
-                Ask::Failover { to, accept_loss }
-            }
-            RequestKind::Apply { text } => Ask::Apply { text },
-            RequestKind::Stop => {
-                let _ = request.reply.send(Ok("the node is stopping".to_owned()));
-                channels.shut_down(false).await;
-                continue;
-            }
-        };
+        if request.kind == Ask::Stop {
+            let _ = request.reply.send(Ok("the node is stopping".to_owned()));
+            channels.shut_down(false).await;
+            continue;
+        }
         let (reply, answer) = oneshot::channel();
-        let handed = channels.ask(Asked { what, by: request.by, reply }).await;
-        let answer = match handed {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err("the agent has ended".to_owned())),
-            Err(error) => Err(error),
+        let asked = Asked { what: request.kind, by: request.by, reply };
+        let answer = match channels.ask(asked).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(gone("the agent has ended"))),
+            Err(error) => Err(gone(&error)),
         };
-        let _ = request.reply.send(answer.map_err(refusal));
+        let _ = request.reply.send(answer);
     }
 }
 
-fn refusal(error: String) -> Refusal {
-    match error.split_once("; hint: ") {
-        Some((what, hint)) => Refusal::new(what).hint(hint),
-        None => Refusal::new(error),
-    }
+fn gone(why: &str) -> Refusal {
+    Refusal::new(why).class(RefusalClass::Unavailable)
 }
 
 /// SIGTERM: another node is to take over at once. SIGINT: the whole cluster is going down.

@@ -1,7 +1,7 @@
 //! From a command to the transaction that carries it out.
 
 use howdah_base::record::{
-    Answer, Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Leader, Member, Sync, key,
+    Answer, Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Leader, Member, Sync, Timings, key,
 };
 use howdah_base::{NodeName, Term, Timeline};
 use howdah_ha::{Command, Reason, StoreView, TakeOver};
@@ -84,6 +84,7 @@ fn initialize(identifier: u64, sync: &Sync, history: &[Change], author: &Author)
         kind: ChangeKind::Bootstrap,
         begins: sync.floor,
         loss: "none".to_owned(),
+        timings: Timings::default(),
         ..change(sync.term, author)
     };
     leading(Txn::new().absent(key::INITIALIZE).absent(key::LEADER), sync, author)
@@ -110,6 +111,7 @@ fn take_over(order: &TakeOver, history: &[Change], author: &Author) -> Txn {
         kind: order.kind,
         begins: order.begins,
         loss: order.loss.clone(),
+        timings: Timings::default(),
         ..change(order.term, author)
     };
     leading(txn, &order.sync, author)
@@ -137,6 +139,7 @@ fn change(term: Term, author: &Author) -> Change {
         rule: author.reason.rule.number(),
         reason: author.reason.to_string(),
         loss: String::new(),
+        timings: Timings::default(),
     }
 }
 

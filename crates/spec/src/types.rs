@@ -24,8 +24,43 @@ pub struct ClusterSpec {
     pub endpoints: EndpointsSpec,
     /// pg_hba lines for users, in order, after Howdah's own.
     pub hba: Vec<crate::hba::HbaRule>,
+    pub http: HttpSpec,
+    /// By name: what is called when something changes.
+    pub hooks: BTreeMap<String, HookSpec>,
+    /// An address that follows the primary.
+    pub vip: Option<VipSpec>,
     pub roles: BTreeMap<String, RoleSpec>,
     pub databases: BTreeMap<String, DatabaseSpec>,
+}
+
+/// Members of a managed store unless the file says otherwise: more make it slower, not safer.
+const STORE_MEMBERS_MAX: usize = 5;
+
+impl ClusterSpec {
+    /// The nodes that have a member of a managed store, in the order of their names.
+    ///
+    /// What the file says of a node counts. Of the others witnesses come first, then as many
+    /// data nodes as make an odd number of at most five.
+    pub fn store_members(&self) -> Vec<&NodeName> {
+        let managed = matches!(&self.store, StoreSpec::Etcd(etcd) if etcd.managed);
+        let nodes = || self.nodes.iter().filter(|_| managed);
+        let mut members: Vec<_> =
+            nodes().filter(|(_, n)| n.store_member == Some(true)).map(|(name, _)| name).collect();
+        let open = |kind: NodeKind| {
+            nodes()
+                .filter(move |(_, n)| n.store_member.is_none() && n.kind == kind)
+                .map(|(name, _)| name)
+        };
+        let mut others: Vec<_> = open(NodeKind::Witness).chain(open(NodeKind::Data)).collect();
+        others.truncate(STORE_MEMBERS_MAX.saturating_sub(members.len()));
+        let all = members.len() + others.len();
+        if all > 2 && all % 2 == 0 {
+            others.pop();
+        }
+        members.extend(others);
+        members.sort();
+        members
+    }
 }
 
 /// What a synchronous commit waits for.
@@ -40,6 +75,7 @@ pub enum Durability {
 /// One machine's worth.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NodeSpec {
+    pub kind: NodeKind,
     /// Where the other nodes and clients reach it.
     pub host: String,
     /// Addresses to listen on; loopback unless the file names others.
@@ -50,11 +86,28 @@ pub struct NodeSpec {
     pub rw_port: u16,
     pub ro_port: u16,
     pub any_port: u16,
+    /// Ports of this node's etcd member, with a managed store: for clients and for its peers.
+    pub store_port: u16,
+    pub store_peer_port: u16,
+    /// Whether this node has an etcd member, where the file says so; see
+    /// [`ClusterSpec::store_members`].
+    pub store_member: Option<bool>,
     /// PGDATA.
     pub data_dir: PathBuf,
     /// Leases, guard socket, node certificate, logs of Howdah; never inside `data_dir`.
     pub state_dir: PathBuf,
     pub tags: NodeTags,
+}
+
+/// What a node is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NodeKind {
+    /// It runs PostgreSQL.
+    #[default]
+    Data,
+    /// It has a member of the store and no PostgreSQL: so that two data nodes survive the loss
+    /// of any one machine.
+    Witness,
 }
 
 /// What an operator says about a node.
@@ -65,6 +118,10 @@ pub struct NodeTags {
     pub failover_priority: u32,
     pub no_sync: bool,
     pub no_load_balance: bool,
+    /// New standbys are copied from this node rather than from the leader.
+    pub clone_from: bool,
+    /// This standby streams from that node rather than from the leader.
+    pub replicate_from: Option<NodeName>,
     pub zone: Option<String>,
     pub free: BTreeMap<String, String>,
 }
@@ -104,6 +161,107 @@ pub struct HaSpec {
 pub enum StoreSpec {
     /// SQLite in one directory, for nodes of one machine.
     Embedded { path: PathBuf },
+    /// etcd, for nodes of several machines.
+    Etcd(EtcdSpec),
+}
+
+/// An etcd cluster (v3), and how it is reached.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EtcdSpec {
+    /// The nodes run the members themselves; then `endpoints` and TLS files are Howdah's own.
+    pub managed: bool,
+    /// Addresses of members of a cluster that others run, such as `https://10.0.0.1:2379`.
+    pub endpoints: Vec<String>,
+    /// All keys of this cluster lie below it; ends in `/`.
+    pub prefix: String,
+    pub user: Option<String>,
+    pub password: Option<SecretRef>,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// The etcd binary of a managed member; searched for when `None`.
+    pub bin: Option<PathBuf>,
+}
+
+/// Who may change something over HTTP, and how.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct HttpSpec {
+    /// Requests that change something are taken without TLS from other machines too.
+    pub plain_changes: bool,
+    /// For Patroni's clients: HTTP basic authentication besides the token.
+    pub user: Option<String>,
+    pub password: Option<SecretRef>,
+}
+
+/// What is called when something changes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HookSpec {
+    pub on: Vec<HookEvent>,
+    pub action: HookAction,
+    /// One attempt may take this long; then it is ended with all its children.
+    pub timeout: Span,
+    pub attempts: u32,
+    /// Nodes on which it is called; all when empty.
+    pub nodes: Vec<NodeName>,
+    /// Events of the whole cluster are told by every node, not by the leader alone.
+    pub every_node: bool,
+    /// Also pass Patroni's three arguments: action, role, cluster.
+    pub patroni_arguments: bool,
+}
+
+/// How a hook is called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HookAction {
+    /// Program and arguments; no shell.
+    Command(Vec<String>),
+    /// An address that takes JSON by POST.
+    Webhook(String),
+}
+
+/// What a hook may be called for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum HookEvent {
+    Start,
+    Stop,
+    Restart,
+    Reload,
+    RoleChange,
+    LeaderChange,
+    Pause,
+    Resume,
+    NodeLost,
+    NodeBack,
+    Problem,
+}
+
+impl HookEvent {
+    /// The words of the cluster file.
+    pub const WORDS: [(&str, HookEvent); 11] = [
+        ("on_start", HookEvent::Start),
+        ("on_stop", HookEvent::Stop),
+        ("on_restart", HookEvent::Restart),
+        ("on_reload", HookEvent::Reload),
+        ("on_role_change", HookEvent::RoleChange),
+        ("on_leader_change", HookEvent::LeaderChange),
+        ("on_pause", HookEvent::Pause),
+        ("on_resume", HookEvent::Resume),
+        ("on_node_lost", HookEvent::NodeLost),
+        ("on_node_back", HookEvent::NodeBack),
+        ("on_problem", HookEvent::Problem),
+    ];
+
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, event)| *event == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// An address that the primary's machine holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VipSpec {
+    pub address: IpAddr,
+    /// Length of the network's prefix, bits.
+    pub prefix: u8,
+    pub interface: String,
 }
 
 /// Where clients connect, for every node.

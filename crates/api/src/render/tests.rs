@@ -32,6 +32,8 @@ fn node(number: u16, state: ServerState) -> NodeStatus {
         reason: "follow n1".to_owned(),
         not_promotable: None,
         pending_restart: Vec::new(),
+        fenced: None,
+        order: None,
         problems: Vec::new(),
         alive: true,
         member: None,
@@ -72,6 +74,8 @@ fn healthy() -> ClusterStatus {
         problems: Vec::new(),
         history: vec![change(1, ChangeKind::Bootstrap, None), failover()],
         config_revision: 4,
+        paused: None,
+        planned: None,
     }
 }
 
@@ -87,6 +91,7 @@ fn change(term: u64, kind: ChangeKind, from: Option<&str>) -> Change {
         rule: 12,
         reason: "nobody has started the cluster yet".to_owned(),
         loss: "none".to_owned(),
+        timings: Default::default(),
     }
 }
 

@@ -54,8 +54,9 @@ pub fn make_all(layout: &Layout, spec: &ClusterSpec, server: &Account) -> anyhow
     make(&layout.tls(), 0o755)?;
     make(&layout.nodes(), 0o755)?;
     make_owned(&layout.secrets(), 0o700, server)?;
-    let StoreSpec::Embedded { path } = &spec.store;
-    make_given(layout, path, server)?;
+    if let StoreSpec::Embedded { path } = &spec.store {
+        make_given(layout, path, server)?;
+    }
     for (name, node) in &spec.nodes {
         make_owned(&layout.node(name), 0o755, server)?;
         make_node(layout, node, server)?;

@@ -2,11 +2,12 @@
 
 mod machines;
 mod members;
+mod surroundings;
 
 use std::time::Duration;
 
 use super::report::Report;
-use crate::types::{ClusterSpec, Durability};
+use crate::types::{ClusterSpec, Durability, NodeKind, NodeSpec};
 
 /// A lease below this ends during an ordinary pause of the disk or the scheduler.
 const LEASE_MIN: Duration = Duration::from_secs(2);
@@ -17,6 +18,7 @@ pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
     check_run_as(report, spec);
     machines::check(report, spec);
     members::check(report, spec);
+    surroundings::check(report, spec);
     crate::parameters::check_file(spec, &mut |paths, what, hint| {
         report.conflict(paths, what, hint);
     });
@@ -78,7 +80,8 @@ fn check_durability(report: &Report<'_>, spec: &ClusterSpec) {
     if spec.nodes.is_empty() {
         return;
     }
-    if spec.nodes.values().all(|node| node.tags.no_failover) {
+    let mut data = spec.nodes.values().filter(|node| node.kind == NodeKind::Data);
+    if data.all(|node| node.tags.no_failover) {
         let hint = "take the tag `no_failover` from one node".to_owned();
         report.conflict(&["nodes"], "no node may be primary: `no_failover`".to_owned(), hint);
     }
@@ -92,7 +95,8 @@ fn check_durability(report: &Report<'_>, spec: &ClusterSpec) {
         return;
     }
     // The primary does not vote for itself, so someone else must be able to.
-    if spec.nodes.values().filter(|node| !node.tags.no_sync).count() < 2 {
+    let votes = |node: &&NodeSpec| node.kind == NodeKind::Data && !node.tags.no_sync;
+    if spec.nodes.values().filter(votes).count() < 2 {
         let what = "every commit would wait for ever, without a second voter: `strict`".to_owned();
         let hint = "add a node without the tag `no_sync`, or drop `strict`".to_owned();
         report.conflict(&["strict", "nodes"], what, hint);

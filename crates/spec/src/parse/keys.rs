@@ -17,6 +17,9 @@ pub(crate) const TOP: Section = Section {
         "run_as",
         "base_dir",
         "hba",
+        "http",
+        "hooks",
+        "vip",
         "nodes",
         "postgresql",
         "ha",
@@ -30,6 +33,7 @@ pub(crate) const TOP: Section = Section {
 pub(crate) const NODE: Section = Section {
     path: "nodes.*",
     keys: &[
+        "kind",
         "host",
         "listen",
         "postgres_port",
@@ -38,6 +42,9 @@ pub(crate) const NODE: Section = Section {
         "rw_port",
         "ro_port",
         "any_port",
+        "store_port",
+        "store_peer_port",
+        "store_member",
         "data_dir",
         "state_dir",
         "tags",
@@ -47,7 +54,15 @@ pub(crate) const NODE: Section = Section {
 /// Other keys of this table are the operator's own tags.
 pub(crate) const TAGS: Section = Section {
     path: "nodes.*.tags",
-    keys: &["no_failover", "failover_priority", "no_sync", "no_load_balance", "zone"],
+    keys: &[
+        "no_failover",
+        "failover_priority",
+        "no_sync",
+        "no_load_balance",
+        "clone_from",
+        "replicate_from",
+        "zone",
+    ],
 };
 
 pub(crate) const POSTGRESQL: Section =
@@ -66,7 +81,31 @@ pub(crate) const HA: Section = Section {
     ],
 };
 
-pub(crate) const STORE: Section = Section { path: "store", keys: &["kind", "path"] };
+pub(crate) const STORE: Section = Section { path: "store", keys: &["kind", "path", "etcd"] };
+
+pub(crate) const ETCD: Section = Section {
+    path: "store.etcd",
+    keys: &["managed", "endpoints", "prefix", "user", "password", "ca", "cert", "key", "bin"],
+};
+
+pub(crate) const HTTP: Section =
+    Section { path: "http", keys: &["plain_changes", "user", "password"] };
+
+pub(crate) const HOOK: Section = Section {
+    path: "hooks.*",
+    keys: &[
+        "on",
+        "command",
+        "webhook",
+        "timeout",
+        "attempts",
+        "nodes",
+        "every_node",
+        "patroni_arguments",
+    ],
+};
+
+pub(crate) const VIP: Section = Section { path: "vip", keys: &["address", "interface"] };
 
 pub(crate) const ENDPOINTS: Section = Section {
     path: "endpoints",
@@ -92,8 +131,22 @@ pub(crate) const DATABASE: Section =
     Section { path: "databases.*", keys: &["owner", "extensions", "settings"] };
 
 #[cfg(test)]
-pub(crate) const SECTIONS: [&Section; 10] =
-    [&TOP, &NODE, &TAGS, &POSTGRESQL, &HA, &STORE, &ENDPOINTS, &ROLE, &SECRET, &DATABASE];
+pub(crate) const SECTIONS: [&Section; 14] = [
+    &TOP,
+    &NODE,
+    &TAGS,
+    &POSTGRESQL,
+    &HA,
+    &STORE,
+    &ETCD,
+    &ENDPOINTS,
+    &HTTP,
+    &HOOK,
+    &VIP,
+    &ROLE,
+    &SECRET,
+    &DATABASE,
+];
 
 #[cfg(test)]
 mod tests {
@@ -109,15 +162,22 @@ mod tests {
 
     #[test]
     fn the_reference_example_shows_every_key() {
-        let text = include_str!("../../../../examples/reference.toml");
         let context = Context { default_base: "/var/lib/howdah".into(), relative_to: "/".into() };
-        let parsed = parse_with_places("reference.toml", text, &context).expect("valid");
+        let texts = [
+            include_str!("../../../../examples/reference.toml"),
+            include_str!("../../../../examples/machines.toml"),
+            include_str!("../../../../examples/own-etcd.toml"),
+        ];
+        let parsed = texts.map(|text| parse_with_places("example", text, &context).expect("valid"));
         for section in SECTIONS {
             for key in section.keys {
                 let pattern = format!("{}.{key}", section.path);
                 let pattern = pattern.trim_start_matches('.');
-                let shown = parsed.places.paths().any(|path| fits(path, pattern));
-                assert!(shown, "examples/reference.toml does not show `{pattern}`");
+                let shown = parsed
+                    .iter()
+                    .flat_map(|parsed| parsed.places.paths())
+                    .any(|path| fits(path, pattern));
+                assert!(shown, "no file of examples/ shows `{pattern}`");
             }
         }
     }

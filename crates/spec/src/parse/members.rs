@@ -52,7 +52,7 @@ fn read_role(table: &Table<'_>, role: &Value<'_>, base_dir: &Path) -> RoleSpec {
 }
 
 /// A secret by reference. The value of the key is never shown: it may be the secret itself.
-fn read_secret(value: &Value<'_>, base_dir: &Path) -> Option<SecretRef> {
+pub(super) fn read_secret(value: &Value<'_>, base_dir: &Path) -> Option<SecretRef> {
     let forms = "write `{ env = \"NAME\" }`, `{ file = \"path\" }` or \
                  `{ command = [\"program\", \"argument\"] }`";
     if !value.is_table() {

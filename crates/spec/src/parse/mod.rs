@@ -5,6 +5,8 @@
 //! defaults where an earlier one found something wrong, so that one run reports all.
 
 mod combine;
+mod etcd;
+mod hooks;
 mod members;
 mod nodes;
 mod reader;
@@ -112,9 +114,12 @@ fn read_cluster(
         nodes: nodes::read(report, top, &paths, &base_dir, complete),
         postgresql: sections::read_postgresql(top, &paths),
         ha: sections::read_ha(top),
-        store: sections::read_store(top, &paths, &base_dir),
+        store: sections::read_store(top, &paths, &base_dir, &cluster),
         endpoints: sections::read_endpoints(top),
         hba: read_hba(top),
+        http: hooks::read_http(top, &base_dir),
+        hooks: hooks::read(top),
+        vip: hooks::read_vip(top),
         roles: members::read_roles(top, &base_dir),
         databases: members::read_databases(top),
         cluster,

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use howdah_base::NodeName;
 
-use super::Paths;
 use super::keys;
 use super::reader::{Table, Value};
 use super::report::Report;
-use crate::types::{NodeSpec, NodeTags};
+use super::{Paths, choice};
+use crate::types::{NodeKind, NodeSpec, NodeTags};
 
 /// Nodes of one cluster. More would not make it safer, and default ports would meet.
 const NODES_MAX: usize = 32;
@@ -23,7 +23,12 @@ const ANY_PORT: u16 = 6434;
 const POSTGRES_PORT: u16 = 5433;
 const PEER_PORT: u16 = 7433;
 const HTTP_PORT: u16 = 8008;
+const STORE_PORT: u16 = 2379;
+const STORE_PEER_PORT: u16 = 2380;
 const PORT_STEP: u16 = 10;
+
+/// The words of `kind`.
+const KINDS: [(&str, NodeKind); 2] = [("data", NodeKind::Data), ("witness", NodeKind::Witness)];
 
 /// Whether two hosts of a cluster file are one machine, as far as the file can tell.
 pub(crate) fn same_machine(a: &str, b: &str) -> bool {
@@ -77,7 +82,9 @@ fn read_node(
     dir: &Path,
 ) -> NodeSpec {
     let port = |key, first: u16| table.integer(key, 1..=65535).unwrap_or(first + step);
+    let kind = table.get("kind").and_then(|value| choice(value, &KINDS));
     NodeSpec {
+        kind: kind.unwrap_or_default(),
         host,
         listen: read_listen(table),
         postgres_port: port("postgres_port", POSTGRES_PORT),
@@ -86,6 +93,9 @@ fn read_node(
         rw_port: port("rw_port", RW_PORT),
         ro_port: port("ro_port", RO_PORT),
         any_port: port("any_port", ANY_PORT),
+        store_port: port("store_port", STORE_PORT),
+        store_peer_port: port("store_peer_port", STORE_PEER_PORT),
+        store_member: table.flag("store_member"),
         data_dir: paths.read(table, "data_dir").unwrap_or_else(|| dir.join("data")),
         state_dir: paths.read(table, "state_dir").unwrap_or_else(|| dir.join("state")),
         tags: read_tags(table),
@@ -125,6 +135,10 @@ fn read_tags(table: &Table<'_>) -> NodeTags {
         failover_priority: tags.integer("failover_priority", 0..=1000).unwrap_or(1),
         no_sync: tags.flag("no_sync").unwrap_or(false),
         no_load_balance: tags.flag("no_load_balance").unwrap_or(false),
+        clone_from: tags.flag("clone_from").unwrap_or(false),
+        replicate_from: tags
+            .get("replicate_from")
+            .and_then(|value| value.parsed("a node's name", "write the name of a node")),
         zone: tags.text("zone"),
         free: tags.entries().filter_map(|(name, value)| read_free_tag(name, value)).collect(),
     }

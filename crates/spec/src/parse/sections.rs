@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use howdah_base::{Bytes, Span};
+use howdah_base::{Bytes, ClusterName, Span};
 
+use super::etcd;
 use super::keys;
 use super::reader::Table;
 use super::{Paths, choice};
@@ -47,14 +48,23 @@ enum Kind {
     Etcd,
 }
 
-pub(super) fn read_store(top: &Table<'_>, paths: &Paths<'_>, base_dir: &Path) -> StoreSpec {
+/// `etcd` is chosen by `kind` or by the table `[store.etcd]`.
+pub(super) fn read_store(
+    top: &Table<'_>,
+    paths: &Paths<'_>,
+    base_dir: &Path,
+    cluster: &ClusterName,
+) -> StoreSpec {
     let table = top.table("store", &keys::STORE);
     let kinds = [("embedded", Kind::Embedded), ("etcd", Kind::Etcd)];
-    if let Some(kind) = table.get("kind")
-        && choice(kind, &kinds) == Some(Kind::Etcd)
-    {
-        let hint = "write `kind = \"embedded\"`, for nodes of one machine";
-        kind.wrong("this kind of store is not available yet: `\"etcd\"`".to_owned(), hint);
+    let kind = table.get("kind").and_then(|kind| choice(kind, &kinds));
+    if table.get("etcd").is_some() && kind == Some(Kind::Embedded) {
+        if let Some(etcd) = table.get("etcd") {
+            let hint = "drop one of the two";
+            etcd.wrong("the store is `embedded`, and this describes etcd".to_owned(), hint);
+        }
+    } else if table.get("etcd").is_some() || kind == Some(Kind::Etcd) {
+        return StoreSpec::Etcd(etcd::read(&table, paths, base_dir, cluster));
     }
     StoreSpec::Embedded {
         path: paths.read(&table, "path").unwrap_or_else(|| base_dir.join("store")),

@@ -6,7 +6,8 @@ use std::fmt::{Display, Write};
 
 use crate::parse::KINDS;
 use crate::types::{
-    ClusterSpec, Durability, NodeSpec, NodeTags, RoleKind, RoleSpec, SecretRef, StoreSpec,
+    ClusterSpec, Durability, EtcdSpec, HookAction, HookSpec, HttpSpec, NodeKind, NodeSpec,
+    NodeTags, RoleKind, RoleSpec, SecretRef, StoreSpec,
 };
 
 /// The file that parses to `spec`.
@@ -19,6 +20,15 @@ pub fn to_toml(spec: &ClusterSpec) -> String {
     write_postgresql(&mut file, spec);
     write_ha(&mut file, spec);
     write_endpoints(&mut file, spec);
+    write_http(&mut file, &spec.http);
+    for (name, hook) in &spec.hooks {
+        write_hook(&mut file, name, hook);
+    }
+    if let Some(vip) = &spec.vip {
+        file.table(&["vip"]);
+        file.text("address", format!("{}/{}", vip.address, vip.prefix));
+        file.text("interface", &vip.interface);
+    }
     for (name, role) in &spec.roles {
         write_role(&mut file, name, role);
     }
@@ -48,6 +58,11 @@ fn write_top(file: &mut Writer, spec: &ClusterSpec) {
 
 fn write_node(file: &mut Writer, name: &str, node: &NodeSpec) {
     file.table(&["nodes", name]);
+    let kind = match node.kind {
+        NodeKind::Data => "data",
+        NodeKind::Witness => "witness",
+    };
+    file.text("kind", kind);
     file.text("host", &node.host);
     file.value("listen", list(&node.listen));
     file.value("postgres_port", node.postgres_port);
@@ -56,6 +71,11 @@ fn write_node(file: &mut Writer, name: &str, node: &NodeSpec) {
     file.value("rw_port", node.rw_port);
     file.value("ro_port", node.ro_port);
     file.value("any_port", node.any_port);
+    file.value("store_port", node.store_port);
+    file.value("store_peer_port", node.store_peer_port);
+    if let Some(member) = node.store_member {
+        file.value("store_member", member);
+    }
     file.text("data_dir", node.data_dir.display());
     file.text("state_dir", node.state_dir.display());
     write_tags(file, name, &node.tags);
@@ -67,6 +87,10 @@ fn write_tags(file: &mut Writer, name: &str, tags: &NodeTags) {
     file.value("failover_priority", tags.failover_priority);
     file.value("no_sync", tags.no_sync);
     file.value("no_load_balance", tags.no_load_balance);
+    file.value("clone_from", tags.clone_from);
+    if let Some(node) = &tags.replicate_from {
+        file.text("replicate_from", node);
+    }
     if let Some(zone) = &tags.zone {
         file.text("zone", zone);
     }
@@ -98,9 +122,69 @@ fn write_ha(file: &mut Writer, spec: &ClusterSpec) {
     file.text("switchover_timeout", ha.switchover_timeout);
     file.text("start_timeout", ha.start_timeout);
     file.table(&["store"]);
-    let StoreSpec::Embedded { path } = &spec.store;
-    file.text("kind", "embedded");
-    file.text("path", path.display());
+    match &spec.store {
+        StoreSpec::Embedded { path } => {
+            file.text("kind", "embedded");
+            file.text("path", path.display());
+        }
+        StoreSpec::Etcd(etcd) => {
+            file.text("kind", "etcd");
+            write_etcd(file, etcd);
+        }
+    }
+}
+
+fn write_etcd(file: &mut Writer, etcd: &EtcdSpec) {
+    file.table(&["store", "etcd"]);
+    file.value("managed", etcd.managed);
+    file.text("prefix", &etcd.prefix);
+    if !etcd.managed {
+        file.value("endpoints", list(&etcd.endpoints));
+    }
+    if let Some(user) = &etcd.user {
+        file.text("user", user);
+    }
+    write_secret(file, etcd.password.as_ref());
+    let paths = [("ca", &etcd.ca), ("cert", &etcd.cert), ("key", &etcd.key), ("bin", &etcd.bin)];
+    for (key, path) in paths {
+        if let Some(path) = path {
+            file.text(key, path.display());
+        }
+    }
+}
+
+fn write_http(file: &mut Writer, http: &HttpSpec) {
+    file.table(&["http"]);
+    file.value("plain_changes", http.plain_changes);
+    if let Some(user) = &http.user {
+        file.text("user", user);
+    }
+    write_secret(file, http.password.as_ref());
+}
+
+fn write_hook(file: &mut Writer, name: &str, hook: &HookSpec) {
+    file.table(&["hooks", name]);
+    file.value("on", list(hook.on.iter().map(|event| event.word())));
+    match &hook.action {
+        HookAction::Command(words) => file.value("command", list(words)),
+        HookAction::Webhook(address) => file.text("webhook", address),
+    }
+    file.text("timeout", hook.timeout);
+    file.value("attempts", hook.attempts);
+    file.value("nodes", list(&hook.nodes));
+    file.value("every_node", hook.every_node);
+    file.value("patroni_arguments", hook.patroni_arguments);
+}
+
+fn write_secret(file: &mut Writer, secret: Option<&SecretRef>) {
+    match secret {
+        None => {}
+        Some(SecretRef::Env(name)) => file.value("password", source("env", quoted(name))),
+        Some(SecretRef::File(path)) => {
+            file.value("password", source("file", quoted(path.display())));
+        }
+        Some(SecretRef::Command(words)) => file.value("password", source("command", list(words))),
+    }
 }
 
 fn write_endpoints(file: &mut Writer, spec: &ClusterSpec) {
@@ -117,14 +201,7 @@ fn write_endpoints(file: &mut Writer, spec: &ClusterSpec) {
 fn write_role(file: &mut Writer, name: &str, role: &RoleSpec) {
     file.table(&["roles", name]);
     file.text("kind", kind_word(role.kind));
-    match &role.password {
-        None => {}
-        Some(SecretRef::Env(name)) => file.value("password", source("env", quoted(name))),
-        Some(SecretRef::File(path)) => {
-            file.value("password", source("file", quoted(path.display())));
-        }
-        Some(SecretRef::Command(words)) => file.value("password", source("command", list(words))),
-    }
+    write_secret(file, role.password.as_ref());
     file.value("connection_limit", role.connection_limit);
     file.value("member_of", list(&role.member_of));
     file.settings(&["roles", name, "settings"], &role.settings);

@@ -39,15 +39,17 @@ struct Port<'a> {
     number: u16,
 }
 
-fn ports<'a>((name, node): (&'a NodeName, &'a NodeSpec)) -> [Port<'a>; 6] {
+fn ports<'a>((name, node): (&'a NodeName, &'a NodeSpec)) -> Vec<Port<'a>> {
     let port = |key, number| Port { node: name, host: &node.host, key, number };
-    [
+    vec![
         port("postgres_port", node.postgres_port),
         port("peer_port", node.peer_port),
         port("http_port", node.http_port),
         port("rw_port", node.rw_port),
         port("ro_port", node.ro_port),
         port("any_port", node.any_port),
+        port("store_port", node.store_port),
+        port("store_peer_port", node.store_peer_port),
     ]
 }
 
@@ -118,13 +120,13 @@ fn check_socket(report: &Report<'_>, name: &NodeName, node: &NodeSpec) {
 
 /// The embedded store is a file: all nodes must be able to open it, and no server may own it.
 fn check_store(report: &Report<'_>, spec: &ClusterSpec, dirs: &[Dir<'_>]) {
-    let StoreSpec::Embedded { path } = &spec.store;
+    let StoreSpec::Embedded { path } = &spec.store else { return };
     let mut hosts = spec.nodes.iter();
     if let Some((_, first)) = hosts.next() {
         for (name, node) in hosts.filter(|(_, node)| !same_machine(&first.host, &node.host)) {
             let what = format!("an embedded store serves one machine only: `{}`", node.host);
-            let hint = "give all nodes the same `host`; a store for several machines (etcd) \
-                        is not available yet";
+            let hint = "write `store = { etcd = { managed = true } }`, or give all nodes the \
+                        same `host`";
             report.conflict(&[&format!("nodes.{name}.host")], what, hint.to_owned());
         }
     }
