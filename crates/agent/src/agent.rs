@@ -212,7 +212,7 @@ impl Agent {
     pub fn order(&self, view: &howdah_ha::StoreView) -> jobs::Order {
         jobs::Order {
             shared: Arc::clone(&self.shared),
-            conf: self.conf.clone(),
+            conf: ConfState { sizes: self.sizes(view), ..self.conf.clone() },
             store: view.clone(),
             snapshot: self.snapshot.clone().unwrap_or_default(),
             lease: self.lease.id(),

@@ -110,12 +110,14 @@ impl Agent {
 
     /// Parameters and rules: written anew and reloaded when the file has changed.
     fn configure(&mut self, view: &View) {
-        let current = self.conf.file_revision == self.applied.read;
+        let read = self.conf.file_revision == self.applied.read;
+        let current = read && self.conf.sizes == self.sizes(&view.store);
         if current || self.job.is_some() || view.running().is_none() || self.applied.read == 0 {
             return;
         }
-        let conf = crate::conf::ConfState { file_revision: self.applied.read, ..self.conf.clone() };
         let order = self.order(&view.store);
+        let conf =
+            crate::conf::ConfState { file_revision: self.applied.read, ..order.conf.clone() };
         let events = self.events.clone();
         let task = tokio::spawn(async move {
             let outcome = configured(order, conf).await;

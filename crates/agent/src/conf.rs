@@ -28,6 +28,10 @@ pub(crate) struct ConfState {
     pub gate_open: bool,
     /// Revision of the cluster file that was written.
     pub file_revision: u64,
+    /// Values of parameters that nodes get in an order, in place of the file's
+    /// ([`howdah_spec::effective::sizes`]).
+    #[serde(default)]
+    pub sizes: BTreeMap<String, u64>,
 }
 
 impl ConfState {
@@ -77,6 +81,9 @@ fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<S
         howdah_spec::effective(&spec, &config.node, &config.machine, config.install.major);
     let mut parameters: BTreeMap<String, String> =
         effective.into_iter().map(|(name, effective)| (name, effective.value)).collect();
+    for (name, size) in &state.sizes {
+        parameters.insert(name.clone(), size.to_string());
+    }
     let own = config.own();
     let listen: Vec<String> = config.listen().iter().map(ToString::to_string).collect();
     let mut set = |name: &str, value: String| parameters.insert(name.to_owned(), value);

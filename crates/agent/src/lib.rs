@@ -18,6 +18,7 @@ mod observe;
 mod operator;
 mod publish;
 mod shared;
+mod sizes;
 mod slots;
 mod status;
 mod view;

@@ -30,6 +30,10 @@ pub(crate) struct Facts {
     pub version: String,
     pub replay_lag_ms: Option<u64>,
     pub pending_restart: Vec<String>,
+    /// Values in force of what a standby must not undercut, by name.
+    pub sizes: BTreeMap<String, u64>,
+    /// When the postmaster was started, milliseconds since 1970.
+    pub started_unix_ms: Option<u64>,
     /// Directories for which a slot of ours exists here, and its term.
     pub slots: BTreeSet<(DirectoryId, Term)>,
     /// Users' own physical slots with their restart positions.
@@ -40,6 +44,8 @@ pub(crate) struct Facts {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub directory: Directory,
+    /// What a standby on this directory must not undercut, by its control file.
+    pub sizes: BTreeMap<String, u64>,
 }
 
 /// Asks the server while it is alive, every second and whenever it is told to.
@@ -150,6 +156,8 @@ fn facts(probe: Probe, history: History) -> Facts {
             .map(|slot| (slot.name.clone(), slot.restart_lsn))
             .collect(),
         pending_restart: probe.pending_restart,
+        sizes: probe.sizes,
+        started_unix_ms: probe.started_unix_ms,
         version: probe.version,
     }
 }
@@ -173,7 +181,11 @@ pub(crate) fn read_disk(shared: &Arc<Shared>, events: &mpsc::Sender<Event>) {
 pub(crate) fn disk(shared: &Shared) -> Disk {
     let own = shared.config.own();
     let state = directory::read(&shared.config.install, &own.data_dir, &own.state_dir);
-    Disk { directory: judge(shared, state) }
+    let sizes = match &state {
+        DirectoryState::Ready(ready) => ready.control.sizes.clone(),
+        _ => BTreeMap::new(),
+    };
+    Disk { directory: judge(shared, state), sizes }
 }
 
 fn judge(shared: &Shared, state: DirectoryState) -> Directory {

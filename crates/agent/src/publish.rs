@@ -177,8 +177,8 @@ fn member(agent: &Agent, view: &View) -> Member {
         clone_from: tags.clone_from,
         replicate_from: tags.replicate_from.clone(),
         zone: tags.zone.clone(),
-        started_unix_ms: None,
-        sizes: BTreeMap::new(),
+        started_unix_ms: facts.and_then(|f| f.started_unix_ms),
+        sizes: facts.map(|f| f.sizes.clone()).unwrap_or_default(),
         answer: None,
         file_print: None,
         agent: None,
@@ -210,7 +210,8 @@ fn problems(agent: &Agent) -> Vec<String> {
     let failed = agent.last_error.as_ref().filter(|_| !well);
     let failed = failed.map(|(job, error)| format!("{job:?} failed: {error}"));
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
-    failed.into_iter().chain(store).chain(agent.applied.problem()).collect()
+    let rest = agent.applied.problem().into_iter().chain(agent.held_sizes());
+    failed.into_iter().chain(store).chain(rest).collect()
 }
 
 fn topology(view: &View, own: &Member) -> Topology {

@@ -1,6 +1,6 @@
 //! pg_control, by way of `pg_controldata` (whose output is stable where the file's layout is not).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
 
@@ -24,6 +24,8 @@ pub struct ControlData {
     pub checksums: bool,
     /// wal_segment_size, bytes.
     pub segment: u64,
+    /// What a standby on this directory must not undercut, by the parameter's name.
+    pub sizes: BTreeMap<String, u64>,
 }
 
 impl ControlData {
@@ -53,6 +55,15 @@ pub fn read(install: &Install, data_dir: &Path) -> Result<ControlData, PgError> 
         .ok_or_else(|| PgError::Unexpected("pg_controldata printed something unknown".to_owned()))
 }
 
+/// What pg_controldata prints of the last primary's parameters, and their names.
+const SIZES: [(&str, &str); 5] = [
+    ("max_connections setting", "max_connections"),
+    ("max_worker_processes setting", "max_worker_processes"),
+    ("max_wal_senders setting", "max_wal_senders"),
+    ("max_prepared_xacts setting", "max_prepared_transactions"),
+    ("max_locks_per_xact setting", "max_locks_per_transaction"),
+];
+
 fn parse(text: &str) -> Option<ControlData> {
     let fields: HashMap<&str, &str> = text
         .lines()
@@ -70,5 +81,9 @@ fn parse(text: &str) -> Option<ControlData> {
         min_recovery_timeline: Timeline(number("Min recovery ending loc's timeline")?),
         segment: u64::from(number("Bytes per WAL segment")?),
         checksums: number("Data page checksum version")? != 0,
+        sizes: SIZES
+            .iter()
+            .filter_map(|(line, name)| Some(((*name).to_owned(), fields.get(line)?.parse().ok()?)))
+            .collect(),
     })
 }

@@ -9,6 +9,8 @@ mod defaults;
 mod fixed;
 mod tuned;
 
+pub mod sizes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -7,7 +7,7 @@
 //!           \--> Mistakes        \--parameters::check_against(server)--> Mistakes
 //! ```
 
-mod effective;
+pub mod effective;
 mod machine;
 mod mistake;
 mod parse;

@@ -1,5 +1,7 @@
 //! The probe: one query, one row, all that the agent looks at.
 
+use std::collections::BTreeMap;
+
 use howdah_base::{Lsn, Position, Timeline};
 use serde::Deserialize;
 use tokio_postgres::Row;
@@ -19,6 +21,10 @@ pub struct Probe {
     pub slots: Vec<Slot>,
     pub system_identifier: u64,
     pub pending_restart: Vec<String>,
+    /// Values in force of what a standby must not undercut, by name.
+    pub sizes: BTreeMap<String, u64>,
+    /// When the postmaster was started, milliseconds since 1970.
+    pub started_unix_ms: Option<u64>,
     pub version: String,
     /// Age of the last replayed transaction while there is something to replay.
     pub replay_lag_ms: Option<u64>,
@@ -74,6 +80,13 @@ select r.standby,
      'active', active, 'restart_lsn', restart_lsn))::text from pg_replication_slots where not temporary) as slots,
   (select system_identifier from pg_control_system())::text as system_identifier,
   (select json_agg(name order by name)::text from pg_settings where pending_restart) as pending,
+  json_build_object(
+    'max_connections', current_setting('max_connections')::bigint,
+    'max_locks_per_transaction', current_setting('max_locks_per_transaction')::bigint,
+    'max_prepared_transactions', current_setting('max_prepared_transactions')::bigint,
+    'max_wal_senders', current_setting('max_wal_senders')::bigint,
+    'max_worker_processes', current_setting('max_worker_processes')::bigint)::text as sizes,
+  (extract(epoch from pg_postmaster_start_time()) * 1000)::bigint as started,
   split_part(current_setting('server_version'), ' ', 1) as version,
   (case when r.standby and pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()
    then greatest(0, extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
@@ -98,6 +111,7 @@ pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
     };
     let identifier: String = row.try_get("system_identifier")?;
     let lag: Option<i64> = row.try_get("replay_lag_ms")?;
+    let started: Option<i64> = row.try_get("started")?;
     Ok(Probe {
         in_recovery,
         timeline: Timeline(timeline),
@@ -112,6 +126,8 @@ pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
             .map(i64::cast_unsigned)
             .map_err(|e| PgError::Unexpected(e.to_string()))?,
         pending_restart: json(row, "pending")?.unwrap_or_default(),
+        sizes: json(row, "sizes")?.unwrap_or_default(),
+        started_unix_ms: started.and_then(|ms| u64::try_from(ms).ok()),
         version: row.try_get("version")?,
         replay_lag_ms: lag.and_then(|ms| u64::try_from(ms).ok()),
     })
