@@ -57,11 +57,13 @@ newer_rust() {
 
 missing_packages() {
     command -v cc >/dev/null || echo "gcc libc6-dev"
+    have_protoc || echo "protobuf-compiler libprotobuf-dev"
     have_postgresql || echo postgresql
-    [ "$1" = bench ] || return 0
-    command -v patroni >/dev/null || echo patroni
+    [ "$1" != demo ] || return 0
     command -v etcd >/dev/null || echo etcd-server
     command -v etcdctl >/dev/null || echo etcd-client
+    [ "$1" = bench ] || return 0
+    command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy
 }
 
@@ -73,6 +75,13 @@ have_postgresql() {
     command -v initdb >/dev/null && command -v postgres >/dev/null || return 1
     major=$(postgres --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
     [ "${major:-0}" -ge 15 ]
+}
+
+# The client of etcd is compiled from its protocol's definition, which imports the common ones.
+have_protoc() {
+    command -v "${PROTOC:-protoc}" >/dev/null || return 1
+    [ -n "${PROTOC_INCLUDE:-}" ] || [ -e /usr/include/google/protobuf/descriptor.proto ] ||
+        [ -e "$(dirname "$(command -v "${PROTOC:-protoc}")")/../include/google/protobuf/descriptor.proto" ]
 }
 
 # Debian installs it where only root's path leads.

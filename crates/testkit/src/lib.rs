@@ -5,6 +5,7 @@
 //! id. What a test starts ends with it, also when it panics or is killed.
 
 pub mod cluster;
+pub mod etcd;
 pub mod file;
 pub mod http;
 pub mod journal;
@@ -19,6 +20,7 @@ pub mod wait;
 pub mod writer;
 
 pub use cluster::Cluster;
+pub use etcd::{EtcdCluster, EtcdSetup};
 pub use journal::Journal;
 pub use node::Node;
 pub use pg_node::PgNode;
