@@ -10,6 +10,7 @@
 //! decides. It never touches the data disk or SQL, so a hung server cannot hang a health check;
 //! and what the agent said too long ago counts for nothing, so a hung agent cannot look healthy.
 
+mod asker;
 pub mod client;
 mod health;
 mod page;
@@ -18,6 +19,7 @@ mod request;
 mod routes;
 mod server;
 
+pub use asker::{Asker, CertName, OPERATOR};
 pub use health::{Check, Health, Question};
 pub use howdah_base::ask::{Ask, Refusal, RefusalClass};
 pub use request::Request;

@@ -1,7 +1,6 @@
 //! Which path answers what.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::health::CHECKS;
-use crate::{Ask, Check, Health, Question, Refusal, Request, page, render, request};
+use crate::{Ask, Asker, Check, Health, Question, Refusal, Request, page, render, request};
 
 /// Largest body of a request: a cluster file is a hundredth of it.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -41,10 +40,6 @@ pub struct Ports {
     pub token: Redacted<String>,
     pub lease_ttl: Duration,
 }
-
-/// The other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker(pub SocketAddr);
 
 /// All paths. Reading is open to whoever reaches the port; changing needs the token.
 pub fn routes(ports: Ports) -> Router {
@@ -194,7 +189,7 @@ async fn settle(
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
     let by = headers.get("x-howdah-by").and_then(|value| value.to_str().ok());
-    let by = by.map_or_else(|| format!("http {}", asker.0.ip()), str::to_owned);
+    let by = by.map_or_else(|| format!("http {}", asker.address.ip()), str::to_owned);
     match ask(ports, kind, by).await {
         Ok(Ok(message)) => page::json(StatusCode::OK, &json!({ "message": message })),
         Ok(Err(refusal)) => refuse(StatusCode::CONFLICT, &refusal),

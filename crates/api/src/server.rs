@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::routes::{Asker, Ports, routes};
-use crate::{Health, Request};
+use crate::routes::{Ports, routes};
+use crate::{Asker, Health, Request};
 
 /// Connections open at once, over all addresses; the next ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
@@ -128,7 +128,7 @@ async fn converse(
     router: Router,
     _slot: OwnedSemaphorePermit,
 ) {
-    let service = TowerToHyperService::new(router.layer(Extension(Asker(peer))));
+    let service = TowerToHyperService::new(router.layer(Extension(Asker::plain(peer))));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WAIT)
