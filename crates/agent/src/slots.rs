@@ -1,6 +1,7 @@
-//! Users' own physical replication slots, kept on every standby as they stand on the primary,
-//! so that a failover loses none.
+//! A standby's replication slots: users' own, kept as they stand on the primary, so that a
+//! failover loses none; and those of nodes that stream from it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +41,13 @@ async fn copy(shared: &Shared, status: &ClusterStatus) -> Result<(), String> {
     let Some(primary) = primary.filter(|_| streams) else { return Ok(()) };
     let mine = own.and_then(|own| own.member.as_ref()).map(|m| &m.user_slots);
     let session = shared.session().await?;
-    // Slots of a term in which this node led: nobody uses them, and they hold WAL back.
-    session.drop_own_slots().await.map_err(|e| e.to_string())?;
+    // Others are of a term in which this node led: nobody uses them, and they hold WAL back.
+    let members = status.nodes.iter().filter_map(|node| node.member.as_ref());
+    let wanted: BTreeSet<String> = howdah_ha::cascaded(members, &shared.config.node)
+        .into_iter()
+        .map(|id| id.slot(status.term))
+        .collect();
+    session.keep_own_slots(&wanted).await.map_err(|e| e.to_string())?;
     if mine.is_none_or(|mine| mine.is_empty()) && primary.user_slots.is_empty() {
         return Ok(());
     }

@@ -50,9 +50,10 @@ impl Agent {
         against_record(self.disk.directory.clone(), known)
     }
 
-    /// Slots of the term that this node leads; those of older terms are none.
+    /// Slots of this term: as leader for all, as a standby for those that stream from it. Those
+    /// of older terms are none.
     fn slots(&self, store: &StoreView) -> BTreeSet<DirectoryId> {
-        let term = store.leader.as_ref().filter(|_| store.leader_mine).map(|l| l.value.term);
+        let term = store.leader.as_ref().map(|l| l.value.term);
         let there = self.facts.iter().flat_map(|facts| &facts.slots);
         there.filter(|(_, of)| Some(*of) == term).map(|(id, _)| id.clone()).collect()
     }
@@ -91,6 +92,7 @@ impl Agent {
             no_failover: tags.no_failover,
             no_sync: tags.no_sync,
             failover_priority: tags.failover_priority,
+            replicate_from: tags.replicate_from.clone(),
         }
     }
 

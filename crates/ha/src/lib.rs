@@ -21,6 +21,7 @@ pub use command::{Command, StopMode, TakeOver};
 pub use decide::{Decision, decide};
 pub use memory::Memory;
 pub use rule::{Reason, Rule};
+pub use rules::upstream::cascaded;
 pub use view::{
     Directory, DirectoryFacts, Durability, Failures, Job, Local, Running, Sender, Server, Settings,
     StoreView, SyncSetting, Versioned, View,

@@ -89,7 +89,7 @@ rules! {
     Rewind = 504, "this directory left the leader's history: rewind it";
     CopyAnew = 505, "this directory cannot be rewound: copy the leader's";
     LastCopy = 506, "this directory may hold the only copy of a commit: it is not touched";
-    Follow = 507, "the leader changed: follow it";
+    Follow = 507, "whom this node streams from has changed: follow that one";
     AwaitStream = 508, "this standby is not streaming yet";
     Standby = 509, "this standby streams from the leader";
     ReadOwnEnd = 511, "this node's server is down: read where its WAL ends";

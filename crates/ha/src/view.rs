@@ -33,6 +33,8 @@ pub struct Settings {
     pub no_failover: bool,
     pub no_sync: bool,
     pub failover_priority: u32,
+    /// Stream from this standby rather than from the leader, while it streams itself.
+    pub replicate_from: Option<NodeName>,
 }
 
 /// What a commit waits for.

@@ -1,4 +1,4 @@
-//! A standby's directory as a copy of the leader's.
+//! A standby's directory as a copy of the leader's, or of another standby's.
 
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use crate::{PgError, durable, program};
 pub struct Copy<'a> {
     /// A libpq connection string.
     pub source: &'a str,
-    /// The slot that keeps the WAL from the copy's beginning on.
-    pub slot: &'a str,
+    /// The leader's slot that keeps the WAL from the copy's beginning on. A copy from a standby
+    /// has none there: pg_basebackup uses a temporary one, and the leader's keeps the rest.
+    pub slot: Option<&'a str>,
     pub data_dir: &'a Path,
     pub state_dir: &'a Path,
     /// The identity of the new directory.
@@ -29,19 +30,18 @@ pub async fn run(install: &Install, copy: &Copy<'_>) -> Result<(), PgError> {
     let left = [making.clone(), old.clone(), beside(copy.data_dir, "log")];
     blocking(move || left.iter().try_for_each(|path| durable::remove_tree(path))).await?;
     let target = making.display().to_string();
-    let arguments = [
+    let mut arguments = vec![
         "--dbname",
         copy.source,
         "--pgdata",
         &target,
         "--wal-method=stream",
-        "--slot",
-        copy.slot,
         "--checkpoint=fast",
         "--no-password",
         // Nobody verifies it, and it would lie about the files that are made our own.
         "--no-manifest",
     ];
+    arguments.extend(copy.slot.iter().flat_map(|slot| ["--slot", *slot]));
     program::run(install, "pg_basebackup", &arguments).await?;
     let (file, data_dir) = (copy.file.clone(), copy.data_dir.to_owned());
     let state_dir = copy.state_dir.to_owned();

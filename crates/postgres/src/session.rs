@@ -1,6 +1,6 @@
 //! SQL with the local server, as its superuser, over the private socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -262,11 +262,20 @@ impl Session {
         }
     }
 
-    /// Drops every slot that Howdah made here, for a server that is nobody's upstream.
-    pub async fn drop_own_slots(&self) -> Result<(), PgError> {
-        let drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
-                    where slot_name like 'howdah\\_%' and slot_type = 'physical' and not active";
-        self.run(drop).await
+    /// On a standby: makes the slots of `wanted`, for those that stream from it, and drops every
+    /// other one that Howdah made here and that nobody uses.
+    pub async fn keep_own_slots(&self, wanted: &BTreeSet<String>) -> Result<(), PgError> {
+        let there = self.slots().await?;
+        let known = |name: &String| there.iter().any(|slot| slot.name == *name);
+        for name in wanted.iter().filter(|name| !known(name)) {
+            self.create_slot(name).await?;
+        }
+        let ours = |slot: &&Slot| slot.physical && slot.name.starts_with("howdah_");
+        let idle = there.iter().filter(ours).filter(|slot| !slot.active);
+        for slot in idle.filter(|slot| !wanted.contains(&slot.name)) {
+            self.drop_slot(&slot.name).await?;
+        }
+        Ok(())
     }
 
     /// Users' own physical slots, as they stand on the primary: made, moved forward, and

@@ -65,6 +65,7 @@ impl World {
             no_failover: false,
             no_sync: false,
             failover_priority: 0,
+            replicate_from: None,
         }
     }
 

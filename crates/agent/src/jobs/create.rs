@@ -32,19 +32,21 @@ pub(crate) async fn settle(order: &Order) -> Result<(), String> {
     .await
 }
 
-/// pg_basebackup from the leader, through the slot made for the new identity.
+/// pg_basebackup from the leader, through the slot made for the new identity; or from a standby,
+/// while that slot of the leader's already keeps the WAL that will be asked for afterwards.
 pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Outcome, String> {
     let config = &order.shared.config;
     let id = order.planned.clone();
     let source = order.shared.conninfo(&from, id.as_str())?;
     let own = config.own();
     let file = DirectoryFile { id: id.clone(), node: config.node.clone(), fresh: false };
-    let slot = id.slot(term);
+    let leads = order.store.leader.as_ref().is_some_and(|leader| leader.value.node == from);
+    let slot = leads.then(|| id.slot(term));
     howdah_postgres::basebackup::run(
         &config.install,
         &howdah_postgres::basebackup::Copy {
             source: &source,
-            slot: &slot,
+            slot: slot.as_deref(),
             data_dir: &own.data_dir,
             state_dir: &own.state_dir,
             file: &file,

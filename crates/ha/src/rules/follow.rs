@@ -7,7 +7,7 @@ use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, Serv
 use howdah_base::{NodeName, Position, Term};
 
 use super::elect::{basis, next_sync};
-use super::{Case, Step};
+use super::{Case, Step, upstream};
 use crate::{
     Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, StopMode, TakeOver,
 };
@@ -61,8 +61,15 @@ impl<'a> Source<'a> {
         slot.is_some_and(|(member, id)| member.slots.contains(id))
     }
 
-    fn upstream(&self) -> (NodeName, Term) {
-        (self.leader.node.clone(), self.leader.term)
+    /// Whom to stream from now.
+    fn upstream(&self, case: &Case<'_>) -> (NodeName, Term) {
+        let cascade = upstream::cascade(case, self.leader);
+        cascade.unwrap_or_else(|| (self.leader.node.clone(), self.leader.term))
+    }
+
+    /// Its slot, wherever it streams from, is there.
+    fn has_slot(&self, case: &Case<'_>) -> bool {
+        self.upstream(case).0 != self.leader.node || self.has_slot_for_me(case)
     }
 }
 
@@ -73,8 +80,10 @@ fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {
     if !source.has_slot_for_me(case) {
         return Step::wait(Rule::AwaitSlot, format!("`{}`", member.node));
     }
-    let command = Command::Copy { from: member.node.clone(), term: source.leader.term };
-    case.paced(Job::Copy, Step::act(rule, format!("from `{}`", member.node), command))
+    let from = upstream::copy_source(case, source.leader).unwrap_or(member).node.clone();
+    let detail = format!("from `{from}`");
+    let command = Command::Copy { from, term: source.leader.term };
+    case.paced(Job::Copy, Step::act(rule, detail, command))
 }
 
 /// Start as the leader's standby if this directory's end lies on the leader's history.
@@ -88,11 +97,12 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     if !history.contains(end) {
         return repair(case, source, facts, end);
     }
-    if !source.has_slot_for_me(case) {
+    if !source.has_slot(case) {
         return Step::wait(Rule::AwaitSlot, format!("`{}`", source.leader.node));
     }
-    let command = Command::StartStandby { upstream: Some(source.upstream()) };
-    let detail = format!("of `{}`", source.leader.node);
+    let upstream = source.upstream(case);
+    let detail = format!("of `{}`", upstream.0);
+    let command = Command::StartStandby { upstream: Some(upstream) };
     case.paced(Job::Start, Step::act(Rule::StartStandby, detail, command))
 }
 
@@ -128,11 +138,13 @@ fn stream(case: &Case<'_>, source: &Source<'_>, running: &Running) -> Step {
         let detail = format!("its WAL ends at {}", running.position);
         return Step::act(Rule::StopDiverged, detail, Command::Stop(StopMode::Fast));
     }
-    if running.upstream.as_ref() != Some(&source.upstream()) {
-        if !source.has_slot_for_me(case) {
+    let wanted = source.upstream(case);
+    let name = format!("`{}`", wanted.0);
+    if running.upstream.as_ref() != Some(&wanted) {
+        if !source.has_slot(case) {
             return Step::wait(Rule::AwaitSlot, name);
         }
-        let command = Command::Follow { upstream: source.upstream() };
+        let command = Command::Follow { upstream: wanted };
         return case.paced(Job::Follow, Step::act(Rule::Follow, name, command));
     }
     let rule = if running.streaming { Rule::Standby } else { Rule::AwaitStream };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use howdah_base::record::{Intent, IntentKind, Member, ServerState, Sync};
 use howdah_base::{DirectoryId, NodeName, Position, Term};
 
-use super::{Case, Step, lead_down};
+use super::{Case, Step, lead_down, upstream};
 use crate::{Command, Job, Rule, Running, Server, StopMode, voters};
 
 /// WAL, in bytes, that a candidate for a switchover may lack when it is asked for.
@@ -71,7 +71,8 @@ fn wrong_timeline(case: &Case<'_>, running: &Running, sync: &Sync) -> bool {
 fn make_slots(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Option<Step> {
     let view = case.view;
     let mut wanted: BTreeSet<DirectoryId> = BTreeSet::new();
-    for member in view.store.members.values().filter(|m| m.node != view.me) {
+    let others = view.store.members.values().filter(|m| m.node != view.me);
+    for member in others.filter(|m| !upstream::is_relayed(case, m)) {
         let Some(id) = &member.directory else { continue };
         let on_history = member.position.is_some_and(|p| running.history.contains(p));
         let to_be_copied = member.server == ServerState::Creating;
@@ -80,7 +81,9 @@ fn make_slots(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Op
         }
     }
     let away = sync.voters.iter().chain(&view.local.slots);
-    wanted.extend(away.filter(|id| !voters::is_replaced(view, id)).cloned());
+    let relayed =
+        |id: &DirectoryId| view.member_of(id).is_some_and(|m| upstream::is_relayed(case, m));
+    wanted.extend(away.filter(|id| !voters::is_replaced(view, id) && !relayed(id)).cloned());
     (wanted != view.local.slots).then(|| {
         let detail = format!("{} standbys", wanted.len());
         let command = Command::Slots { term, directories: wanted };

@@ -6,6 +6,7 @@ pub(crate) mod follow;
 pub(crate) mod lead;
 pub(crate) mod lead_down;
 pub(crate) mod safety;
+pub(crate) mod upstream;
 
 use std::time::Duration;
 

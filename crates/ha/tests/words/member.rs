@@ -69,6 +69,12 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
     match word {
         "leaving" => member.leaving = true,
         "no_failover" => member.no_failover = true,
+        "clone_from" => member.clone_from = true,
+        "relayed" => {
+            member.replicate_from = Some(node(rest[0]));
+            member.streaming_from = Some(node(rest[0]));
+            return &rest[1..];
+        }
         "at" | "report" | "ended" | "as" | "priority" => {
             valued(member, word, rest[0]);
             return &rest[1..];

@@ -184,6 +184,9 @@ impl World {
         match name {
             "async" => self.view.settings.durability = Durability::Async,
             "strict" => self.view.settings.strict = true,
+            upstream if upstream.starts_with('n') => {
+                self.view.settings.replicate_from = Some(node(upstream));
+            }
             _ => panic!("not understood: setting {name}"),
         }
     }
@@ -261,5 +264,6 @@ fn settings() -> Settings {
         no_failover: false,
         no_sync: false,
         failover_priority: 0,
+        replicate_from: None,
     }
 }
