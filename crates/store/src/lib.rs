@@ -17,6 +17,7 @@ mod state;
 mod txn;
 
 pub mod embedded;
+pub mod etcd;
 pub mod memory;
 
 use std::fmt::Debug;

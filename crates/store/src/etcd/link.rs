@@ -1,0 +1,224 @@
+//! One member of etcd, and the connection to it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use etcd_client::{
+    Channel, Client, ConnectOptions, Error, GetOptions, GetResponse, KvClient, LeaseClient, Txn,
+    TxnResponse, WatchClient, WatchOptions, WatchStream,
+};
+use tokio::time::Instant;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use super::fault::{self, Fault};
+use super::keys;
+use super::options::{EtcdOptions, TlsFiles};
+
+/// One endpoint. It is connected when it is first needed, and anew after its connection failed.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) endpoint: String,
+    number: usize,
+    options: Arc<EtcdOptions>,
+    /// The etcd cluster that answered first: a list of endpoints that mixes two would give two
+    /// nodes the lead.
+    cluster: Arc<OnceLock<u64>>,
+    link: Mutex<Option<Arc<Link>>>,
+    /// Held while one task connects, so that others wait for it.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Member {
+    pub(super) fn new(
+        number: usize,
+        endpoint: &str,
+        options: Arc<EtcdOptions>,
+        cluster: Arc<OnceLock<u64>>,
+    ) -> Member {
+        let endpoint = endpoint.to_owned();
+        let (link, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
+        Member { endpoint, number, options, cluster, link, connecting }
+    }
+
+    /// The connection that is there, or a new one.
+    pub(super) async fn link(&self) -> Result<Arc<Link>, Fault> {
+        if let Some(link) = self.present() {
+            return Ok(link);
+        }
+        let _turn = self.connecting.lock().await;
+        if let Some(link) = self.present() {
+            return Ok(link);
+        }
+        let link = Arc::new(self.connect().await?);
+        *self.slot() = Some(Arc::clone(&link));
+        Ok(link)
+    }
+
+    pub(super) fn present(&self) -> Option<Arc<Link>> {
+        self.slot().clone()
+    }
+
+    /// The next call connects anew.
+    pub(super) fn forget(&self) {
+        *self.slot() = None;
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Link>>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Link, Fault> {
+        let channel = self.endpoint().await?.connect().await;
+        let channel = channel.map_err(|error| fault::judge_transport(&error))?;
+        let login = self.options.login.clone();
+        let client = match self.log_in(channel.clone(), login.is_some()).await {
+            Err(Fault::NoAuthentication) => self.log_in(channel, false).await?,
+            answer => answer?,
+        };
+        let link = Link {
+            member: self.number,
+            kv: client.kv_client().max_decoding_message_size(ANSWER_MAX),
+            lease: client.lease_client(),
+            watch: client.watch_client().max_decoding_message_size(ANSWER_MAX),
+            heard: Mutex::new(Instant::now()),
+        };
+        self.greet(&link).await?;
+        Ok(link)
+    }
+
+    async fn log_in(
+        &self,
+        channel: tonic::transport::Channel,
+        with_user: bool,
+    ) -> Result<Client, Fault> {
+        // A member that knows no leader says so instead of waiting for one.
+        let mut options = ConnectOptions::new().with_require_leader(true);
+        if let Some((user, password)) = self.options.login.as_ref().filter(|_| with_user) {
+            options = options.with_user(user, password.expose()).with_auto_token_refresh(true);
+        }
+        let client = Client::from_channel(Channel::Tonic(channel), Some(options)).await;
+        client.map_err(|error| fault::judge(&error))
+    }
+
+    /// Asks what needs the member alone: whether it answers, lets this user read, and is of the
+    /// etcd cluster that answered first.
+    async fn greet(&self, link: &Link) -> Result<(), Fault> {
+        let look = keys::count().with_serializable();
+        let answer = link.get(&self.options.prefix, look).await?;
+        let found = answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id);
+        let first = *self.cluster.get_or_init(|| found);
+        if first == found {
+            return Ok(());
+        }
+        let why = format!("it is of etcd cluster {found:x}, the others are of {first:x}");
+        Err(Fault::Refused { why, hint: ANOTHER_CLUSTER })
+    }
+
+    async fn endpoint(&self) -> Result<Endpoint, Fault> {
+        let malformed = |error: tonic::transport::Error| fault::judge_transport(&error);
+        let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(malformed)?;
+        let endpoint = endpoint
+            .connect_timeout(self.options.timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true);
+        match &self.options.tls {
+            Some(files) => endpoint.tls_config(load(files).await?).map_err(malformed),
+            None => Ok(endpoint),
+        }
+    }
+}
+
+async fn load(files: &TlsFiles) -> Result<ClientTlsConfig, Fault> {
+    let ca = Certificate::from_pem(read(&files.ca).await?);
+    let config = ClientTlsConfig::new().ca_certificate(ca);
+    let Some((certificate, key)) = &files.client else { return Ok(config) };
+    Ok(config.identity(Identity::from_pem(read(certificate).await?, read(key).await?)))
+}
+
+/// Off the runtime of the lease: the disk may hang.
+async fn read(path: &std::path::Path) -> Result<Vec<u8>, Fault> {
+    tokio::fs::read(path).await.map_err(|error| Fault::Refused {
+        why: format!("cannot read `{}`: {error}", path.display()),
+        hint: "name a file in PEM form that howdah's user may read",
+    })
+}
+
+/// A connection that has answered at least once.
+pub(super) struct Link {
+    /// The number of its member.
+    pub(super) member: usize,
+    kv: KvClient,
+    lease: LeaseClient,
+    watch: WatchClient,
+    heard: Mutex<Instant>,
+}
+
+impl Link {
+    /// How long ago it answered.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    pub(super) async fn get(&self, key: &str, how: GetOptions) -> Result<GetResponse, Fault> {
+        self.answered(self.kv.clone().get(key, Some(how)).await)
+    }
+
+    pub(super) async fn txn(&self, txn: Txn) -> Result<TxnResponse, Fault> {
+        self.answered(self.kv.clone().txn(txn).await)
+    }
+
+    /// A new lease, and the seconds that etcd gave it.
+    pub(super) async fn grant(&self, seconds: i64) -> Result<(u64, i64), Fault> {
+        let answer = self.answered(self.lease.clone().grant(seconds, None).await)?;
+        Ok((answer.id().cast_unsigned(), answer.ttl()))
+    }
+
+    /// Whether there was such a lease to end.
+    pub(super) async fn revoke(&self, lease: u64) -> Result<bool, Fault> {
+        match self.answered(self.lease.clone().revoke(lease.cast_signed()).await) {
+            Ok(_) => Ok(true),
+            Err(Fault::LeaseGone) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether the lease lives, for its whole length again.
+    pub(super) async fn keep_alive(&self, lease: u64) -> Result<bool, Fault> {
+        match self.lease.clone().keep_alive(lease.cast_signed()).await {
+            // The client's own words for an answer without a life.
+            Err(Error::LeaseKeepAliveError(why)) if why == "lease not found" => Ok(false),
+            answer => self.answered(answer).map(|_| true),
+        }
+    }
+
+    /// Follows what changes below `prefix` from now on.
+    pub(super) async fn watch(&self, prefix: &str) -> Result<WatchStream, Fault> {
+        let options = WatchOptions::new().with_prefix();
+        self.answered(self.watch.clone().watch(prefix, Some(options)).await)
+    }
+
+    fn answered<T>(&self, answer: Result<T, Error>) -> Result<T, Fault> {
+        let answer = answer.map_err(|error| fault::judge(&error));
+        if answer.is_ok() {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        answer
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+/// The largest answer that is taken in: a cluster's record is some 100 KiB.
+const ANSWER_MAX: usize = 16 * 1024 * 1024;
+/// A silent connection is asked for a sign of life this often. etcd ends connections that ask
+/// more often than every five seconds.
+const PING_EVERY: Duration = Duration::from_secs(6);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+const ANOTHER_CLUSTER: &str = "name members of one etcd cluster only; if etcd was rebuilt on \
+                               purpose, restart howdah on every node";
