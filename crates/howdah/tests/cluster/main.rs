@@ -20,6 +20,7 @@ mod rejoin;
 mod standby_copied_anew;
 mod standbys_lost;
 mod switchover;
+mod tags;
 mod up_and_down;
 mod users_slot;
 mod wrong_directory;
