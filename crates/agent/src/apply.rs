@@ -86,7 +86,7 @@ impl Agent {
         match (self.shared.config.parse)(&config.text, &self.shared.config.spec) {
             Ok(spec) => {
                 tracing::info!("cluster file revision {} is in force", config.revision);
-                self.shared.replace_spec(spec);
+                self.shared.replace_file(config.clone(), spec);
             }
             Err(error) => tracing::error!("the cluster file in the store does not read: {error}"),
         }

@@ -44,6 +44,7 @@ pub use config::{AgentConfig, TlsFiles};
 pub use event::Asked;
 pub use howdah_base::ask::Ask;
 pub use publish::Vitals;
+pub use shared::FileInForce;
 
 /// Events that wait for the loop.
 const EVENTS_MAX: usize = 1024;
@@ -63,6 +64,8 @@ pub struct Channels {
     pub topology: watch::Receiver<Topology>,
     pub status: watch::Receiver<Option<Arc<ClusterStatus>>>,
     pub spec: watch::Receiver<Arc<howdah_spec::ClusterSpec>>,
+    /// `None` until the store has been read.
+    pub file: watch::Receiver<Option<FileInForce>>,
     pub vitals: watch::Receiver<Vitals>,
     asks: mpsc::Sender<Event>,
 }
@@ -97,6 +100,7 @@ pub async fn start(
         topology: publisher.topology.subscribe(),
         status: publisher.status.subscribe(),
         spec: shared.watch_spec(),
+        file: shared.watch_file(),
         vitals: publisher.vitals.subscribe(),
         asks: events.clone(),
     };

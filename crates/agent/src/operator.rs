@@ -74,7 +74,7 @@ async fn record(shared: &Shared, snapshot: &Snapshot, asked: &Asked) -> Result<S
             let kind = IntentKind::Failover { to: to.clone(), accept_loss: *accept_loss };
             intent(snapshot, asked, kind)?
         }
-        Ask::Apply { text } => config(shared, snapshot, text)?,
+        Ask::Apply { text, revision } => config(shared, snapshot, text, *revision)?,
         other => return Err(Refusal::new(format!("not available yet: `{other:?}`"))),
     };
     match shared.config.store.txn(txn).await.map_err(unavailable)? {
@@ -96,11 +96,22 @@ fn intent(snapshot: &Snapshot, asked: &Asked, kind: IntentKind) -> Result<(Txn, 
     Ok((Txn::new().absent(key::INTENT).put(key::INTENT, &intent), id))
 }
 
-fn config(shared: &Shared, snapshot: &Snapshot, text: &str) -> Result<(Txn, String), Refusal> {
+fn config(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    text: &str,
+    wanted: Option<u64>,
+) -> Result<(Txn, String), Refusal> {
     (shared.config.parse)(text, &shared.config.spec)
         .map_err(|mistakes| Refusal::new(mistakes).class(RefusalClass::Malformed))?;
     let seen = snapshot.get::<Config>(key::CONFIG).map_err(unavailable)?;
-    let revision = seen.as_ref().map_or(1, |(config, _)| config.revision + 1);
+    let before = seen.as_ref().map_or(0, |(config, _)| config.revision);
+    if wanted.is_some_and(|wanted| wanted != before) {
+        let what = "somebody else has changed the cluster file in the meantime";
+        return Err(Refusal::new(format!("{what}, in force is revision `{before}`"))
+            .hint("look at `howdah config show` and make your change again"));
+    }
+    let revision = before + 1;
     let config = Config { revision, text: text.to_owned() };
     let txn = Txn::new().as_seen(key::CONFIG, seen.map(|(_, at)| at)).put(key::CONFIG, &config);
     Ok((txn, format!("revision {revision}")))

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use howdah_base::NodeName;
+use howdah_base::record::Config;
 use howdah_postgres::conf;
 use howdah_postgres::session::Session;
 use howdah_spec::ClusterSpec;
@@ -21,6 +22,15 @@ pub(crate) struct Shared {
     pub writes: Writes,
     /// The cluster file in force; `apply` replaces it.
     spec: watch::Sender<Arc<ClusterSpec>>,
+    /// The same with its text, once it has come from the store.
+    file: watch::Sender<Option<FileInForce>>,
+}
+
+/// The cluster file in force, as text and as values.
+#[derive(Clone, Debug)]
+pub struct FileInForce {
+    pub config: Arc<Config>,
+    pub spec: Arc<ClusterSpec>,
 }
 
 /// Numbers the writes of one thing, so that a late one is dropped.
@@ -50,15 +60,17 @@ impl Writes {
 impl Shared {
     pub fn new(config: AgentConfig, guard: Guardian) -> Shared {
         let spec = watch::Sender::new(Arc::clone(&config.spec));
-        Shared { config, guard, writes: Writes::default(), spec }
+        Shared { config, guard, writes: Writes::default(), spec, file: watch::Sender::new(None) }
     }
 
     pub fn spec(&self) -> Arc<ClusterSpec> {
         Arc::clone(&self.spec.borrow())
     }
 
-    pub fn replace_spec(&self, spec: ClusterSpec) {
-        self.spec.send_replace(Arc::new(spec));
+    pub fn replace_file(&self, config: Config, spec: ClusterSpec) {
+        let spec = Arc::new(spec);
+        self.file.send_replace(Some(FileInForce { config: config.into(), spec: spec.clone() }));
+        self.spec.send_replace(spec);
     }
 
     /// What the postmaster says of itself on line 8 of `postmaster.pid` (`pidfile.h`); asking by a
@@ -77,6 +89,10 @@ impl Shared {
 
     pub fn watch_spec(&self) -> watch::Receiver<Arc<ClusterSpec>> {
         self.spec.subscribe()
+    }
+
+    pub fn watch_file(&self) -> watch::Receiver<Option<FileInForce>> {
+        self.file.subscribe()
     }
 
     /// The last complaint of a server that did not start: from its own log, else from what it

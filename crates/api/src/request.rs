@@ -64,7 +64,7 @@ pub fn apply(body: &str) -> Result<Ask, Refusal> {
         return Err(Refusal::new("the body is empty; it must be the text of the cluster file")
             .hint("`howdah apply`, or `curl --data-binary @howdah.toml`"));
     }
-    Ok(Ask::Apply { text: body.to_owned() })
+    Ok(Ask::Apply { text: body.to_owned(), revision: None })
 }
 
 fn read<T: DeserializeOwned>(body: &str, example: &str) -> Result<T, Refusal> {

@@ -16,11 +16,11 @@ use howdah_base::{Redacted, Tick};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use subtle::ConstantTimeEq;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::health::CHECKS;
-use crate::{Ask, Asker, Check, Health, Question, Refusal, Request, page, render, request};
+use crate::{Access, Ask, Asker, Check, Feeds, Question, Refusal, Request, page, render, request};
 
 /// Largest body of a request: a cluster file is a hundredth of it.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -34,10 +34,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(180);
 /// What the paths read and write.
 #[derive(Clone)]
 pub struct Ports {
-    pub status: watch::Receiver<Arc<ClusterStatus>>,
-    pub health: watch::Receiver<Health>,
-    pub requests: mpsc::Sender<Request>,
-    pub token: Redacted<String>,
+    pub feeds: Feeds,
+    pub access: Access,
     pub lease_ttl: Duration,
 }
 
@@ -102,7 +100,7 @@ async fn history(State(ports): State<Ports>, headers: HeaderMap) -> Response {
 }
 
 async fn patroni(State(ports): State<Ports>) -> Response {
-    page::json(StatusCode::OK, &ports.health.borrow().body(boot_time()))
+    page::json(StatusCode::OK, &ports.feeds.health.borrow().body(boot_time()))
 }
 
 fn health(check: Check, method: &Method, ports: &Ports, query: &[(String, String)]) -> Response {
@@ -114,7 +112,7 @@ fn health(check: Check, method: &Method, ports: &Ports, query: &[(String, String
         }
     };
     let now = boot_time();
-    let health = ports.health.borrow();
+    let health = ports.feeds.health.borrow();
     let passes = health.passes(check, &question, now, ports.lease_ttl);
     let code = if passes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if method == Method::OPTIONS {
@@ -174,7 +172,7 @@ async fn settle(
     body: axum::body::Body,
     read: impl FnOnce(&str) -> Result<Ask, Refusal>,
 ) -> Response {
-    if !authorised(headers, &ports.token) {
+    if !authorised(headers, &ports.access.token) {
         let hint = "send `Authorization: Bearer <token>`; `howdah` finds the token by itself";
         let refusal = Refusal::new("this request needs the cluster's token").hint(hint);
         let refused = refuse(StatusCode::UNAUTHORIZED, &refusal);
@@ -216,7 +214,7 @@ async fn ask(ports: &Ports, kind: Ask, by: String) -> Result<Result<String, Refu
     let (reply, answer) = oneshot::channel();
     let request = Request { kind, by, reply };
     let busy = |_| Refusal::new("the node's agent takes no requests now; nothing was started");
-    bounded(QUEUE_WAIT, ports.requests.send(request)).await.map_err(busy)?;
+    bounded(QUEUE_WAIT, ports.feeds.requests.send(request)).await.map_err(busy)?;
     bounded(ANSWER_WAIT, answer).await.map_err(|_| {
         Refusal::new("the node's agent gave no answer; the request may still be carried out")
             .hint("howdah status")
@@ -241,7 +239,7 @@ fn refuse(code: StatusCode, refusal: &Refusal) -> Response {
 }
 
 fn current(ports: &Ports) -> Arc<ClusterStatus> {
-    ports.status.borrow().clone()
+    ports.feeds.status.borrow().clone()
 }
 
 /// The agent's clock. Should the kernel refuse to tell it, everything is too old to be believed.

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use howdah_base::Redacted;
-use howdah_base::status::ClusterStatus;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::routes::{Ports, routes};
-use crate::{Asker, Health, Request};
+use crate::{Access, Asker, Feeds};
 
 /// Connections open at once, over all addresses; the next ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
@@ -35,8 +33,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     pub listen: Vec<SocketAddr>,
-    /// Opens the requests that change something; an empty one opens nothing.
-    pub token: Redacted<String>,
+    /// Who may change something.
+    pub access: Access,
     /// What the agent said longer ago than this counts for nothing.
     pub lease_ttl: Duration,
 }
@@ -53,13 +51,8 @@ pub struct ApiError {
 }
 
 /// Listens and answers until it is dropped.
-pub async fn serve(
-    config: ApiConfig,
-    status: watch::Receiver<Arc<ClusterStatus>>,
-    health: watch::Receiver<Health>,
-    requests: mpsc::Sender<Request>,
-) -> Result<(), ApiError> {
-    Server::bind(config).await?.run(status, health, requests).await;
+pub async fn serve(config: ApiConfig, feeds: Feeds) -> Result<(), ApiError> {
+    Server::bind(config).await?.run(feeds).await;
     Ok(())
 }
 
@@ -88,14 +81,8 @@ impl Server {
     }
 
     /// Answers until it is dropped; then its connections end too.
-    pub async fn run(
-        self,
-        status: watch::Receiver<Arc<ClusterStatus>>,
-        health: watch::Receiver<Health>,
-        requests: mpsc::Sender<Request>,
-    ) {
-        let token = self.config.token;
-        let ports = Ports { status, health, requests, token, lease_ttl: self.config.lease_ttl };
+    pub async fn run(self, feeds: Feeds) {
+        let ports = Ports { feeds, access: self.config.access, lease_ttl: self.config.lease_ttl };
         let router = routes(ports);
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut accepting = JoinSet::new();

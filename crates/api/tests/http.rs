@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_api::client::{self, Answer};
-use howdah_api::{ApiConfig, Ask, Health, Refusal, Request, Server};
+use howdah_api::{Access, ApiConfig, Ask, Feeds, Health, Refusal, Request, Server};
 use howdah_base::record::ServerState;
 use howdah_base::status::{ClusterStatus, StoreStatus};
 use howdah_base::{Redacted, Term, Tick};
@@ -26,7 +26,7 @@ struct Node {
 async fn node() -> Node {
     let config = ApiConfig {
         listen: vec!["127.0.0.1:0".parse().expect("address")],
-        token: token("secret"),
+        access: Access { token: token("secret"), ..Access::default() },
         lease_ttl: LEASE,
     };
     let server = Server::bind(config).await.expect("bind");
@@ -34,7 +34,10 @@ async fn node() -> Node {
     let (status, status_reader) = watch::channel(Arc::new(cluster()));
     let (health, health_reader) = watch::channel(leading());
     let (sender, requests) = mpsc::channel(1);
-    tokio::spawn(server.run(status_reader, health_reader, sender));
+    let (_, file) = watch::channel(None);
+    let (status_reader, health_reader) = (status_reader, health_reader);
+    let feeds = Feeds { status: status_reader, health: health_reader, file, requests: sender };
+    tokio::spawn(server.run(feeds));
     Node { address, health, _status: status, requests }
 }
 

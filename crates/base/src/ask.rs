@@ -26,6 +26,8 @@ pub enum Ask {
     /// A new cluster file: its text, not yet read.
     Apply {
         text: String,
+        /// Only while this revision is in force: two editors do not undo each other's work.
+        revision: Option<u64>,
     },
     /// Nothing is promoted, started or stopped by itself until `Resume`.
     Pause,

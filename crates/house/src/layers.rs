@@ -57,7 +57,7 @@ pub const PLACES: [Place; 17] = [
         &["base", "spec", "wire", "ha", "ledger", "store", "guard", "postgres", "tls"],
     ),
     place("proxy", Layer::Shell, &["base", "spec", "wire", "tls"]),
-    place("api", Layer::Shell, &["base", "tls"]),
+    place("api", Layer::Shell, &["base", "spec", "tls"]),
     place(
         "howdah",
         Layer::Product,

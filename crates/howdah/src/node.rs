@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use howdah_agent::{AgentConfig, Asked, Channels, End, TlsFiles};
-use howdah_api::{ApiConfig, Ask, Refusal, RefusalClass, Request, Server};
+use howdah_api::{
+    Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Refusal, RefusalClass, Request, Server,
+};
 use howdah_base::{NodeName, Redacted};
 use howdah_proxy::{Counters, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
@@ -23,7 +25,7 @@ use howdah_store::embedded::{Embedded, Options};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, layout, secret};
 use crate::{facts, health};
 
 /// Threads that relay clients and answer HTTP.
@@ -72,11 +74,24 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let listen = own.listen.iter().map(|ip| SocketAddr::new(*ip, own.http_port)).collect();
     let api = Server::bind(ApiConfig {
         listen,
-        token: Redacted::new(token.trim().to_owned()),
+        access: access(prepared, node, token.trim())?,
         lease_ttl: spec.ha.lease.0,
     })
     .await?;
     Ok(Bound { proxy, endpoints, api, spec: hba })
+}
+
+/// Who may change something over HTTP.
+fn access(prepared: &Prepared, node: &NodeName, token: &str) -> anyhow::Result<Access> {
+    let http = &prepared.spec.http;
+    let password = http.password.as_ref().map(secret::read).transpose()?.flatten();
+    let basic = http.user.clone().zip(password).map(|(user, password)| Basic { user, password });
+    Ok(Access {
+        token: Redacted::new(token.to_owned()),
+        basic,
+        plain_changes: http.plain_changes,
+        audit_dir: layout::log_dir(&prepared.spec.nodes[node]),
+    })
 }
 
 fn proxy_config(
@@ -217,8 +232,30 @@ async fn answer_http(api: Server, channels: Arc<Channels>) {
     });
     let health = health::follow(page.clone(), channels.vitals.clone());
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+    let channels_file = channels.file.clone();
     tokio::spawn(pass_on(inbox, channels));
-    api.run(page, health, requests).await;
+    let file = follow_file(channels_file);
+    api.run(Feeds { status: page, health, file, requests }).await;
+}
+
+/// The agent's word for the file in force, in HTTP's.
+fn follow_file(
+    mut told: watch::Receiver<Option<howdah_agent::FileInForce>>,
+) -> watch::Receiver<Option<Arc<FileInForce>>> {
+    let of = |file: &Option<howdah_agent::FileInForce>| {
+        file.as_ref().map(|file| {
+            let (revision, text) = (file.config.revision, file.config.text.clone());
+            Arc::new(FileInForce { revision, text, spec: Arc::clone(&file.spec) })
+        })
+    };
+    let (sender, receiver) = watch::channel(of(&told.borrow_and_update()));
+    tokio::spawn(async move {
+        while told.changed().await.is_ok() {
+            let file = of(&told.borrow_and_update());
+            sender.send_replace(file);
+        }
+    });
+    receiver
 }
 
 /// Operators' requests, one after the other.

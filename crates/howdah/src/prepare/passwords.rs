@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use howdah_base::Redacted;
-use howdah_spec::{ClusterSpec, RoleSpec, SecretRef};
+use howdah_spec::{ClusterSpec, SecretRef};
 
 use super::{Account, Layout, client, dirs, secret};
 use crate::failure::Failure;
@@ -51,31 +51,34 @@ fn make_passwords(
 ) -> anyhow::Result<Vec<(String, Redacted<String>)>> {
     let mut passwords = Vec::new();
     for (name, role) in &spec.roles {
-        if let Some(password) = make_password(layout, name, role, users)? {
+        let Some(source) = &role.password else { continue };
+        if let Some(password) = make_password(layout, &format!("role {name}"), source, users)? {
             passwords.push((name.clone(), password));
         }
+    }
+    if let Some(source) = &spec.http.password {
+        make_password(layout, "the HTTP user", source, users)?;
     }
     Ok(passwords)
 }
 
-/// Reads a role's password; makes one up where the file lies in our own folder and is missing.
+/// Reads a password; makes one up where the file lies in our own folder and is missing.
 fn make_password(
     layout: &Layout,
-    name: &str,
-    role: &RoleSpec,
+    whose: &str,
+    source: &SecretRef,
     users: &Users<'_>,
 ) -> anyhow::Result<Option<Redacted<String>>> {
-    let Some(source) = &role.password else { return Ok(None) };
-    let found = secret::read(source).with_context(|| format!("read the password of role {name}"));
+    let found = secret::read(source).with_context(|| format!("read the password of {whose}"));
     if let Some(password) = found? {
         if let SecretRef::File(path) = source {
-            users.check_server_reads(name, path)?;
+            users.check_server_reads(whose, path)?;
         }
         return Ok(Some(password));
     }
     let SecretRef::File(path) = source else { return Ok(None) };
     if path.parent() != Some(&layout.client_secrets()) {
-        return Err(missing(name, path).into());
+        return Err(missing(whose, path).into());
     }
     let password = secret::make_up()?;
     users.write_shared(path, password.expose().as_bytes())?;
@@ -83,14 +86,12 @@ fn make_password(
 }
 
 /// Howdah makes up passwords in its own folder only: elsewhere, a missing file is a mistake.
-fn missing(name: &str, path: &Path) -> Failure {
+fn missing(whose: &str, path: &Path) -> Failure {
     Failure::bad_input(format!(
-        "the password file of role {name} does not exist: `{}`",
+        "the password file of {whose} does not exist: `{}`",
         path.display()
     ))
-    .hint(format!(
-        "write the password into it, or let howdah make one up: password = {{ file = \"{name}\" }}"
-    ))
+    .hint("write the password into it, or name one without a folder: howdah makes that up")
 }
 
 /// The two who read.
@@ -131,13 +132,13 @@ impl Users<'_> {
         self.invoker.own(path)
     }
 
-    fn check_server_reads(&self, role: &str, path: &Path) -> anyhow::Result<()> {
+    fn check_server_reads(&self, whose: &str, path: &Path) -> anyhow::Result<()> {
         if self.server.act(|| Ok(fs::File::open(path).is_ok()))? {
             return Ok(());
         }
         let (user, group) = (&self.server.name, self.server.group());
         Err(Failure::failed(format!(
-            "user {user} cannot read the password file of role {role}: `{}`",
+            "user {user} cannot read the password file of {whose}: `{}`",
             path.display()
         ))
         .hint(format!("chgrp {group} {0} && chmod g+r {0}", path.display()))
