@@ -10,7 +10,8 @@ use howdah_store::memory::Memory;
 async fn subject() -> Subject {
     let store = Arc::new(Memory::new());
     let clock = Arc::clone(&store);
-    Subject { store, pass: Box::new(move |span| clock.advance(span)), _keep: Box::new(()) }
+    let pass = Box::new(move |span| clock.advance(span));
+    Subject { store, pass, alone: true, _keep: Box::new(()) }
 }
 
 contract!(subject);

@@ -1,13 +1,14 @@
 //! One member of etcd, and the connection to it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{
     Channel, Client, ConnectOptions, Error, GetOptions, GetResponse, KvClient, LeaseClient, Txn,
     TxnResponse, WatchClient, WatchOptions, WatchStream,
 };
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::fault::{self, Fault};
@@ -23,9 +24,16 @@ pub(super) struct Member {
     /// The etcd cluster that answered first: a list of endpoints that mixes two would give two
     /// nodes the lead.
     cluster: Arc<OnceLock<u64>>,
-    link: Mutex<Option<Arc<Link>>>,
-    /// Held while one task connects, so that others wait for it.
-    connecting: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// How far the connection is.
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Absent,
+    Connecting(watch::Receiver<Option<Result<Arc<Link>, Fault>>>),
+    Connected(Arc<Link>),
 }
 
 impl Member {
@@ -36,35 +44,53 @@ impl Member {
         cluster: Arc<OnceLock<u64>>,
     ) -> Member {
         let endpoint = endpoint.to_owned();
-        let (link, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Member { endpoint, number, options, cluster, link, connecting }
+        Member { endpoint, number, options, cluster, state: Mutex::default() }
     }
 
-    /// The connection that is there, or a new one.
-    pub(super) async fn link(&self) -> Result<Arc<Link>, Fault> {
-        if let Some(link) = self.present() {
-            return Ok(link);
-        }
-        let _turn = self.connecting.lock().await;
-        if let Some(link) = self.present() {
-            return Ok(link);
-        }
-        let link = Arc::new(self.connect().await?);
-        *self.slot() = Some(Arc::clone(&link));
-        Ok(link)
+    /// The connection that is there, or a new one. Whoever gives up waiting leaves the attempt
+    /// to the next who asks: to log in costs etcd a tenth of a second of a processor, and a
+    /// loaded one would never get to the end of it.
+    pub(super) async fn link(self: &Arc<Member>) -> Result<Arc<Link>, Fault> {
+        let mut attempt = match &mut *self.state() {
+            State::Connected(link) => return Ok(Arc::clone(link)),
+            State::Connecting(attempt) => attempt.clone(),
+            state @ State::Absent => {
+                let (done, attempt) = watch::channel(None);
+                *state = State::Connecting(attempt.clone());
+                tokio::spawn(Arc::clone(self).attempt(done));
+                attempt
+            }
+        };
+        let ended = attempt.wait_for(Option::is_some).await;
+        ended.ok().and_then(|answer| answer.clone()).unwrap_or_else(|| Err(Fault::away("gone")))
+    }
+
+    async fn attempt(self: Arc<Member>, done: watch::Sender<Option<Result<Arc<Link>, Fault>>>) {
+        let answer = match timeout(CONNECT_MAX, self.connect()).await {
+            Ok(answer) => answer.map(Arc::new),
+            Err(_) => Err(Fault::away("it accepts connections and does not answer")),
+        };
+        *self.state() = answer.clone().map_or(State::Absent, State::Connected);
+        done.send_replace(Some(answer));
     }
 
     pub(super) fn present(&self) -> Option<Arc<Link>> {
-        self.slot().clone()
+        match &*self.state() {
+            State::Connected(link) => Some(Arc::clone(link)),
+            State::Absent | State::Connecting(_) => None,
+        }
     }
 
     /// The next call connects anew.
     pub(super) fn forget(&self) {
-        *self.slot() = None;
+        let mut state = self.state();
+        if matches!(&*state, State::Connected(_)) {
+            *state = State::Absent;
+        }
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Link>>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<Link, Fault> {
@@ -118,7 +144,7 @@ impl Member {
         let malformed = |error: tonic::transport::Error| fault::judge_transport(&error);
         let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(malformed)?;
         let endpoint = endpoint
-            .connect_timeout(self.options.timeout)
+            .connect_timeout(CONNECT_MAX)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -214,6 +240,8 @@ impl std::fmt::Debug for Link {
     }
 }
 
+/// How long a connection may take, login included.
+const CONNECT_MAX: Duration = Duration::from_secs(4);
 /// The largest answer that is taken in: a cluster's record is some 100 KiB.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
 /// A silent connection is asked for a sign of life this often. etcd ends connections that ask

@@ -1,7 +1,8 @@
 //! What every driver promises, as checks that take any [`Store`].
 //!
 //! A driver's test file names its [`Subject`] and calls [`contract!`]; each check then is a
-//! test of its own, on a fresh store.
+//! test of its own, on a fresh store. A driver whose server takes long to start checks them
+//! [`together`], each below a prefix of its own.
 
 pub mod leases;
 pub mod transactions;
@@ -18,6 +19,8 @@ pub struct Subject {
     pub store: Arc<dyn Store>,
     /// Lets the store's clock move on.
     pub pass: Box<dyn Fn(Duration) + Send + Sync>,
+    /// Nobody else raises the store's revision.
+    pub alone: bool,
     /// What must outlive the store, such as its directory.
     pub _keep: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -47,6 +50,18 @@ impl Subject {
         }
     }
 
+    /// `now` comes right after `last`; where others write too, somewhere after.
+    #[track_caller]
+    pub fn assert_next(&self, last: u64, now: u64, why: &str) {
+        assert!(if self.alone { now == last + 1 } else { now > last }, "{why}: {last}, {now}");
+    }
+
+    /// Nothing has happened between the two; where others write too, nobody knows.
+    #[track_caller]
+    pub fn assert_same(&self, last: u64, now: u64, why: &str) {
+        assert!(if self.alone { now == last } else { now >= last }, "{why}: {last}, {now}");
+    }
+
     pub async fn value(&self, key: &str) -> Option<u64> {
         self.snapshot().await.get::<u64>(key).expect("a number").map(|(value, _)| value)
     }
@@ -63,6 +78,21 @@ pub const TTL: Duration = Duration::from_secs(10);
 /// One test for each check, with a subject of the driver's own.
 #[macro_export]
 macro_rules! contract {
+    ($subject:path) => {
+        every_check! { each_alone, $subject }
+    };
+}
+
+/// Starts every check at once, each with what `$subject` makes; their names and tasks.
+#[macro_export]
+macro_rules! together {
+    ($subject:path) => {
+        every_check! { side_by_side, $subject }
+    };
+}
+
+#[macro_export]
+macro_rules! each_alone {
     ($subject:path; $($file:ident: $($check:ident),+;)+) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,8 +101,24 @@ macro_rules! contract {
             }
         )+)+
     };
-    ($subject:path) => {
-        contract! { $subject;
+}
+
+#[macro_export]
+macro_rules! side_by_side {
+    ($subject:path; $($file:ident: $($check:ident),+;)+) => {
+        [$($(
+            (stringify!($check), {
+                let subject = $subject(stringify!($check));
+                tokio::spawn(async move { contract::$file::$check(&subject.await).await })
+            }),
+        )+)+]
+    };
+}
+
+#[macro_export]
+macro_rules! every_check {
+    ($how:ident, $subject:path) => {
+        $how! { $subject;
             transactions:
                 a_new_store_is_empty,
                 a_put_is_read_back_with_its_revision,

@@ -21,6 +21,7 @@ async fn subject() -> Subject {
     Subject {
         store: Arc::new(store),
         pass: Box::new(move |span| clock.pass(span)),
+        alone: true,
         _keep: Box::new(scratch),
     }
 }
