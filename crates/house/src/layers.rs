@@ -41,7 +41,7 @@ const fn place(name: &'static str, layer: Layer, may_import: &'static [&'static 
 }
 
 /// Every crate. Doors do not import `ha`: they decide nothing.
-pub const PLACES: [Place; 17] = [
+pub const PLACES: [Place; 18] = [
     place("base", Layer::Pure, &[]),
     place("spec", Layer::Pure, &["base"]),
     place("wire", Layer::Pure, &["base"]),
@@ -57,13 +57,14 @@ pub const PLACES: [Place; 17] = [
         &["base", "spec", "wire", "ha", "ledger", "store", "guard", "postgres", "tls"],
     ),
     place("proxy", Layer::Shell, &["base", "spec", "wire", "tls"]),
+    place("hooks", Layer::Shell, &["base", "spec"]),
     place("api", Layer::Shell, &["base", "spec", "tls"]),
     place(
         "howdah",
         Layer::Product,
         &[
             "base", "spec", "wire", "ha", "ledger", "store", "guard", "postgres", "tls", "agent",
-            "proxy", "api",
+            "proxy", "api", "hooks",
         ],
     ),
     place("sim", Layer::Proof, &["base", "ha", "ledger", "store"]),
