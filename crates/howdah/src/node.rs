@@ -102,7 +102,7 @@ fn proxy_config(
 ) -> anyhow::Result<ProxyConfig> {
     let spec = &prepared.spec;
     let tls = prepared.layout.tls();
-    let pair = howdah_tls::Pair::at(&tls, node.as_str());
+    let own_pair = howdah_tls::Identity::open(&howdah_tls::Pair::at(&tls, node.as_str()))?;
     let ca = tls.join("ca.crt");
     let ends = &spec.endpoints;
     Ok(ProxyConfig {
@@ -114,9 +114,9 @@ fn proxy_config(
         any_port: own.any_port,
         peer_port: own.peer_port,
         hba,
-        server_tls: howdah_tls::for_clients(&pair)?,
-        peer_server_tls: howdah_tls::for_peers(&ca, &pair)?,
-        peer_client_tls: howdah_tls::to_peers(&ca, &pair)?,
+        server_tls: howdah_tls::for_clients(&own_pair)?,
+        peer_server_tls: howdah_tls::for_peers(&ca, &own_pair)?,
+        peer_client_tls: howdah_tls::to_peers(&ca, &own_pair)?,
         ro_max_lag: ends.ro_max_lag,
         ro_primary_fallback: ends.ro_primary_fallback,
         clients_max: ends.clients_max,

@@ -32,6 +32,12 @@ pub enum TlsError {
     )]
     BadHost(String),
 
+    #[error(
+        "an operator's name has letters, digits and `.` `_` `-` `@`, at most 40: `{0}`\n\
+         hint: howdah certs operator anna"
+    )]
+    BadOperator(String),
+
     #[error("cannot make {what}: {reason}")]
     Crypto { what: &'static str, reason: String },
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
-use crate::{TlsError, files};
+use crate::{Certificate, Life, TlsError, files};
 
 /// Where a certificate and its key lie.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,11 +24,20 @@ pub struct Pair {
 /// What a certificate must be good for to be kept.
 pub(crate) struct Wanted<'a> {
     pub roots: &'a Arc<RootCertStore>,
+    pub common_name: &'a str,
     /// Names that it must prove as a server; empty for one that only logs in.
     pub names: &'a [ServerName<'static>],
     pub now: SystemTime,
-    /// It must stay good at least this long.
-    pub remaining: Duration,
+}
+
+/// What to do with the files that are there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Good,
+    /// Its key can stay, the certificate is due, or names something else than is wanted now.
+    Due,
+    /// Absent, damaged, ill-matched or foreign: both are made anew.
+    Unusable,
 }
 
 impl Pair {
@@ -55,53 +64,69 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Whether the files that are there can be kept. Absent, damaged, ill-matched, expiring or
-    /// foreign ones cannot, and are made anew; a key that others may read is an error.
-    pub(crate) fn can_stay(
+    /// Judges the files that are there. A key that others may read is an error.
+    pub(crate) fn state(
         &self,
         wanted: &Wanted<'_>,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<bool, TlsError> {
-        match self.load(provider) {
-            Ok(pair) => Ok(is_good(&pair, wanted, provider).is_ok()),
-            Err(error @ TlsError::KeyMode { .. }) => Err(error),
+    ) -> Result<State, TlsError> {
+        let pair = match self.load(provider) {
+            Ok(pair) => pair,
+            Err(error @ TlsError::KeyMode { .. }) => return Err(error),
             Err(TlsError::File { source, action, path })
                 if source.kind() != std::io::ErrorKind::NotFound =>
             {
-                Err(TlsError::File { source, action, path })
+                return Err(TlsError::File { source, action, path });
             }
-            Err(_) => Ok(false),
+            Err(_) => return Ok(State::Unusable),
+        };
+        let Some(certificate) = pair.cert.first().and_then(|first| Certificate::of(first).ok())
+        else {
+            return Ok(State::Unusable);
+        };
+        let judge = Judge { pair: &pair, wanted, provider };
+        if judge.is_signed_at(certificate.not_before).is_err() {
+            return Ok(State::Unusable);
         }
+        let stays = certificate.life(wanted.now) == Life::Good
+            && certificate.common_name == wanted.common_name
+            && judge.is_signed_at(wanted.now).is_ok()
+            && judge.proves_names(wanted.now).is_ok();
+        Ok(if stays { State::Good } else { State::Due })
     }
 }
 
 /// Judges by the same code that will judge at the handshake.
-fn is_good(
-    pair: &CertifiedKey,
-    wanted: &Wanted<'_>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<(), rustls::Error> {
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(wanted.roots.clone(), provider.clone())
+struct Judge<'a> {
+    pair: &'a CertifiedKey,
+    wanted: &'a Wanted<'a>,
+    provider: &'a Arc<CryptoProvider>,
+}
+
+impl Judge<'_> {
+    fn is_signed_at(&self, moment: SystemTime) -> Result<(), rustls::Error> {
+        let (roots, provider) = (self.wanted.roots.clone(), self.provider.clone());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-    let certificate = pair.end_entity_cert()?;
-    let parsed = ParsedCertificate::try_from(certificate)?;
-    for moment in [wanted.now, wanted.now + wanted.remaining] {
-        let moment = unix_time(moment);
-        clients.verify_client_cert(certificate, &[], moment)?;
-        if !wanted.names.is_empty() {
-            let algorithms = provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(
-                &parsed,
-                wanted.roots,
-                &[],
-                moment,
-                algorithms,
-            )?;
-        }
+        let certificate = self.pair.end_entity_cert()?;
+        clients.verify_client_cert(certificate, &[], unix_time(moment)).map(|_| ())
     }
-    wanted.names.iter().try_for_each(|name| verify_server_name(&parsed, name))
+
+    fn proves_names(&self, moment: SystemTime) -> Result<(), rustls::Error> {
+        if self.wanted.names.is_empty() {
+            return Ok(());
+        }
+        let parsed = ParsedCertificate::try_from(self.pair.end_entity_cert()?)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            self.wanted.roots,
+            &[],
+            unix_time(moment),
+            self.provider.signature_verification_algorithms.all,
+        )?;
+        self.wanted.names.iter().try_for_each(|name| verify_server_name(&parsed, name))
+    }
 }
 
 /// All certificates of a PEM file; at least one.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use howdah_base::{ClusterName, NodeName};
-use howdah_tls::{Authority, Owner, Pair, TlsError};
+use howdah_tls::{Authority, Identity, Owner, Pair, TlsError};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -68,7 +68,7 @@ fn a_key_that_others_may_read_is_an_error() {
     let error = authority(tls.path(), now).node(&n1(), "127.0.0.1", None).expect_err("open key");
     assert!(matches!(error, TlsError::KeyMode { mode: 0o640, .. }), "{error}");
     assert!(error.to_string().contains("hint: "), "{error}");
-    let error = howdah_tls::for_clients(&node).expect_err("open key");
+    let error = Identity::open(&node).expect_err("open key");
     assert!(matches!(error, TlsError::KeyMode { .. }), "{error}");
 }
 
@@ -90,11 +90,22 @@ fn what_is_no_longer_good_is_made_anew() {
     assert_ne!(node("db2.example", now).1, mended.1, "a lost key");
 
     let early = tempfile::tempdir().expect("tempdir");
-    let old = both(&authority(early.path(), now - 10 * YEAR).node(&n1(), "h", None).expect("old"));
-    let kept = authority(early.path(), now - 5 * YEAR).node(&n1(), "h", None).expect("kept");
+    let old = both(&authority(early.path(), now - YEAR).node(&n1(), "h", None).expect("old"));
+    let kept = authority(early.path(), now - YEAR / 2).node(&n1(), "h", None).expect("kept");
     assert_eq!(both(&kept), old, "half its time is left");
-    let renewed = authority(early.path(), now).node(&n1(), "h", None).expect("renewed");
-    assert_ne!(both(&renewed), old, "its time is over");
+    let due = authority(early.path(), now - YEAR / 4).node(&n1(), "h", None).expect("renewed");
+    assert_ne!(both(&due).0, old.0, "its last third");
+    assert_eq!(both(&due).1, old.1, "for the same key");
+    let renewed = authority(early.path(), now + YEAR).node(&n1(), "h", None).expect("renewed");
+    assert_ne!(both(&renewed).0, old.0, "its time is over");
+
+    let other = tempfile::tempdir().expect("tempdir");
+    let foreign = both(&authority(other.path(), now).node(&n1(), "h", None).expect("foreign"));
+    for (file, text) in [("n1.crt", &foreign.0), ("n1.key", &foreign.1)] {
+        fs::write(early.path().join(file), text).expect("write");
+    }
+    let own = authority(early.path(), now).node(&n1(), "h", None).expect("made anew");
+    assert_ne!(both(&own).1, foreign.1, "another cluster's key is not certified");
 }
 
 #[test]
