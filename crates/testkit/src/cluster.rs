@@ -172,7 +172,8 @@ impl Cluster {
             if !line.alive || line.state != state_of(is_primary) {
                 return Some(format!("{} is {:?}: {}", line.node, line.state, line.reason));
             }
-            let counts = line.voter || is_primary || status.durability != "quorum";
+            let exempt = line.member.as_ref().is_some_and(|member| member.no_sync);
+            let counts = line.voter || is_primary || exempt || status.durability != "quorum";
             (!counts).then(|| format!("{} does not count yet", line.node))
         })
     }
