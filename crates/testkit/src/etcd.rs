@@ -133,6 +133,22 @@ impl EtcdCluster {
         )
     }
 
+    /// Waits until every member that runs follows the same leader.
+    pub fn wait_until_whole(&self) {
+        let follows = |member: &usize| self.status(*member).map(|(_, leader)| leader);
+        let running = || (0..self.members.len()).filter(|m| self.members[*m].child.is_some());
+        wait::until(
+            "every member follows one leader",
+            Duration::from_secs(20),
+            || {
+                let mut leaders = running().map(|member| follows(&member));
+                let first = leaders.next().flatten().filter(|leader| *leader != 0)?;
+                leaders.all(|leader| leader == Some(first)).then_some(())
+            },
+            || self.logs(),
+        );
+    }
+
     /// Hands the leadership to `member`.
     pub fn move_leader(&self, member: usize) {
         let leader = self.leader();

@@ -68,7 +68,7 @@ fn of_status(status: &Status) -> Fault {
 
 /// What etcd says, and what it means. Words, because etcd's codes do not tell these apart; they
 /// have been the same since 3.0 (`api/v3rpc/rpctypes/error.go`).
-const SAID: [(&str, Meaning); 9] = [
+const SAID: [(&str, Meaning); 10] = [
     ("requested lease not found", Meaning::LeaseGone),
     ("authentication is not enabled", Meaning::NoAuthentication),
     ("authentication failed", Meaning::Refused(PASSWORD)),
@@ -78,7 +78,8 @@ const SAID: [(&str, Meaning); 9] = [
     ("invalid auth token", Meaning::Reconnect),
     ("revision of auth store is old", Meaning::Reconnect),
     ("database space exceeded", Meaning::Refused(FULL)),
-    ("request is too large", Meaning::Refused("raise etcd's `--max-request-bytes`")),
+    ("request is too large", Meaning::Refused(LARGE)),
+    ("message larger than max", Meaning::Refused(LARGE)),
 ];
 
 #[derive(Clone, Copy)]
@@ -105,6 +106,10 @@ impl Meaning {
 
 /// Of a connection that could not be made, or broke.
 fn of_chain(why: String) -> Fault {
+    if why.contains("tls handshake eof") {
+        // Or the member has just ended.
+        return Fault::away(format!("{why}: is it one that speaks TLS?"));
+    }
     match BROKEN.iter().find(|known| why.contains(known.0)) {
         Some((_, hint)) => Fault::Refused { why, hint },
         None => Fault::away(why),
@@ -136,6 +141,7 @@ const GRANT: &str = "let the user read and write below the prefix: \
                      `etcdctl role grant-permission --prefix ROLE readwrite PREFIX`";
 const FULL: &str = "etcd's quota is used up: compact, defragment, then \
                     `etcdctl alarm disarm`; howdah goes on by itself";
+const LARGE: &str = "raise etcd's `--max-request-bytes`";
 const TOO_MUCH: &str = "there is more below the prefix than howdah keeps: is it howdah's alone?";
 
 /// The innermost words say the most, the outer ones where.

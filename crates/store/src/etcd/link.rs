@@ -16,7 +16,6 @@ use super::keys;
 use super::options::{EtcdOptions, TlsFiles};
 
 /// One endpoint. It is connected when it is first needed, and anew after its connection failed.
-#[derive(Debug)]
 pub(super) struct Member {
     pub(super) endpoint: String,
     number: usize,
@@ -67,7 +66,7 @@ impl Member {
 
     async fn attempt(self: Arc<Member>, done: watch::Sender<Option<Result<Arc<Link>, Fault>>>) {
         let answer = match timeout(CONNECT_MAX, self.connect()).await {
-            Ok(answer) => answer.map(Arc::new),
+            Ok(answer) => answer.map(Arc::new).map_err(|fault| self.suspect_tls(fault)),
             Err(_) => Err(Fault::away("it accepts connections and does not answer")),
         };
         *self.state() = answer.clone().map_or(State::Absent, State::Connected);
@@ -140,6 +139,19 @@ impl Member {
         Err(Fault::Refused { why, hint: ANOTHER_CLUSTER })
     }
 
+    /// A server that wants TLS ends a connection in the clear without a word, as one does that
+    /// is about to end.
+    fn suspect_tls(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Away { why, spoken: false }
+                if self.options.tls.is_none() && why.contains("connection error") =>
+            {
+                Fault::away(format!("{why}: does it want `https://`?"))
+            }
+            other => other,
+        }
+    }
+
     async fn endpoint(&self) -> Result<Endpoint, Fault> {
         let malformed = |error: tonic::transport::Error| fault::judge_transport(&error);
         let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(malformed)?;
@@ -153,6 +165,12 @@ impl Member {
             Some(files) => endpoint.tls_config(load(files).await?).map_err(malformed),
             None => Ok(endpoint),
         }
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Member").field(&self.endpoint).field(&*self.state()).finish()
     }
 }
 

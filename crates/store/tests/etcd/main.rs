@@ -2,8 +2,13 @@
 
 #[path = "../contract/mod.rs"]
 mod contract;
+mod holder;
+mod members;
+mod network;
 mod options;
 mod real_time;
+mod refused;
+mod relay;
 
 use std::sync::Arc;
 

@@ -1,0 +1,107 @@
+//! A network between the driver and a member, which a test makes slow or cuts, also one way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Listens on a port of its own and passes everything on to a member.
+pub struct Relay {
+    pub endpoint: String,
+    weather: Arc<watch::Sender<Weather>>,
+    task: AbortHandle,
+}
+
+/// What happens to bytes on their way.
+#[derive(Clone, Copy, Default)]
+struct Weather {
+    /// Each way.
+    delay: Duration,
+    answers_lost: bool,
+    /// Connections break and no new one is passed on.
+    cut: bool,
+}
+
+impl Relay {
+    /// In front of `endpoint`, such as `http://127.0.0.1:2379`.
+    pub async fn before(endpoint: &str) -> Relay {
+        let (scheme, target) = endpoint.split_once("://").expect("an endpoint");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let weather = Arc::new(watch::Sender::new(Weather::default()));
+        let task = tokio::spawn(accept(listener, target.to_owned(), Arc::clone(&weather)));
+        Relay { endpoint: format!("{scheme}://{address}"), weather, task: task.abort_handle() }
+    }
+
+    /// From now on every byte takes so much longer, there and back.
+    pub fn delay(&self, delay: Duration) {
+        self.weather.send_modify(|weather| weather.delay = delay);
+    }
+
+    /// Questions arrive, answers do not: they are held back until the network heals.
+    pub fn lose_answers(&self) {
+        self.weather.send_modify(|weather| weather.answers_lost = true);
+    }
+
+    /// Every connection breaks.
+    pub fn cut(&self) {
+        self.weather.send_modify(|weather| weather.cut = true);
+    }
+
+    pub fn heal(&self) {
+        self.weather.send_replace(Weather::default());
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, target: String, weather: Arc<watch::Sender<Weather>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        if weather.borrow().cut {
+            continue;
+        }
+        let Ok(server) = TcpStream::connect(&target).await else { continue };
+        connections.spawn(connect(client, server, weather.subscribe()));
+    }
+}
+
+async fn connect(client: TcpStream, server: TcpStream, mut weather: watch::Receiver<Weather>) {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let questions = pass_on(from_client, to_server, weather.clone(), |_| false);
+    let answers = pass_on(from_server, to_client, weather.clone(), |w| w.answers_lost);
+    tokio::select! {
+        () = questions => {}
+        () = answers => {}
+        _ = weather.wait_for(|weather| weather.cut) => {}
+    }
+}
+
+/// Chunks leave in order, each `delay` after it came.
+async fn pass_on(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut weather: watch::Receiver<Weather>,
+    held_back: fn(&Weather) -> bool,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let delay = weather.borrow().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        if weather.wait_for(|weather| !held_back(weather)).await.is_err()
+            || to.write_all(&buffer[..read]).await.is_err()
+        {
+            return;
+        }
+    }
+}
