@@ -41,13 +41,14 @@ const fn place(name: &'static str, layer: Layer, may_import: &'static [&'static 
 }
 
 /// Every crate. Doors do not import `ha`: they decide nothing.
-pub const PLACES: [Place; 18] = [
+pub const PLACES: [Place; 19] = [
     place("base", Layer::Pure, &[]),
     place("spec", Layer::Pure, &["base"]),
     place("wire", Layer::Pure, &["base"]),
     place("ha", Layer::Pure, &["base"]),
     place("store", Layer::Door, &["base"]),
     place("guard", Layer::Door, &["base"]),
+    place("etcd", Layer::Door, &["base"]),
     place("postgres", Layer::Door, &["base", "spec", "wire"]),
     place("tls", Layer::Door, &["base"]),
     place("ledger", Layer::Bridge, &["base", "ha", "store"]),
@@ -63,8 +64,8 @@ pub const PLACES: [Place; 18] = [
         "howdah",
         Layer::Product,
         &[
-            "base", "spec", "wire", "ha", "ledger", "store", "guard", "postgres", "tls", "agent",
-            "proxy", "api", "hooks",
+            "base", "spec", "wire", "ha", "ledger", "store", "guard", "etcd", "postgres", "tls",
+            "agent", "proxy", "api", "hooks",
         ],
     ),
     place("sim", Layer::Proof, &["base", "ha", "ledger", "store"]),
