@@ -90,7 +90,7 @@ mod tests {
         let error = find(Some(Path::new("/nowhere/etcd"))).expect_err("there is none").to_string();
         assert!(error.contains("`/nowhere/etcd`") && error.contains("apt-get install"), "{error}");
         let error = find(Some(Path::new("/bin/true"))).expect_err("no etcd").to_string();
-        assert!(error.contains("it answers ``"), "{error}");
+        assert!(error.contains("it answers `"), "{error}");
     }
 
     #[test]

@@ -243,7 +243,7 @@ fn alive_without(seen: &Seen, view: &View, id: u64) -> Result<(), String> {
     if alive > all / 2 {
         return Ok(());
     }
-    Err(format!("{alive} of the other {all} members answer, and it is replaced when most do"))
+    Err(format!("{alive} of the other {all} members answer, most must"))
 }
 
 fn add(seen: &Seen, view: &View) -> Step {
