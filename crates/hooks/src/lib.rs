@@ -14,8 +14,12 @@
 //! Absent on purpose: a shell (a command is a program and its arguments), redirects of webhooks,
 //! and any way for a hook to stop or delay what it is told of.
 
+mod firing;
 mod seen;
 
+pub mod calls;
+
+pub use firing::Firing;
 pub use seen::{Leader, Reason, Role, Seen};
 
 use std::collections::BTreeMap;

@@ -40,6 +40,19 @@ pub struct Seen {
     pub leads_until: Option<Tick>,
 }
 
+impl Seen {
+    /// Whether the own server is the cluster's primary, as both the node and the cluster say.
+    /// The node alone may be behind: its server may still run as the primary of an older term.
+    pub fn leads(&self) -> bool {
+        self.role == Role::Primary && self.leader_is(&self.node)
+    }
+
+    /// Whether `node` is the leader that is known.
+    pub fn leader_is(&self, node: &NodeName) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.node == *node)
+    }
+}
+
 /// What the own server is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
