@@ -114,9 +114,17 @@ impl EtcdCluster {
         self.spawn(member);
     }
 
-    /// Stops a member's process with SIGSTOP: its sockets stay open and nothing answers.
+    /// Stops a member's process with SIGSTOP: its sockets stay open and nothing answers. Returns
+    /// once it stands still, which takes its turn of a processor.
     pub fn freeze(&self, member: usize) {
         self.signal(member, Signal::SIGSTOP);
+        let pid = self.pid(member).expect("the member runs");
+        wait::until(
+            "every thread is stopped",
+            Duration::from_secs(10),
+            || process::stands_still(pid).then_some(()),
+            || format!("{:#?}", process::Process::read(pid)),
+        );
     }
 
     pub fn thaw(&self, member: usize) {

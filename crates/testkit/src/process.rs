@@ -101,6 +101,16 @@ pub fn is_alive(pid: i32) -> bool {
     Process::read(pid).is_some()
 }
 
+/// Whether every thread of a process is stopped. A stop reaches them one after the other, and
+/// the first only when it gets its turn.
+pub fn stands_still(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 /// Sends a signal; a process that is gone already is no error.
 pub fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).ok();

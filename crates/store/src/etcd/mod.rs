@@ -34,6 +34,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use etcd_client::GetOptions;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use self::fault::Fault;
 use self::keys::Keys;
@@ -72,7 +73,7 @@ impl Etcd {
         let watch = watch::follow(Arc::clone(&members), keys.clone(), seen.clone());
         let etcd = Etcd { members, keys, seen, watching: tokio::spawn(watch) };
         match awake {
-            Ok(_) => watch::begun(&etcd.seen).await,
+            Ok(_) => drop(timeout(EtcdOptions::TIMEOUT, watch::begun(&etcd.seen)).await),
             Err(error) => tracing::warn!("{error}"),
         }
         Ok(etcd)

@@ -1,9 +1,10 @@
 //! Members of etcd die, hang, hand over and come back; nobody loses the lease by it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use howdah_store::{Store, StoreError, Txn};
-use howdah_testkit::{EtcdCluster, EtcdSetup};
+use howdah_testkit::{EtcdCluster, EtcdSetup, wait};
+use tokio::time::timeout;
 
 use crate::contract::soon;
 use crate::holder::Holder;
@@ -46,9 +47,24 @@ async fn the_connected_member_freezes() {
     assert!(second < first, "the one that answered is asked first: {first:?}, {second:?}");
     let seen = holder.store.snapshot().await.expect("reads").revision;
     holder.store.txn(Txn::new().put("term", &1_u64)).await.expect("writes");
-    soon("the watch has moved, too", holder.store.changed(seen)).await.expect("watches");
+    let watched = timeout(SOON, holder.store.changed(seen)).await;
+    watched.expect("the watch has moved, too").expect("watches");
     etcd.thaw(member);
     holder.kept().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_goes_to_one_that_is_awake() {
+    let etcd = EtcdCluster::start(3, EtcdSetup::default());
+    let member = others(etcd.leader())[0];
+    let mut options = options(&etcd, "a");
+    options.endpoints.rotate_left(member);
+    let holder = Holder::new(options).await;
+    etcd.freeze(member);
+    assert!(wait::stays(Duration::from_millis(400), || true), "it has not answered lately");
+    let began = Instant::now();
+    holder.store.txn(Txn::new().put("term", &1_u64)).await.expect("writes");
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! A network between the driver and a member, which a test makes slow or cuts, also one way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 pub struct Relay {
     pub endpoint: String,
     weather: Arc<watch::Sender<Weather>>,
+    asked: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -32,8 +34,15 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let weather = Arc::new(watch::Sender::new(Weather::default()));
-        let task = tokio::spawn(accept(listener, target.to_owned(), Arc::clone(&weather)));
-        Relay { endpoint: format!("{scheme}://{address}"), weather, task: task.abort_handle() }
+        let asked = Arc::new(AtomicUsize::new(0));
+        let line = Line { weather: Arc::clone(&weather), asked: Arc::clone(&asked) };
+        let task = tokio::spawn(accept(listener, target.to_owned(), line)).abort_handle();
+        Relay { endpoint: format!("{scheme}://{address}"), weather, asked, task }
+    }
+
+    /// Bytes of questions that came so far.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// From now on every byte takes so much longer, there and back.
@@ -62,22 +71,34 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, weather: Arc<watch::Sender<Weather>>) {
+struct Line {
+    weather: Arc<watch::Sender<Weather>>,
+    asked: Arc<AtomicUsize>,
+}
+
+async fn accept(listener: TcpListener, target: String, line: Line) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        if weather.borrow().cut {
+        if line.weather.borrow().cut {
             continue;
         }
         let Ok(server) = TcpStream::connect(&target).await else { continue };
-        connections.spawn(connect(client, server, weather.subscribe()));
+        let (weather, asked) = (line.weather.subscribe(), Arc::clone(&line.asked));
+        connections.spawn(connect(client, server, weather, asked));
     }
 }
 
-async fn connect(client: TcpStream, server: TcpStream, mut weather: watch::Receiver<Weather>) {
+async fn connect(
+    client: TcpStream,
+    server: TcpStream,
+    mut weather: watch::Receiver<Weather>,
+    asked: Arc<AtomicUsize>,
+) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let questions = pass_on(from_client, to_server, weather.clone(), |_| false);
-    let answers = pass_on(from_server, to_client, weather.clone(), |w| w.answers_lost);
+    let uncounted = Arc::default();
+    let questions = pass_on(from_client, to_server, weather.clone(), |_| false, asked);
+    let answers = pass_on(from_server, to_client, weather.clone(), |w| w.answers_lost, uncounted);
     tokio::select! {
         () = questions => {}
         () = answers => {}
@@ -91,9 +112,11 @@ async fn pass_on(
     mut to: impl AsyncWriteExt + Unpin,
     mut weather: watch::Receiver<Weather>,
     held_back: fn(&Weather) -> bool,
+    count: Arc<AtomicUsize>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        count.fetch_add(read, Ordering::SeqCst);
         let delay = weather.borrow().delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
