@@ -48,8 +48,6 @@ const SYNCS: u64 = 10;
 
 /// The name that every node's certificate proves, and nobody else's of the same CA.
 const NODES_ONLY: &str = "localhost";
-/// A cluster's record is some 100 KiB, its changes of an hour some 40 MiB.
-pub(crate) const QUOTA_BYTES: u64 = 512 << 20;
 /// Changes older than this are forgotten.
 const COMPACT_EVERY: &str = "5m";
 /// Entries after which etcd writes a snapshot: it keeps as many in memory.
@@ -78,7 +76,7 @@ pub(crate) fn arguments(
         ("strict-reconfig-check", "true".to_owned()),
         ("auto-compaction-mode", "periodic".to_owned()),
         ("auto-compaction-retention", COMPACT_EVERY.to_owned()),
-        ("quota-backend-bytes", QUOTA_BYTES.to_string()),
+        ("quota-backend-bytes", options.quota_bytes.to_string()),
         ("snapshot-count", SNAPSHOT_ENTRIES.to_string()),
         ("enable-grpc-gateway", "false".to_owned()),
         ("logger", "zap".to_owned()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use howdah_base::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::arguments::{Begin, Timings};
@@ -13,6 +14,7 @@ use crate::binary::{self, Binary};
 use crate::disk::{self, Remembered};
 use crate::error::KeeperError;
 use crate::founding::Founding;
+use crate::log::LastWords;
 use crate::look::{Look, look};
 use crate::member::Member;
 use crate::options::{MemberOptions, Place};
@@ -27,7 +29,7 @@ const LOOK_SOON: Duration = Duration::from_millis(300);
 const LOOK_CALMLY: Duration = Duration::from_secs(5);
 /// How soon the end of etcd is noticed.
 const LOOK_AT_PROCESS: Duration = Duration::from_millis(50);
-const TEND_EVERY: Duration = Duration::from_secs(30);
+const TEND_EVERY: Duration = Duration::from_secs(10);
 /// An etcd that ends is started again after this, doubled each time.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(10);
@@ -57,6 +59,7 @@ pub(crate) struct Keeper {
     not_before: Option<Instant>,
     pause: Duration,
     ends: u64,
+    bad_ends: u32,
     last_end: Option<String>,
     tended: Option<Instant>,
     problem: Option<String>,
@@ -73,14 +76,16 @@ pub async fn keep(options: MemberOptions) -> Result<(), KeeperError> {
     let listener = report::listen(&options.socket)
         .map_err(KeeperError::file("listen on the keeper's socket", &options.socket))?;
     let (report, shown) = watch::channel(Report::default());
-    let answering = tokio::spawn(report::serve(listener, shown));
+    // Ends with this function, however that ends.
+    let mut answering = JoinSet::new();
+    answering.spawn(report::serve(listener, shown));
     let mut keeper = Keeper::new(options, report).await?;
     tokio::select! {
         () = keeper.run() => {}
         () = stop.told() => {}
     }
     tracing::info!("ends, its etcd with it");
-    answering.abort();
+    answering.abort_all();
     if let Some(mut process) = keeper.process.take() {
         process.stop().await;
     }
@@ -114,6 +119,7 @@ impl Keeper {
             not_before: None,
             pause: RESTART_AFTER,
             ends: 0,
+            bad_ends: 0,
             last_end: None,
             tended: None,
             problem: None,
@@ -154,20 +160,34 @@ impl Keeper {
         let Some(how) = process.ended() else { return };
         let came_up = process.since.elapsed() >= CAME_UP;
         let words = log::last_words(&self.options.log, self.log_from);
-        let words = words.unwrap_or_else(|| "it said nothing".to_owned());
-        tracing::warn!("etcd has ended, {how}: {words}");
+        tracing::warn!("etcd has ended, {how}: {}", words.text);
         self.ends += 1;
         self.pause = if came_up { RESTART_AFTER } else { (self.pause * 2).min(RESTART_AFTER_MAX) };
         self.not_before = Some(Instant::now() + self.pause);
-        if !came_up && DAMAGE.iter().any(|word| words.contains(word)) {
-            self.damaged = Some(words.clone());
-        }
-        self.last_end = Some(words);
+        self.judge(came_up, &words);
+        self.last_end = Some(words.text);
         self.process = None;
         self.links.clear();
         if came_up && disk::has_data(&self.options.data_dir) {
             self.start_or_say(&Begin::OnData);
         }
+    }
+
+    /// etcd has no word for broken data: it is what keeps it from coming up, again and again,
+    /// by its own decision and for no other known reason.
+    fn judge(&mut self, came_up: bool, words: &LastWords) {
+        let text = words.text.to_lowercase();
+        let by_data = words.fatal && !NOT_THE_DATA.iter().any(|other| text.contains(other));
+        self.bad_ends = if came_up || !by_data { 0 } else { self.bad_ends + 1 };
+        if self.bad_ends >= ENDS_BY_DAMAGE {
+            self.damaged = Some(words.text.clone());
+        }
+    }
+
+    /// What comes next is new data.
+    pub(crate) fn forget_damage(&mut self) {
+        self.damaged = None;
+        self.bad_ends = 0;
     }
 
     fn start_or_say(&mut self, begin: &Begin) {
@@ -197,7 +217,7 @@ impl Keeper {
         if let Err(error) = log::bound(&self.options.log) {
             tracing::warn!("etcd's log cannot be bounded: {error}");
         }
-        self.problem = maintenance::tend(status, member).await;
+        self.problem = maintenance::tend(status, member, self.options.quota_bytes).await;
     }
 
     fn tell(&mut self, phase: Phase, why: String, look: &Look) {
@@ -238,17 +258,24 @@ impl Keeper {
     }
 }
 
-/// What etcd says at its end when its files are broken, in 3.4 to 3.6.
-const DAMAGE: [&str; 9] = [
-    "crc mismatch",
-    "failed to read WAL",
-    "failed to open WAL",
-    "invalid database",
-    "freepages",
-    "page ",
-    "failed to recover v3 backend from snapshot",
-    "file checksum mismatch",
-    "unexpected EOF",
+/// Ends in a row, before etcd has come up, after which its data is held to be broken.
+const ENDS_BY_DAMAGE: u32 = 3;
+/// What is no fault of the data: words of the system, of TLS, and of etcd's membership.
+const NOT_THE_DATA: [&str; 14] = [
+    "no space left",
+    "quota exceeded",
+    "permission denied",
+    "operation not permitted",
+    "read-only file system",
+    "too many open files",
+    "cannot allocate memory",
+    "address already in use",
+    "cannot assign requested address",
+    "no such file or directory",
+    "tls",
+    "x509",
+    "flag",
+    "removed from the cluster",
 ];
 
 async fn measure(options: &MemberOptions) -> Duration {

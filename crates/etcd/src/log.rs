@@ -30,8 +30,16 @@ pub(crate) fn bound(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.set_len(0)
 }
 
-/// The last complaint of etcd after `since` bytes of its log: why it ended.
-pub(crate) fn last_words(path: &Path, since: u64) -> Option<String> {
+/// Why etcd ended, as far as it said so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LastWords {
+    pub text: String,
+    /// It ended itself, and this is why.
+    pub fatal: bool,
+}
+
+/// The last complaint of etcd after `since` bytes of its log.
+pub(crate) fn last_words(path: &Path, since: u64) -> LastWords {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let end = file.metadata()?.len();
@@ -41,29 +49,28 @@ pub(crate) fn last_words(path: &Path, since: u64) -> Option<String> {
         file.take(LAST_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    complaint(&String::from_utf8_lossy(&read().ok()?))
+    complaint(&String::from_utf8_lossy(&read().unwrap_or_default()))
 }
 
-/// The last line of a level that ends etcd; else a panic's, which is no JSON.
-fn complaint(text: &str) -> Option<String> {
-    let lines = || text.lines().rev();
-    let fatal = lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|line| matches!(line["level"].as_str(), Some("fatal" | "panic" | "dpanic")));
-    if let Some(line) = fatal {
-        let said = line["msg"].as_str().unwrap_or_default();
-        let error = line["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
-        return Some(format!("{said}{error}"));
+/// The last line of a level that ends etcd; else a panic's, which is no JSON; else an error.
+fn complaint(text: &str) -> LastWords {
+    let of_levels = |levels: &[&str]| {
+        let lines = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+        lines.into_iter().find_map(|line: Value| {
+            let level = line["level"].as_str()?;
+            let error = line["error"].as_str().map(|error| format!(": {error}"));
+            let said = line["msg"].as_str().unwrap_or_default();
+            levels.contains(&level).then(|| format!("{said}{}", error.unwrap_or_default()))
+        })
+    };
+    let plain = |is: fn(&str) -> bool| text.lines().rev().find(|line| is(line)).map(str::to_owned);
+    let panic = || plain(|line| line.starts_with("panic: ") || line.starts_with("fatal error"));
+    if let Some(text) = of_levels(&["fatal", "panic", "dpanic"]).or_else(panic) {
+        return LastWords { text, fatal: true };
     }
-    let panic = lines().find(|line| line.starts_with("panic: ") || line.starts_with("fatal error"));
-    if let Some(line) = panic {
-        return Some(line.to_owned());
-    }
-    let error = lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let error = error
-        .filter(|line| line["level"] == "error")
-        .find_map(|line| Some(format!("{}: {}", line["msg"].as_str()?, line["error"].as_str()?)));
-    error.or_else(|| lines().find(|line| !line.trim().is_empty()).map(str::to_owned))
+    let last = || plain(|line| !line.trim().is_empty() && !line.starts_with('{'));
+    let text = of_levels(&["error"]).or_else(last);
+    LastWords { text: text.unwrap_or_else(|| "it said nothing".to_owned()), fatal: false }
 }
 
 #[cfg(test)]
@@ -72,19 +79,21 @@ mod tests {
 
     #[test]
     fn the_word_that_ended_it_is_found() {
+        let said = |text: &str| {
+            let words = complaint(text);
+            (words.fatal, words.text)
+        };
         let info = r#"{"level":"info","msg":"started"}"#;
         let fatal = r#"{"level":"fatal","msg":"discovery failed","error":"no such host"}"#;
         assert_eq!(
-            complaint(&format!("{info}\n{fatal}\n{info}\n")).as_deref(),
-            Some("discovery failed: no such host")
+            said(&format!("{info}\n{fatal}\n{info}\n")),
+            (true, "discovery failed: no such host".to_owned())
         );
         let panic = format!("{info}\npanic: freepages: failed\n\ngoroutine 1 [running]:\n");
-        assert_eq!(complaint(&panic).as_deref(), Some("panic: freepages: failed"));
-        assert_eq!(
-            complaint("flag provided but not defined: -x\n").as_deref(),
-            Some("flag provided but not defined: -x")
-        );
-        assert_eq!(complaint(""), None);
+        assert_eq!(said(&panic), (true, "panic: freepages: failed".to_owned()));
+        let usage = "flag provided but not defined: -x\n";
+        assert_eq!(said(usage), (false, usage.trim_end().to_owned()));
+        assert_eq!(said(&format!("{info}\n")), (false, "it said nothing".to_owned()));
     }
 
     #[test]

@@ -1,26 +1,29 @@
 //! A member that has run out of its quota: history is forgotten, room given back, and the alarm
 //! taken back when there is room.
 
-use crate::arguments::QUOTA_BYTES;
 use crate::member::{Member, Silence, Status};
 
 /// Above this share of the quota a member makes room before etcd stops all writes, percent.
 const MUCH_PERCENT: u64 = 80;
 
 /// Makes room where it is needed; what is wrong, in a sentence.
-pub(crate) async fn tend(status: &Status, member: &Member) -> Option<String> {
-    match make_room(status, member).await {
+pub(crate) async fn tend(status: &Status, member: &Member, quota: u64) -> Option<String> {
+    match make_room(status, member, quota).await {
         Ok(problem) => problem,
         Err(silence) => Some(format!("etcd's quota cannot be looked after: {}", silence.why())),
     }
 }
 
-async fn make_room(status: &Status, member: &Member) -> Result<Option<String>, Silence> {
+async fn make_room(
+    status: &Status,
+    member: &Member,
+    quota: u64,
+) -> Result<Option<String>, Silence> {
     let full = member.full().await?;
-    let much = QUOTA_BYTES / 100 * MUCH_PERCENT;
+    let much = quota / 100 * MUCH_PERCENT;
     if !full.contains(&status.id) {
         if status.db_bytes > much {
-            tracing::warn!("etcd uses {} of {QUOTA_BYTES} bytes: makes room", status.db_bytes);
+            tracing::warn!("etcd uses {} of {quota} bytes: makes room", status.db_bytes);
             member.compact(status.revision).await?;
             member.defragment().await?;
         }
@@ -38,7 +41,7 @@ async fn make_room(status: &Status, member: &Member) -> Result<Option<String>, S
         )));
     }
     member.disarm(status.id).await?;
-    tracing::info!("etcd has room again: {} of {QUOTA_BYTES} bytes", after.db_bytes);
+    tracing::info!("etcd has room again: {} of {quota} bytes", after.db_bytes);
     Ok(None)
 }
 

@@ -42,6 +42,14 @@ pub struct MemberOptions {
     pub parse: Parse,
     /// How long a lease of the cluster lasts: etcd's own elections must fit into it.
     pub lease: Duration,
+    /// What etcd's file may grow to; then etcd takes no more writes until there is room.
+    pub quota_bytes: u64,
+}
+
+impl MemberOptions {
+    /// For [`MemberOptions::quota_bytes`]: a cluster's record is some 100 KiB, and its changes
+    /// between two compactions some 5 MiB.
+    pub const QUOTA_BYTES: u64 = 512 << 20;
 }
 
 /// Where one member is reached.

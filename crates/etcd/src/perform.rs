@@ -52,7 +52,7 @@ fn found(keeper: &mut Keeper, names: &BTreeSet<NodeName>) -> Result<String, Keep
 
 fn put_aside(keeper: &mut Keeper, why: &str) -> Result<String, KeeperError> {
     tracing::warn!("{why}; what it had is kept in `etcd.aside`");
-    keeper.damaged = None;
+    keeper.forget_damage();
     disk::put_aside(&keeper.options.data_dir).map(|()| why.to_owned())
 }
 

@@ -1,0 +1,74 @@
+//! Broken files, and an etcd that has run out of room.
+
+use std::fs;
+
+use howdah_etcd::Phase;
+
+use crate::rig::Rig;
+
+#[test]
+fn a_member_that_cannot_read_its_data_is_replaced() {
+    let nodes = ["n1", "n2", "n3"];
+    let mut rig = Rig::up(&nodes);
+    rig.ctl("n1", &["put", "key", "value"]);
+    let before = rig.wait_well("n2").member;
+    rig.kill_both("n2");
+    break_log(&rig, "n2");
+    rig.start("n2", &nodes);
+    rig.wait_report("n2", "is a new member", |report| {
+        (report.phase == Phase::Well && report.member != before).then_some(())
+    });
+    assert!(rig.path("n2/store/etcd.aside").is_dir(), "what it had is kept");
+    rig.wait_members("n1", &nodes);
+    assert_eq!(rig.ctl("n2", &["get", "key", "--print-value-only"]), "value\n");
+}
+
+#[test]
+fn broken_data_that_nobody_else_has_is_left_alone() {
+    let mut rig = Rig::up(&["n1"]);
+    rig.kill_both("n1");
+    break_log(&rig, "n1");
+    rig.start("n1", &["n1"]);
+    rig.wait_report("n1", "refuses", |report| {
+        (report.phase == Phase::Refused && report.why.contains("cannot use its data")).then_some(())
+    });
+    assert!(rig.path("n1/store/etcd/member").is_dir());
+}
+
+/// Turns bytes in the middle of the member's log.
+fn break_log(rig: &Rig, node: &str) {
+    let wal = rig.path(&format!("{node}/store/etcd/member/wal"));
+    let mut logs: Vec<_> = fs::read_dir(wal)
+        .expect("a log")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "wal"))
+        .collect();
+    logs.sort();
+    let path = logs.first().expect("a log");
+    let mut bytes = fs::read(path).expect("read");
+    for byte in &mut bytes[64..256] {
+        *byte = !*byte;
+    }
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn an_etcd_without_room_gets_some_and_takes_writes_again() {
+    let mut rig = Rig::of(&["n1"]);
+    rig.quota_bytes = 2 << 20;
+    rig.may_found(&["n1"]);
+    rig.start("n1", &["n1"]);
+    rig.wait_well("n1");
+    let value = "x".repeat(100_000);
+    let refused = (0..60).find_map(|_| rig.try_ctl("n1", &["put", "key", &value]).err());
+    let refused = refused.expect("a quota of 2 MiB");
+    assert!(refused.contains("database space exceeded"), "{refused}");
+    howdah_testkit::wait::until(
+        "etcd takes writes again",
+        crate::rig::WITHIN,
+        || rig.try_ctl("n1", &["put", "key", "value"]).ok(),
+        || rig.seen(),
+    );
+    assert_eq!(rig.ctl("n1", &["alarm", "list"]), "");
+}
