@@ -1,14 +1,17 @@
 //! Asks the running cluster over HTTP: any node that answers will do for reading, and every
-//! node takes an operator's request.
+//! node takes an operator's request. Over TLS, but for nodes that are reached by loopback.
 
 use std::future::Future;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use howdah_api::client::{self, Answer, NoAnswer};
+use howdah_api::client::{Answer, Ask, Client, Method, NoAnswer};
 use howdah_base::status::ClusterStatus;
 use howdah_base::{NodeName, Redacted};
 use howdah_spec::{ClusterSpec, NodeSpec};
+use howdah_tls::{Pair, Refused};
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -29,37 +32,57 @@ const CHANGE_WITHIN: Duration = Duration::from_secs(190);
 /// Asks the nodes of one cluster.
 #[derive(Debug)]
 pub struct Asker {
-    addresses: Vec<String>,
+    doors: Vec<Door>,
     layout: Layout,
+    /// The folder of whoever asks, when it is not base_dir's own.
+    client: Option<PathBuf>,
     /// Names the cluster file in hints.
     typed: String,
+}
+
+/// Where one node answers.
+#[derive(Clone, Debug)]
+struct Door {
+    address: String,
+    /// Nothing said there leaves the machine.
+    loopback: bool,
 }
 
 impl Asker {
     pub fn of(prepared: &Prepared) -> Asker {
         let typed = format!(" -f {}", prepared.layout.file().display());
-        Asker::new(&prepared.spec, prepared.layout.clone(), typed)
+        Asker::new(&prepared.spec, prepared.layout.clone(), None, typed)
     }
 
     pub fn of_file(file: &ClusterFile) -> Asker {
-        Asker::new(&file.spec, Layout::new(&file.spec.base_dir), file.typed.clone())
+        let layout = Layout::new(&file.spec.base_dir);
+        Asker::new(&file.spec, layout, file.client.clone(), file.typed.clone())
     }
 
-    fn new(spec: &ClusterSpec, layout: Layout, typed: String) -> Asker {
-        Asker { addresses: spec.nodes.values().map(http_address).collect(), layout, typed }
+    fn new(spec: &ClusterSpec, layout: Layout, client: Option<PathBuf>, typed: String) -> Asker {
+        Asker { doors: spec.nodes.values().map(Door::of).collect(), layout, client, typed }
     }
 
     /// The cluster as the best informed of the answering nodes sees it: the leader, if it
     /// answers.
     pub async fn status(&self) -> anyhow::Result<ClusterStatus> {
         let mut asked = JoinSet::new();
-        for address in self.addresses.clone() {
-            asked.spawn(async move { read_status(&address).await });
+        for door in self.doors.clone() {
+            let client = self.client_for(&door)?;
+            asked.spawn(async move { read_status(&client, &door.address).await });
         }
         let mut best: Option<ClusterStatus> = None;
+        let mut refused = None;
         let mut deadline = Instant::now() + READ_WITHIN;
         while let Ok(Some(answer)) = timeout_at(deadline, asked.join_next()).await {
-            let Ok(Ok(status)) = answer else { continue };
+            let status = match answer {
+                Ok(Ok(status)) => status,
+                Ok(Err(error)) => {
+                    refused = refused.or(error.downcast::<NoAnswer>().ok().and_then(refusal));
+                    continue;
+                }
+                Err(_) => continue,
+            };
             if status.leader.as_ref() == Some(&status.seen_by) {
                 return Ok(status);
             }
@@ -68,18 +91,27 @@ impl Asker {
             }
             deadline = deadline.min(Instant::now() + BETTER_WITHIN);
         }
-        best.ok_or_else(|| self.silence().into())
+        best.ok_or_else(|| refused.unwrap_or_else(|| self.silence()).into())
     }
 
     /// Asks for a change; each node in turn until one takes the request. Returns the node's
     /// sentence.
     pub async fn change(&self, path: &str, body: String) -> anyhow::Result<String> {
+        read_answer(&self.send(Method::POST, path, body).await?)
+    }
+
+    /// Sends a request that may change something to each node in turn until one takes it.
+    pub async fn send(&self, method: Method, path: &str, body: String) -> anyhow::Result<Answer> {
         let token = self.token()?;
-        for address in &self.addresses {
-            match client::post(address, path, &token, body.clone(), CHANGE_WITHIN).await {
-                Ok(answer) => return read_answer(&answer),
+        let (token, within) = (token.as_ref(), CHANGE_WITHIN);
+        let ask = Ask { method, path, token, body, within };
+        let mut refused = None;
+        for door in &self.doors {
+            match self.client_for(door)?.ask(&door.address, &ask).await {
+                Ok(answer) => return Ok(answer),
                 // Nothing has been started there, so another node may be asked.
                 Err(NoAnswer::Unreachable { .. }) => {}
+                Err(error @ NoAnswer::Refused { .. }) => refused = refusal(error).or(refused),
                 Err(error @ NoAnswer::TimedOut { .. }) => {
                     let failure = Failure::new(Exit::TimedOut, error.to_string());
                     return Err(failure.hint(format!("howdah status{}", self.typed)).into());
@@ -87,15 +119,48 @@ impl Asker {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(self.silence().into())
+        Err(refused.unwrap_or_else(|| self.silence()).into())
     }
 
-    /// The token, from wherever this user can read it.
-    fn token(&self) -> anyhow::Result<Redacted<String>> {
-        for path in [self.layout.client_token(), self.layout.token()] {
+    /// How this node is spoken to.
+    fn client_for(&self, door: &Door) -> anyhow::Result<Client> {
+        if door.loopback {
+            return Ok(Client::plain());
+        }
+        let own = self.layout.client();
+        let folder = self.client.as_ref().unwrap_or(&own);
+        let ca = [folder.join("ca.crt"), self.layout.ca()].into_iter().find(|path| path.exists());
+        let Some(ca) = ca else {
+            return Err(Failure::failed(format!(
+                "no CA to know the nodes of the cluster by: `{}`",
+                folder.join("ca.crt").display()
+            ))
+            .hint("run it on a machine of the cluster, or name a folder by --client")
+            .into());
+        };
+        let pair = self.certificate();
+        Ok(Client::by_tls(howdah_tls::to_http(&ca, pair.as_ref())?))
+    }
+
+    /// The operator's certificate, if this user has one.
+    fn certificate(&self) -> Option<Pair> {
+        let folder = self.client.clone().unwrap_or_else(|| self.layout.client());
+        let pair = Pair::at(&folder, "operator");
+        std::fs::File::open(&pair.key).is_ok().then_some(pair)
+    }
+
+    /// The token, from wherever this user can read it. Who has a certificate and speaks TLS needs
+    /// none.
+    fn token(&self) -> anyhow::Result<Option<Redacted<String>>> {
+        let folder = self.client.as_ref().map(|folder| folder.join("token"));
+        let own = [self.layout.client_token(), self.layout.token()];
+        for path in folder.into_iter().chain(own) {
             if let Ok(Some(token)) = secret::read_file(&path) {
-                return Ok(token);
+                return Ok(Some(token));
             }
+        }
+        if self.certificate().is_some() && self.doors.iter().all(|door| !door.loopback) {
+            return Ok(None);
         }
         let path = self.layout.client_token();
         Err(Failure::failed(format!("cannot read the cluster's token: `{}`", path.display()))
@@ -106,9 +171,10 @@ impl Asker {
     fn silence(&self) -> Failure {
         let supervised = Lock::is_held(&self.layout.up_pid());
         let verb = if supervised { "logs" } else { "up" };
+        let addresses: Vec<&str> = self.doors.iter().map(|door| &*door.address).collect();
         Failure::new(
             Exit::NoNode,
-            format!("no node answers, asked at: `{}`", self.addresses.join("`, `")),
+            format!("no node answers, asked at: `{}`", addresses.join("`, `")),
         )
         .hint(format!("howdah {verb}{}", self.typed))
     }
@@ -132,7 +198,23 @@ pub fn known_node<'a>(
     })
 }
 
-fn http_address(node: &NodeSpec) -> String {
+impl Door {
+    fn of(node: &NodeSpec) -> Door {
+        let address = node.host.parse::<IpAddr>();
+        let loopback = node.host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+        Door { address: http_address(node), loopback }
+    }
+}
+
+/// A certificate in the way is worth telling: it is no silence.
+fn refusal(error: NoAnswer) -> Option<Failure> {
+    let NoAnswer::Refused { why, .. } = &error else { return None };
+    let why: Refused = *why;
+    Some(Failure::new(Exit::NoNode, error.to_string()).hint(why.hint()))
+}
+
+/// `host:port` of a node's HTTP.
+pub fn http_address(node: &NodeSpec) -> String {
     if node.host.contains(':') {
         format!("[{}]:{}", node.host, node.http_port)
     } else {
@@ -140,8 +222,8 @@ fn http_address(node: &NodeSpec) -> String {
     }
 }
 
-async fn read_status(address: &str) -> anyhow::Result<ClusterStatus> {
-    let answer = client::get(address, "/status", READ_WITHIN).await?;
+async fn read_status(client: &Client, address: &str) -> anyhow::Result<ClusterStatus> {
+    let answer = client.get(address, "/status", READ_WITHIN).await?;
     anyhow::ensure!(answer.code == 200, "status {}: `{address}`", answer.code);
     serde_json::from_str(&answer.body).context("read the node's status")
 }

@@ -35,7 +35,10 @@ pub enum Verb {
     Switchover(verbs::switchover::Args),
     Failover(verbs::failover::Args),
     Apply(verbs::apply::Args),
+    Adopt(verbs::adopt::Args),
     Prepare(verbs::prepare::Args),
+    Token(verbs::token::Args),
+    Join(verbs::join::Args),
     Run(verbs::run::Args),
     #[command(hide = true)]
     Guard(verbs::guard::Args),
@@ -57,7 +60,10 @@ impl Verb {
             Verb::Switchover(args) => verbs::switchover::run(&args),
             Verb::Failover(args) => verbs::failover::run(&args),
             Verb::Apply(args) => verbs::apply::run(&args),
+            Verb::Adopt(args) => verbs::adopt::run(&args),
             Verb::Prepare(args) => verbs::prepare::run(&args),
+            Verb::Token(args) => verbs::token::run(&args),
+            Verb::Join(args) => verbs::join::run(&args),
             Verb::Run(args) => verbs::run::run(&args),
             Verb::Guard(args) => verbs::guard::run(&args),
         }

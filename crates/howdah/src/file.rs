@@ -1,6 +1,6 @@
 //! The cluster file: where it is, and what is in it.
 //!
-//! `-f`, else `$HOWDAH_FILE`, else `./howdah.toml`. Once `up` has run, the verbs that ask the
+//! `-f`, else `$HOWDAH_FILE`, else `./howdah.toml`, else that of the only cluster of this machine. Once `up` has run, the verbs that ask the
 //! cluster read the resolved file below base_dir instead, because ports may have been replaced.
 
 use std::fs;
@@ -17,9 +17,13 @@ use crate::prepare::Layout;
 /// The cluster file to use, for the verbs that need one.
 #[derive(clap::Args, Clone, Debug)]
 pub struct FileArg {
-    /// The cluster file [default: $HOWDAH_FILE, else ./howdah.toml]
+    /// The cluster file [default: $HOWDAH_FILE, else ./howdah.toml, else this machine's cluster]
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// On a machine that is no node: folder with ca.crt, and with operator.crt and operator.key or
+    /// token [default: $HOWDAH_CLIENT, else client/ in base_dir]
+    #[arg(long, value_name = "DIR")]
+    pub client: Option<PathBuf>,
 }
 
 /// A cluster file that has been read and is valid.
@@ -30,6 +34,8 @@ pub struct ClusterFile {
     pub spec: ClusterSpec,
     /// What to add to a verb that is proposed, so that it means the same cluster: ` -f FILE`.
     pub typed: String,
+    /// Where the secrets of whoever asks lie, when not in base_dir.
+    pub client: Option<PathBuf>,
 }
 
 impl FileArg {
@@ -39,6 +45,11 @@ impl FileArg {
         let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
         if path.exists() {
             return std::path::absolute(&path).context("find the working directory");
+        }
+        if named.is_none()
+            && let Some(path) = only_cluster(&default_base())
+        {
+            return Ok(path);
         }
         Err(match named {
             Some(_) => Failure::bad_input(format!("no such cluster file: `{}`", path.display()))
@@ -51,7 +62,7 @@ impl FileArg {
 
     /// The file as the operator wrote it.
     pub fn load(&self) -> anyhow::Result<ClusterFile> {
-        Ok(ClusterFile { typed: self.typed(), ..load(&self.find()?)? })
+        Ok(self.of(load(&self.find()?)?))
     }
 
     /// The cluster as it runs: the resolved file where there is one.
@@ -61,7 +72,13 @@ impl FileArg {
         if resolved == written.path || !resolved.exists() {
             return Ok(written);
         }
-        Ok(ClusterFile { typed: self.typed(), ..load(&resolved)? })
+        Ok(self.of(load(&resolved)?))
+    }
+
+    fn of(&self, file: ClusterFile) -> ClusterFile {
+        let client = self.client.clone();
+        let client = client.or_else(|| std::env::var_os("HOWDAH_CLIENT").map(Into::into));
+        ClusterFile { typed: self.typed(), client, ..file }
     }
 
     fn typed(&self) -> String {
@@ -76,7 +93,7 @@ pub fn load(path: &Path) -> anyhow::Result<ClusterFile> {
     let text = read(path)?;
     let spec = parse(path, &text).map_err(|mistakes| rejected(&mistakes))?;
     let typed = format!(" -f {}", path.display());
-    Ok(ClusterFile { path: path.to_path_buf(), text, spec, typed })
+    Ok(ClusterFile { path: path.to_path_buf(), text, spec, typed, client: None })
 }
 
 /// The text alone, for those that check it themselves.
@@ -115,6 +132,14 @@ pub fn rejected(mistakes: &Mistakes) -> Failure {
     let count = mistakes.0.len();
     let plural = if count == 1 { "mistake" } else { "mistakes" };
     Failure::bad_input(format!("{count} {plural} in the cluster file\n{mistakes}"))
+}
+
+/// The cluster of a machine that has one: a node that joined has no other file.
+fn only_cluster(base: &Path) -> Option<PathBuf> {
+    let folders = fs::read_dir(base).ok()?.flatten();
+    let mut files = folders.map(|dir| dir.path().join(FILE_NAME)).filter(|file| file.exists());
+    let only = files.next()?;
+    files.next().is_none().then_some(only)
 }
 
 /// Where clusters lie that do not name a base_dir.

@@ -8,6 +8,7 @@
 //!
 //! No thread and no runtime starts before a verb asks for one: `run` drops its user first.
 
+mod adopt;
 mod ask;
 mod cli;
 mod diff;
@@ -15,6 +16,7 @@ mod facts;
 mod failure;
 mod file;
 mod health;
+mod join;
 mod node;
 mod prepare;
 mod supervise;

@@ -22,6 +22,6 @@ pub use effective::{
 };
 pub use machine::{Machine, MachineTexts};
 pub use mistake::{EXIT_USAGE, Mistake, Mistakes};
-pub use parse::{Context, Parsed, Places, parse, parse_leniently, parse_with_places};
+pub use parse::{Context, Parsed, Places, parse, parse_leniently, parse_with_places, same_machine};
 pub use text::{check_text, init_text, to_toml, tune_text};
 pub use types::*;

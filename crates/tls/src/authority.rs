@@ -231,18 +231,38 @@ const NODE_USES: [ExtendedKeyUsagePurpose; 2] =
     [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
 const CLIENT_USES: [ExtendedKeyUsagePurpose; 1] = [ExtendedKeyUsagePurpose::ClientAuth];
 
-/// Makes a node's key in `directory` and the request by which a CA elsewhere certifies it.
-pub fn request(
-    directory: &Path,
-    node: &NodeName,
-    owner: Option<Owner>,
-) -> Result<String, TlsError> {
-    let key = new_key(&Pair::at(directory, node.as_str()).key, owner)?;
+/// A key that no file holds yet, and the request by which a CA elsewhere certifies it.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// PEM; [`NewKey::keep`] writes it.
+    key: Redacted<String>,
+    /// PEM.
+    pub request: String,
+}
+
+/// Makes a key for a node.
+pub fn request(node: &NodeName) -> Result<NewKey, TlsError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map_err(TlsError::crypto("a private key"))?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, node.as_str());
-    let what = "a certificate request";
-    params.serialize_request(&key).and_then(|request| request.pem()).map_err(TlsError::crypto(what))
+    let request = params.serialize_request(&key).and_then(|request| request.pem());
+    let request = request.map_err(TlsError::crypto("a certificate request"))?;
+    Ok(NewKey { key: Redacted::new(key.serialize_pem()), request })
+}
+
+impl NewKey {
+    /// Writes the key and its certificate in their places, the certificate last.
+    pub fn keep(
+        &self,
+        pair: &Pair,
+        certificate: &str,
+        owner: Option<Owner>,
+    ) -> Result<(), TlsError> {
+        files::write(&pair.key, self.key.expose(), KEY_MODE, owner)?;
+        files::write(&pair.certificate, certificate, CERTIFICATE_MODE, owner)
+    }
 }
 
 impl fmt::Debug for Authority {

@@ -25,7 +25,7 @@ mod pin;
 mod refusal;
 mod seal;
 
-pub use authority::{Authority, OPERATOR, REPLICATOR, request};
+pub use authority::{Authority, NewKey, OPERATOR, REPLICATOR, request};
 pub use certificate::{Certificate, Life};
 pub use config::{for_clients, for_http, for_peers, install_provider, to_http, to_peers};
 pub use error::TlsError;
@@ -34,4 +34,4 @@ pub use identity::Identity;
 pub use pair::Pair;
 pub use pin::{Fingerprint, to_pinned};
 pub use refusal::{Refused, refused};
-pub use seal::{seal, sha256, unseal};
+pub use seal::{same, seal, sha256, unseal};

@@ -271,14 +271,15 @@ fn a_key_made_elsewhere_is_certified_under_the_names_of_the_file() {
     let cluster = Cluster::new();
     let elsewhere = tempfile::tempdir().expect("tempdir");
     let name: NodeName = "n5".parse().expect("name");
-    let request = howdah_tls::request(elsewhere.path(), &name, None).expect("request");
+    let new = howdah_tls::request(&name).expect("request");
+    let request = new.request.clone();
     let read = |path| std::fs::read_to_string(path).expect("read");
     let key = howdah_base::Redacted::new(read(cluster.tls.path().join("ca.key")));
     let authority =
         Authority::from_pem(&read(cluster.ca()), &key, SystemTime::now()).expect("authority");
     let pair = Pair::at(elsewhere.path(), "n5");
     let first = authority.certify(&name, "10.0.0.5", &request).expect("certified");
-    std::fs::write(&pair.certificate, &first).expect("write");
+    new.keep(&pair, &first, None).expect("kept");
     let server = for_peers(&cluster.ca(), &Identity::open(&pair).expect("it is of the key"));
     let client = to_peers(&cluster.ca(), &cluster.node("n1")).expect("config");
     shake(server.expect("config"), client, "10.0.0.5").expect("handshake");

@@ -1,6 +1,7 @@
 //! The folders of a cluster: made once, with the right owner and mode, and never taken over
 //! from somebody else.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -8,7 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
-use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
+use howdah_base::NodeName;
+use howdah_spec::{NodeSpec, StoreSpec};
 use nix::unistd::{Uid, User};
 
 use super::Layout;
@@ -49,15 +51,21 @@ fn check_owner(base: &Path) -> anyhow::Result<()> {
         .into())
 }
 
-/// Everything below base_dir but its files; and nodes' directories that lie elsewhere.
-pub fn make_all(layout: &Layout, spec: &ClusterSpec, server: &Account) -> anyhow::Result<()> {
+/// Everything below base_dir but its files; and directories of this machine's `nodes` that lie
+/// elsewhere.
+pub fn make_all(
+    layout: &Layout,
+    store: &StoreSpec,
+    nodes: &BTreeMap<NodeName, NodeSpec>,
+    server: &Account,
+) -> anyhow::Result<()> {
     make(&layout.tls(), 0o755)?;
     make(&layout.nodes(), 0o755)?;
     make_owned(&layout.secrets(), 0o700, server)?;
-    if let StoreSpec::Embedded { path } = &spec.store {
+    if let StoreSpec::Embedded { path } = store {
         make_given(layout, path, server)?;
     }
-    for (name, node) in &spec.nodes {
+    for (name, node) in nodes {
         make_owned(&layout.node(name), 0o755, server)?;
         make_node(layout, node, server)?;
     }

@@ -6,8 +6,8 @@
 //!   ports              which ports were replaced, for the next `up`
 //!   .howdah            says that Howdah made this folder; `down --purge` asks for it
 //!   tls/               CA and certificates
-//!   secrets/           0700, of the server's user: token
-//!   client/            of the one who ran `up`: ca.crt, pgpass, token, secrets/
+//!   secrets/           0700, of the server's user: token, join/ (tokens of machines to come)
+//!   client/            of the one who ran `up`: ca.crt, operator.crt, pgpass, token, secrets/
 //!   store/             embedded store
 //!   nodes/NODE/        data, state
 //!   up.pid  up.log     supervisor
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use howdah_base::NodeName;
 use howdah_spec::NodeSpec;
+use howdah_tls::Pair;
 
 /// The paths of one cluster on this machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,6 +64,26 @@ impl Layout {
     /// The bearer token of the HTTP API, as nodes read it.
     pub fn token(&self) -> PathBuf {
         self.secrets().join("token")
+    }
+
+    /// Tokens of machines that are to join, one file each.
+    pub fn join_tokens(&self) -> PathBuf {
+        self.secrets().join("join")
+    }
+
+    /// The cluster's CA, as every process here may read it.
+    pub fn ca(&self) -> PathBuf {
+        self.tls().join("ca.crt")
+    }
+
+    /// Certificates that wait for nodes which cannot sign their own.
+    pub fn issued(&self) -> PathBuf {
+        self.tls().join("issued")
+    }
+
+    /// The certificate by which the one who prepared orders changes.
+    pub fn client_operator(&self) -> Pair {
+        Pair::at(&self.client(), "operator")
     }
 
     pub fn client(&self) -> PathBuf {

@@ -4,30 +4,36 @@
 //! them. Started as root, what belongs to the servers' user is made as that user.
 
 pub mod account;
-mod certificates;
 mod dirs;
-mod passwords;
 
+pub mod certificates;
 pub mod client;
+pub mod here;
 pub mod layout;
 pub mod lock;
+pub mod passwords;
 pub mod ports;
+pub mod relocate;
 pub mod secret;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::Context;
-use howdah_spec::ClusterSpec;
+use howdah_base::NodeName;
+use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use nix::unistd::Uid;
 
+use crate::failure::Failure;
 use crate::file::ClusterFile;
 use crate::talk::say;
 
 pub use account::Account;
-pub use dirs::write as write_file;
+pub use dirs::{make as make_dir, make_base, make_owned as make_owned_dir, write as write_file};
 pub use layout::Layout;
 
+use certificates::Wanted;
 use lock::Lock;
 use ports::Replacement;
 
@@ -45,31 +51,42 @@ pub struct Prepared {
 
 /// Which verb prepares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Caller {
-    /// May replace ports in use, when the cluster is first made.
+pub enum Caller<'a> {
+    /// All nodes, on one machine. May replace ports in use, when the cluster is first made.
     Up,
+    /// The nodes of this machine.
     Prepare,
+    /// The node named and those beside it.
+    PrepareFor(&'a NodeName),
     /// One node, perhaps started by a supervisor as a user who owns nothing but its folders.
-    Run,
+    Run(&'a NodeName),
 }
 
 /// Makes what is missing.
-pub fn prepare(file: &ClusterFile, caller: Caller) -> anyhow::Result<Prepared> {
+pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepared> {
     let layout = Layout::new(&file.spec.base_dir);
     let server = account::server_account(&file.spec.run_as)?;
-    if caller == Caller::Run && is_made_by_another(&layout) {
+    if matches!(caller, Caller::Run(_)) && is_made_by_another(&layout) {
         return as_it_stands(layout, server);
+    }
+    if caller == Caller::Up && !here::is_one_machine(&file.spec) {
+        return Err(several_machines(file).into());
     }
     let invoker = account::invoker()?;
     let mut spec = file.spec.clone();
     // Before anything is made: a folder that cannot be used should not be left behind.
     server.check_reach(layout.base())?;
-    dirs::make_base(&layout, spec.cluster.as_str())?;
+    make_base(&layout, spec.cluster.as_str())?;
     let _lock = Lock::wait_for(&layout.prepare_lock())?;
     settle_ports(&layout, &mut spec, caller)?;
-    dirs::make_all(&layout, &spec, &server)?;
-    certificates::make(&layout, &spec, &server)?;
-    passwords::make(&layout, &spec, &server, &invoker)?;
+    let nodes = nodes_here(&spec, &layout, caller);
+    dirs::make_all(&layout, &spec.store, &nodes, &server)?;
+    let wanted =
+        Wanted { layout: &layout, cluster: &spec.cluster, nodes: &nodes, server: &server };
+    wanted.make(may_found(&spec, caller))?;
+    let roles = nodes.values().any(|node| node.kind == NodeKind::Data);
+    passwords::make(&layout, &spec, &server, &invoker, roles)?;
+    certificates::make_operator(&layout, &spec, &invoker)?;
     let text = howdah_spec::to_toml(&spec);
     // A file that says the same already is left alone: the disk may be full.
     if fs::read(layout.file()).is_ok_and(|there| there == text.as_bytes()) {
@@ -77,6 +94,30 @@ pub fn prepare(file: &ClusterFile, caller: Caller) -> anyhow::Result<Prepared> {
     }
     dirs::write(&layout.file(), 0o644, text.as_bytes())?;
     Ok(Prepared { spec, text, layout, server })
+}
+
+/// The nodes that live on this machine.
+fn nodes_here(
+    spec: &ClusterSpec,
+    layout: &Layout,
+    caller: Caller<'_>,
+) -> BTreeMap<NodeName, NodeSpec> {
+    match caller {
+        Caller::Up => spec.nodes.clone(),
+        Caller::Run(node) | Caller::PrepareFor(node) => here::beside(spec, node),
+        Caller::Prepare => here::here(spec, layout),
+    }
+}
+
+/// A node that is started on its second machine must not found a cluster of its own there.
+fn may_found(spec: &ClusterSpec, caller: Caller<'_>) -> bool {
+    !matches!(caller, Caller::Run(_)) || here::is_one_machine(spec)
+}
+
+fn several_machines(file: &ClusterFile) -> Failure {
+    let nodes: Vec<&str> = file.spec.nodes.keys().map(NodeName::as_str).collect();
+    Failure::bad_input("`howdah up` runs the nodes of one machine, and the file names several")
+        .hint(format!("on each machine: howdah run --node NODE ({})", nodes.join(", ")))
 }
 
 /// Root has prepared, and the node was started as the servers' user: there is nothing that it
@@ -92,7 +133,7 @@ fn as_it_stands(layout: Layout, server: Account) -> anyhow::Result<Prepared> {
 }
 
 /// Replaces ports in use when `up` makes the cluster, and repeats that ever after.
-fn settle_ports(layout: &Layout, spec: &mut ClusterSpec, caller: Caller) -> anyhow::Result<()> {
+fn settle_ports(layout: &Layout, spec: &mut ClusterSpec, caller: Caller<'_>) -> anyhow::Result<()> {
     if let Some(replaced) = remembered_ports(layout)? {
         ports::repeat(spec, &replaced);
         return Ok(());
@@ -108,7 +149,7 @@ fn settle_ports(layout: &Layout, spec: &mut ClusterSpec, caller: Caller) -> anyh
     dirs::write(&layout.ports(), 0o644, lines.as_bytes())
 }
 
-fn is_running(node: &howdah_spec::NodeSpec) -> bool {
+fn is_running(node: &NodeSpec) -> bool {
     Lock::is_held(&layout::node_lock(node))
 }
 

@@ -4,6 +4,7 @@
 //! Two users read here: the servers' user creates the roles, the invoker logs in with them.
 //! Where they differ, files belong to the invoker and the servers' group may read them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -14,23 +15,50 @@ use howdah_spec::{ClusterSpec, SecretRef};
 use super::{Account, Layout, client, dirs, secret};
 use crate::failure::Failure;
 
+/// `roles`: whether a server runs here, whose roles need their passwords.
 pub fn make(
     layout: &Layout,
     spec: &ClusterSpec,
     server: &Account,
     invoker: &Account,
+    roles: bool,
 ) -> anyhow::Result<()> {
     let users = Users { server, invoker };
     users.make_dir(&layout.client())?;
     users.make_dir(&layout.client_secrets())?;
     let token = make_token(layout, server)?;
-    let passwords = make_passwords(layout, spec, &users)?;
+    let maker = Maker { layout, users: &users, token: &token };
+    let passwords = maker.make_passwords(spec, roles)?;
     let ca = layout.tls().join("ca.crt");
     let ca = fs::read(&ca).with_context(|| format!("read file: `{}`", ca.display()))?;
     users.write_own(&layout.client_ca(), &ca)?;
     users.write_own(&layout.client_token(), token.expose().as_bytes())?;
     let pgpass = client::pgpass(spec, &passwords);
     users.write_own(&layout.client_pgpass(), pgpass.expose().as_bytes())
+}
+
+/// What the cluster gave a machine that joins: its token, and files of the folder of secrets.
+pub fn keep(
+    layout: &Layout,
+    server: &Account,
+    invoker: &Account,
+    token: &Redacted<String>,
+    secrets: &BTreeMap<String, String>,
+) -> anyhow::Result<()> {
+    let users = Users { server, invoker };
+    users.make_dir(&layout.client())?;
+    users.make_dir(&layout.client_secrets())?;
+    dirs::make_owned(&layout.secrets(), 0o700, server)?;
+    server.act(|| dirs::write(&layout.token(), 0o600, token.expose().as_bytes()))?;
+    for (name, text) in secrets {
+        let path = layout.client_secrets().join(name);
+        anyhow::ensure!(
+            path.parent() == Some(&layout.client_secrets()) && !name.starts_with('.'),
+            "a secret of the cluster has a path for its name: `{name}`"
+        );
+        users.write_shared(&path, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn make_token(layout: &Layout, server: &Account) -> anyhow::Result<Redacted<String>> {
@@ -44,54 +72,62 @@ fn make_token(layout: &Layout, server: &Account) -> anyhow::Result<Redacted<Stri
     })
 }
 
-fn make_passwords(
-    layout: &Layout,
-    spec: &ClusterSpec,
-    users: &Users<'_>,
-) -> anyhow::Result<Vec<(String, Redacted<String>)>> {
-    let mut passwords = Vec::new();
-    for (name, role) in &spec.roles {
-        let Some(source) = &role.password else { continue };
-        if let Some(password) = make_password(layout, &format!("role {name}"), source, users)? {
-            passwords.push((name.clone(), password));
-        }
-    }
-    if let Some(source) = &spec.http.password {
-        make_password(layout, "the HTTP user", source, users)?;
-    }
-    Ok(passwords)
+/// Makes what the file refers to.
+struct Maker<'a> {
+    layout: &'a Layout,
+    users: &'a Users<'a>,
+    /// The cluster's, from which passwords are made: every machine of the cluster has it, so
+    /// each makes the same one for a role that comes later.
+    token: &'a Redacted<String>,
 }
 
-/// Reads a password; makes one up where the file lies in our own folder and is missing.
-fn make_password(
-    layout: &Layout,
-    whose: &str,
-    source: &SecretRef,
-    users: &Users<'_>,
-) -> anyhow::Result<Option<Redacted<String>>> {
-    let found = secret::read(source).with_context(|| format!("read the password of {whose}"));
-    if let Some(password) = found? {
-        if let SecretRef::File(path) = source {
-            users.check_server_reads(whose, path)?;
+impl Maker<'_> {
+    fn make_passwords(
+        &self,
+        spec: &ClusterSpec,
+        roles: bool,
+    ) -> anyhow::Result<Vec<(String, Redacted<String>)>> {
+        let mut passwords = Vec::new();
+        for (name, role) in spec.roles.iter().filter(|_| roles) {
+            let Some(source) = &role.password else { continue };
+            if let Some(password) = self.make_password(&format!("role {name}"), source)? {
+                passwords.push((name.clone(), password));
+            }
         }
-        return Ok(Some(password));
+        if let Some(source) = &spec.http.password {
+            self.make_password("the HTTP user", source)?;
+        }
+        Ok(passwords)
     }
-    let SecretRef::File(path) = source else { return Ok(None) };
-    if path.parent() != Some(&layout.client_secrets()) {
-        return Err(missing(whose, path).into());
+
+    /// Reads a password; makes one up where the file lies in our own folder and is missing.
+    fn make_password(
+        &self,
+        whose: &str,
+        source: &SecretRef,
+    ) -> anyhow::Result<Option<Redacted<String>>> {
+        let found = secret::read(source).with_context(|| format!("read the password of {whose}"));
+        if let Some(password) = found? {
+            if let SecretRef::File(path) = source {
+                self.users.check_server_reads(whose, path)?;
+            }
+            return Ok(Some(password));
+        }
+        let SecretRef::File(path) = source else { return Ok(None) };
+        if path.parent() != Some(&self.layout.client_secrets()) {
+            return Err(missing(whose, path).into());
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let password = secret::derive(self.token, &name);
+        self.users.write_shared(path, password.expose().as_bytes())?;
+        Ok(Some(password))
     }
-    let password = secret::make_up()?;
-    users.write_shared(path, password.expose().as_bytes())?;
-    Ok(Some(password))
 }
 
 /// Howdah makes up passwords in its own folder only: elsewhere, a missing file is a mistake.
 fn missing(whose: &str, path: &Path) -> Failure {
-    Failure::bad_input(format!(
-        "the password file of {whose} does not exist: `{}`",
-        path.display()
-    ))
-    .hint("write the password into it, or name one without a folder: howdah makes that up")
+    Failure::bad_input(format!("the password file of {whose} does not exist: `{}`", path.display()))
+        .hint("write the password into it, or name one without a folder: howdah makes that up")
 }
 
 /// The two who read.

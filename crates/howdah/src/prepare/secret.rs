@@ -29,6 +29,13 @@ pub fn make_up() -> anyhow::Result<Redacted<String>> {
     Ok(Redacted::new(spell(&random)))
 }
 
+/// The secret called `name` that belongs to `master`: the same wherever `master` is known, and
+/// as hard to guess for everybody else.
+pub fn derive(master: &Redacted<String>, name: &str) -> Redacted<String> {
+    let parts = [b"howdah secret 1 ", name.as_bytes(), b"\0", master.expose().as_bytes()];
+    Redacted::new(spell(&howdah_tls::sha256(&parts)))
+}
+
 fn spell(random: &[u8]) -> String {
     let letters = random.iter().enumerate().map(|(place, byte)| match place {
         0 => ALPHABET[usize::from(byte % 32)],
@@ -99,6 +106,16 @@ mod tests {
         assert!(text.starts_with(|first: char| first.is_ascii_alphabetic()), "{text}");
         assert!(text.bytes().all(|byte| ALPHABET.contains(&byte)), "{text}");
         assert_ne!(text, make_up().expect("random").expose());
+    }
+
+    #[test]
+    fn a_derived_secret_is_the_same_everywhere_and_another_for_each_name() {
+        let (one, two) = (Redacted::new("one".to_owned()), Redacted::new("two".to_owned()));
+        let app = derive(&one, "app");
+        assert_eq!(app.expose().len(), SECRET_LEN);
+        assert_eq!(derive(&one, "app"), app);
+        assert_ne!(derive(&one, "boss"), app);
+        assert_ne!(derive(&two, "app"), app);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file a verb. A verb reads as a runbook; what several need lies beside this folder.
 
+pub mod adopt;
 pub mod apply;
 pub mod check;
 pub mod down;
@@ -8,11 +9,13 @@ pub mod failover;
 pub mod guard;
 pub mod history;
 pub mod init;
+pub mod join;
 pub mod logs;
 pub mod prepare;
 pub mod psql;
 pub mod run;
 pub mod status;
 pub mod switchover;
+pub mod token;
 pub mod tune;
 pub mod up;

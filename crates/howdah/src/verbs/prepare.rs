@@ -1,5 +1,8 @@
 //! `howdah prepare`: folders, keys and passwords, without starting anything.
 
+use howdah_base::NodeName;
+
+use crate::ask::known_node;
 use crate::file::FileArg;
 use crate::prepare::{Caller, prepare};
 use crate::talk::out;
@@ -7,13 +10,20 @@ use crate::talk::out;
 /// Make folders, certificates and passwords; start nothing
 #[derive(clap::Args, Debug)]
 pub struct Args {
+    /// Prepare for this node and those beside it [default: the nodes of this machine]
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeName>,
     #[command(flatten)]
     file: FileArg,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load()?;
-    let prepared = prepare(&file, Caller::Prepare)?;
+    if let Some(node) = &args.node {
+        known_node(&file.spec, node)?;
+    }
+    let caller = args.node.as_ref().map_or(Caller::Prepare, Caller::PrepareFor);
+    let prepared = prepare(&file, caller)?;
     let base = prepared.layout.base().display();
     out(format!("prepared `{base}`; servers run as {}", prepared.server.name));
     out(format!("\nstart all nodes here:\n  howdah up{}", file.typed));

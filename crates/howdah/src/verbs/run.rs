@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let file = args.file.load()?;
     known_node(&file.spec, &args.node)?;
-    let prepared = prepare(&file, Caller::Run)?;
+    let prepared = prepare(&file, Caller::Run(&args.node))?;
     prepared.server.become_for_good()?;
     umask(Mode::from_bits_truncate(0o077));
     std::env::set_current_dir(prepared.layout.base()).context("enter base_dir")?;

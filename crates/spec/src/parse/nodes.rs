@@ -31,7 +31,7 @@ const PORT_STEP: u16 = 10;
 const KINDS: [(&str, NodeKind); 2] = [("data", NodeKind::Data), ("witness", NodeKind::Witness)];
 
 /// Whether two hosts of a cluster file are one machine, as far as the file can tell.
-pub(crate) fn same_machine(a: &str, b: &str) -> bool {
+pub fn same_machine(a: &str, b: &str) -> bool {
     a == b || (is_loopback(a) && is_loopback(b))
 }
 
