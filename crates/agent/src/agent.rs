@@ -421,6 +421,13 @@ impl Agent {
         self.end = outcome.end.or(self.end);
     }
 
+    /// This directory is being replaced: also while the copy runs, whose identity the leader must
+    /// go on knowing.
+    pub fn recreates(&self) -> bool {
+        let copying = self.job.as_ref().is_some_and(|(job, _)| *job == Job::Copy);
+        copying || self.decision.as_ref().is_some_and(|d| d.recreate)
+    }
+
     /// The planned identity is used up once a directory carries it.
     pub fn announced(&self, recreate: bool) -> howdah_base::DirectoryId {
         match &self.disk.directory {

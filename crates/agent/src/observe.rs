@@ -46,6 +46,8 @@ pub(crate) struct Disk {
     pub directory: Directory,
     /// What a standby on this directory must not undercut, by its control file.
     pub sizes: BTreeMap<String, u64>,
+    /// It held data before it became a node's, and no cluster has been recorded for it yet.
+    pub adopted: bool,
 }
 
 /// Asks the server while it is alive, every second and whenever it is told to.
@@ -181,11 +183,12 @@ pub(crate) fn read_disk(shared: &Arc<Shared>, events: &mpsc::Sender<Event>) {
 pub(crate) fn disk(shared: &Shared) -> Disk {
     let own = shared.config.own();
     let state = directory::read(&shared.config.install, &own.data_dir, &own.state_dir);
-    let sizes = match &state {
-        DirectoryState::Ready(ready) => ready.control.sizes.clone(),
-        _ => BTreeMap::new(),
+    let (sizes, file) = match &state {
+        DirectoryState::Ready(ready) => (ready.control.sizes.clone(), ready.file.clone()),
+        _ => (BTreeMap::new(), None),
     };
-    Disk { directory: judge(shared, state), sizes }
+    let adopted = file.is_some_and(|file| file.adopted && file.fresh);
+    Disk { directory: judge(shared, state), sizes, adopted }
 }
 
 fn judge(shared: &Shared, state: DirectoryState) -> Directory {
@@ -217,10 +220,10 @@ fn judge(shared: &Shared, state: DirectoryState) -> Directory {
 }
 
 /// A directory of another cluster is refused; a fresh one may still become a cluster.
-pub(crate) fn against_record(directory: Directory, known: Option<u64>) -> Directory {
-    match directory {
+pub(crate) fn against_record(disk: &Disk, known: Option<u64>) -> Directory {
+    match disk.directory.clone() {
         Directory::Ready(facts)
-            if !facts.fresh && known.is_some_and(|id| id != facts.system_identifier) =>
+            if (!facts.fresh || disk.adopted) && known.is_some_and(|id| id != facts.system_identifier) =>
         {
             Directory::Refused(format!(
                 "it belongs to another cluster: system identifier `{}`, the store's record `{}` \

@@ -138,7 +138,7 @@ fn member(agent: &Agent, view: &View) -> Member {
     let decision = agent.decision.as_ref();
     let running = view.running();
     let facts = agent.facts.as_ref();
-    let recreate = decision.is_some_and(|d| d.recreate);
+    let recreate = agent.recreates();
     let tags = spec.nodes.get(&config.node).map_or_else(|| own.tags.clone(), |n| n.tags.clone());
     Member {
         node: config.node.clone(),

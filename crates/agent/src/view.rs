@@ -16,7 +16,7 @@ impl Agent {
     pub fn view(&self) -> View {
         let store = self.store_view();
         let known = store.initialize.as_ref().map(|i| i.system_identifier);
-        let recreate = self.decision.as_ref().is_some_and(|d| d.recreate);
+        let recreate = self.recreates();
         View {
             me: self.shared.config.node.clone(),
             settings: self.settings(),
@@ -47,7 +47,7 @@ impl Agent {
                     .to_owned(),
             );
         }
-        against_record(self.disk.directory.clone(), known)
+        against_record(&self.disk, known)
     }
 
     /// Slots of this term: as leader for all, as a standby for those that stream from it. Those
@@ -93,6 +93,7 @@ impl Agent {
             no_sync: tags.no_sync,
             failover_priority: tags.failover_priority,
             replicate_from: tags.replicate_from.clone(),
+            first_node: self.shared.config.spec.first_node.clone(),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Settings {
     pub failover_priority: u32,
     /// Stream from this standby rather than from the leader, while it streams itself.
     pub replicate_from: Option<NodeName>,
+    /// Only this node may create the cluster; any when `None`.
+    pub first_node: Option<NodeName>,
 }
 
 /// What a commit waits for.

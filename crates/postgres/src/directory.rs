@@ -26,9 +26,12 @@ const UNUSABLE: &str = "unusable.json";
 pub struct DirectoryFile {
     pub id: DirectoryId,
     pub node: NodeName,
-    /// Made by initdb, not yet a cluster.
+    /// Made by initdb or adopted, not yet a cluster.
     #[serde(default)]
     pub fresh: bool,
+    /// It held data before it became a node's: never worthless, whatever the store says.
+    #[serde(default)]
+    pub adopted: bool,
 }
 
 /// What lies there.

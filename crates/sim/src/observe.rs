@@ -3,7 +3,7 @@
 
 use howdah_base::DirectoryId;
 use howdah_base::record::{Member, ServerState};
-use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
+use howdah_ha::{Directory, Durability, Job, Local, Server, Settings, StoreView, View};
 use howdah_ledger::member_txn;
 
 use crate::agent::{Agent, Purpose};
@@ -27,7 +27,7 @@ impl World {
         let agent = self.agent(node);
         let silent =
             agent.silent_since.is_some_and(|at| now.since(at).as_millis() > SILENT_AFTER_MS);
-        let recreate = agent.decision.as_ref().is_some_and(|d| d.recreate);
+        let recreate = recreates(agent);
         let local = Local {
             directory: against(&agent.directory, known),
             announced: Some(announced(agent, recreate)),
@@ -66,6 +66,7 @@ impl World {
             no_sync: false,
             failover_priority: 0,
             replicate_from: None,
+            first_node: None,
         }
     }
 
@@ -130,10 +131,16 @@ pub(crate) fn announced(agent: &Agent, recreate: bool) -> DirectoryId {
     }
 }
 
+/// Also while the copy runs, whose identity the leader must go on knowing.
+fn recreates(agent: &Agent) -> bool {
+    let copying = agent.job.as_ref().is_some_and(|run| run.job == Job::Copy);
+    copying || agent.decision.as_ref().is_some_and(|d| d.recreate)
+}
+
 fn member(agent: &Agent, view: &View) -> Member {
     let decision = agent.decision.as_ref();
     let running = view.running();
-    let recreate = decision.is_some_and(|d| d.recreate);
+    let recreate = recreates(agent);
     Member {
         node: view.me.clone(),
         host: String::new(),

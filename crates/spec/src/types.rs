@@ -17,6 +17,8 @@ pub struct ClusterSpec {
     pub run_as: String,
     /// Below it lie the nodes' directories, the embedded store, TLS files and client files.
     pub base_dir: PathBuf,
+    /// Only this node may create the cluster; whichever comes first when `None`.
+    pub first_node: Option<NodeName>,
     pub nodes: BTreeMap<NodeName, NodeSpec>,
     pub postgresql: PostgresqlSpec,
     pub ha: HaSpec,

@@ -11,7 +11,8 @@ use crate::event::Outcome;
 /// A new database cluster, marked fresh until the store knows it.
 pub(crate) async fn initdb(order: Order) -> Result<Outcome, String> {
     let config = &order.shared.config;
-    let file = DirectoryFile { id: order.planned.clone(), node: config.node.clone(), fresh: true };
+    let (id, node) = (order.planned.clone(), config.node.clone());
+    let file = DirectoryFile { id, node, fresh: true, adopted: false };
     let locale = config.spec.postgresql.locale.clone();
     howdah_postgres::initdb::run(&config.install, &config.own().data_dir, &locale, &file)
         .await
@@ -39,7 +40,8 @@ pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Out
     let id = order.planned.clone();
     let source = order.shared.conninfo(&from, id.as_str())?;
     let own = config.own();
-    let file = DirectoryFile { id: id.clone(), node: config.node.clone(), fresh: false };
+    let node = config.node.clone();
+    let file = DirectoryFile { id: id.clone(), node, fresh: false, adopted: false };
     let leads = order.store.leader.as_ref().is_some_and(|leader| leader.value.node == from);
     let slot = leads.then(|| id.slot(term));
     howdah_postgres::basebackup::run(

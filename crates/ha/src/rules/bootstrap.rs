@@ -28,6 +28,9 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
             return Some(Step::wait(Rule::RefusedDirectory, why.clone()));
         }
     };
+    if let Some(first) = view.settings.first_node.as_ref().filter(|first| **first != view.me) {
+        return Some(Step::wait(Rule::AwaitInitialize, format!("`{first}`, by the cluster file")));
+    }
     Some(match (&view.store.initializing, facts) {
         // The right hangs on this node's lease.
         (None, _) if view.store.renewed_at.is_none() => {

@@ -184,6 +184,7 @@ impl World {
         match name {
             "async" => self.view.settings.durability = Durability::Async,
             "strict" => self.view.settings.strict = true,
+            "first_node" => self.view.settings.first_node = Some(node("n2")),
             upstream if upstream.starts_with('n') => {
                 self.view.settings.replicate_from = Some(node(upstream));
             }
@@ -265,5 +266,6 @@ fn settings() -> Settings {
         no_sync: false,
         failover_priority: 0,
         replicate_from: None,
+        first_node: None,
     }
 }

@@ -25,7 +25,7 @@ async fn from_nothing_to_a_cluster() {
     fs::write(half.join("PG_VERSION"), "15\n").expect("write");
     assert_eq!(state(&server), DirectoryState::Empty);
 
-    let file = DirectoryFile { id: server.id(), node: server.node(), fresh: true };
+    let file = DirectoryFile { id: server.id(), node: server.node(), fresh: true, adopted: false };
     initdb::run(&server.install, &server.data_dir, "C.UTF-8", &file).await.expect("initdb");
     assert!(!half.exists());
     let DirectoryState::Ready(ready) = state(&server) else { panic!("{:?}", state(&server)) };

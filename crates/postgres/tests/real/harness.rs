@@ -61,7 +61,7 @@ impl Server {
         let server = Server::bare(name);
         let copied = Command::new("cp").arg("-a").arg(template()).arg(&server.data_dir).status();
         assert!(copied.expect("cp runs").success(), "copy the template");
-        let file = DirectoryFile { id: server.id(), node: server.node(), fresh: false };
+        let file = DirectoryFile { id: server.id(), node: server.node(), fresh: false, adopted: false };
         directory::write_file(&server.data_dir, &file).expect("identity");
         server
     }
@@ -101,7 +101,7 @@ impl Server {
         primary: &Server,
         slot: &str,
     ) -> Result<(), howdah_postgres::PgError> {
-        let file = DirectoryFile { id: self.id(), node: self.node(), fresh: false };
+        let file = DirectoryFile { id: self.id(), node: self.node(), fresh: false, adopted: false };
         let source = self.conninfo(primary);
         let copy = basebackup::Copy {
             source: &source,
@@ -355,7 +355,7 @@ fn template() -> PathBuf {
         let made = place.join("made");
         fs::remove_dir_all(&made).ok();
         let node: NodeName = "template".parse().expect("a name");
-        let file = DirectoryFile { id: DirectoryId::new(&node, 0), node, fresh: true };
+        let file = DirectoryFile { id: DirectoryId::new(&node, 0), node, fresh: true, adopted: false };
         // A test has a runtime already: this one is a thread's own.
         let making = made.clone();
         let thread = std::thread::spawn(move || {

@@ -16,6 +16,7 @@ pub(crate) const TOP: Section = Section {
         "strict",
         "run_as",
         "base_dir",
+        "first_node",
         "hba",
         "http",
         "hooks",

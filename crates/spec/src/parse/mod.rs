@@ -25,7 +25,7 @@ use crate::mistake::Mistakes;
 use crate::types::{ClusterSpec, Durability};
 
 pub(crate) use members::KINDS;
-pub(crate) use nodes::same_machine;
+pub use nodes::same_machine;
 pub use report::Places;
 pub(crate) use sections::MAJOR_MIN;
 
@@ -110,6 +110,9 @@ fn read_cluster(
     ClusterSpec {
         durability: read_durability(top).unwrap_or(Durability::Quorum),
         strict: top.flag("strict").unwrap_or(false),
+        first_node: top
+            .get("first_node")
+            .and_then(|value| value.parsed("a node's name", "write the name of a node")),
         run_as: top.text("run_as").unwrap_or_else(|| "postgres".to_owned()),
         nodes: nodes::read(report, top, &paths, &base_dir, complete),
         postgresql: sections::read_postgresql(top, &paths),

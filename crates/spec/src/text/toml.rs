@@ -53,6 +53,9 @@ fn write_top(file: &mut Writer, spec: &ClusterSpec) {
     file.value("strict", spec.strict);
     file.text("run_as", &spec.run_as);
     file.text("base_dir", spec.base_dir.display());
+    if let Some(first) = &spec.first_node {
+        file.text("first_node", first);
+    }
     file.value("hba", list(spec.hba.iter().map(|rule| &rule.line)));
 }
 

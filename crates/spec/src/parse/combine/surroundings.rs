@@ -6,6 +6,10 @@ use super::super::report::Report;
 use crate::types::{ClusterSpec, NodeKind, StoreSpec};
 
 pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
+    let data = |name: &NodeName| spec.nodes.get(name).is_some_and(|n| n.kind == NodeKind::Data);
+    if let Some(first) = spec.first_node.as_ref().filter(|first| !data(first)) {
+        unknown(report, "first_node", first);
+    }
     for (name, hook) in &spec.hooks {
         for node in hook.nodes.iter().filter(|node| !spec.nodes.contains_key(*node)) {
             unknown(report, &format!("hooks.{name}.nodes"), node);

@@ -1,0 +1,58 @@
+//! Carries an adoption out: keep what was, stop, mark. The node's first start does the rest: a
+//! directory that is marked fresh becomes the cluster.
+
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::Context;
+use howdah_base::{DirectoryId, NodeName};
+use howdah_postgres::directory::{self, DirectoryFile};
+use howdah_postgres::install::Install;
+
+use super::look::{Found, ask};
+use super::{Before, look};
+use crate::failure::Failure;
+use crate::prepare::Prepared;
+use crate::talk::say;
+
+/// Stops the server that was there and gives its directory to `node`. After an error before the
+/// stop nothing is changed; after one behind it, `howdah adopt --give-back` starts it again.
+pub fn take(
+    prepared: &Prepared,
+    install: &Install,
+    found: &Found,
+    node: &NodeName,
+) -> anyhow::Result<()> {
+    let state_dir = &prepared.spec.nodes[node].state_dir;
+    let before = Before::of(found)?;
+    prepared.server.act(|| before.keep(state_dir))?;
+    if let Some(running) = &found.running {
+        let port = running.port.to_string();
+        let tell = |sql: &str| ask(install, &found.owner, &running.socket_dir, &port, sql);
+        if !running.has_postgres {
+            tell("create role postgres superuser login")?;
+            say("made the superuser postgres");
+        }
+        // So that the shutdown has little left to write.
+        tell("checkpoint")?;
+        say("stopping the server");
+        before.stop(install)?;
+    }
+    let after = look(install, &found.data_dir)?;
+    if after.running.is_some() {
+        return Err(Failure::failed("the server runs again: something else starts it")
+            .hint("stop what starts it (systemd, a container, cron), then adopt it again")
+            .into());
+    }
+    let file = DirectoryFile { id: identity(node)?, node: node.clone(), fresh: true, adopted: true };
+    prepared.server.act(|| Ok(directory::write_file(&found.data_dir, &file)?))?;
+    say(format!("the directory is node {node}'s: `{}`", found.data_dir.display()));
+    Ok(())
+}
+
+fn identity(node: &NodeName) -> anyhow::Result<DirectoryId> {
+    let mut bytes = [0; 4];
+    let mut source = File::open("/dev/urandom").context("draw a random number")?;
+    source.read_exact(&mut bytes).context("draw a random number")?;
+    Ok(DirectoryId::new(node, u32::from_ne_bytes(bytes)))
+}

@@ -1,0 +1,156 @@
+//! `howdah adopt`: an existing PostgreSQL becomes a node, without a dump. The plan comes first.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use howdah_base::NodeName;
+use howdah_spec::ClusterSpec;
+
+use crate::adopt::{self, Check, Found, Level};
+use crate::ask::known_node;
+use crate::facts;
+use crate::failure::{Exit, Failure};
+use crate::file::{ClusterFile, FileArg};
+use crate::prepare::{Caller, prepare};
+use crate::talk::{out, say};
+
+/// Make an existing PostgreSQL a node of the cluster: first a plan, then with --yes
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Its data directory, or a URL of the running server (postgres://...)
+    #[arg(value_name = "DATADIR|URL", required_unless_present = "give_back")]
+    source: Option<String>,
+    #[command(flatten)]
+    file: FileArg,
+    /// Which node it becomes [default: the one whose data_dir it is]
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeName>,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+    /// Give it back: configured and run as before, with all that was written since
+    #[arg(long, conflicts_with = "source", requires = "node")]
+    give_back: bool,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.file.load()?;
+    if args.give_back {
+        let (node, own) = match &args.node {
+            Some(node) => known_node(&file.spec, node)?,
+            None => return Err(Failure::bad_input("which node is it? name it with --node").into()),
+        };
+        let install = facts::install(&file.spec, &own.data_dir)?;
+        let prepared = prepare(&file, Caller::Prepare)?;
+        return adopt::give_back::give_back(&prepared, &install, node);
+    }
+    let data_dir = data_dir(args.source.as_deref().unwrap_or_default())?;
+    let node = node(&file.spec, args.node.as_ref(), &data_dir)?;
+    let install = facts::install(&file.spec, &data_dir)?;
+    let found = adopt::look(&install, &data_dir)?;
+    let checks = adopt::judge(&found, &file.spec, &node, install.major);
+    show(args, &found, &node, &checks)?;
+    if checks.iter().any(|check| check.level == Level::Stop) {
+        return Err(Failure::failed("it cannot be adopted like this; nothing was changed").into());
+    }
+    if !args.yes {
+        say(format!("nothing was changed; to do it: {} --yes", typed(args, &file)));
+        return Ok(());
+    }
+    let prepared = prepare(&file, Caller::Prepare)?;
+    adopt::take::take(&prepared, &install, &found, &node)?;
+    start(&file, &node)
+}
+
+fn show(args: &Args, found: &Found, node: &NodeName, checks: &[Check]) -> anyhow::Result<()> {
+    if args.json {
+        let plan = serde_json::json!({
+            "data_dir": found.data_dir,
+            "node": node,
+            "system_identifier": found.control.system_identifier.to_string(),
+            "checks": checks,
+        });
+        out(serde_json::to_string_pretty(&plan).context("write the plan")?);
+        return Ok(());
+    }
+    out(format!("{} becomes node {node}:", found.data_dir.display()));
+    for check in checks {
+        let mark = match check.level {
+            Level::Well => "  ok      ",
+            Level::Change => "  change  ",
+            Level::Warning => "  warning ",
+            Level::Stop => "  STOP    ",
+        };
+        let then = check.then.as_ref().map(|then| format!(": {then}")).unwrap_or_default();
+        out(format!("{mark}{}{then}", check.what));
+    }
+    Ok(())
+}
+
+fn typed(args: &Args, file: &ClusterFile) -> String {
+    let source = args.source.as_deref().unwrap_or_default();
+    let node = args.node.as_ref().map(|node| format!(" --node {node}")).unwrap_or_default();
+    format!("howdah adopt {source}{}{node}", file.typed)
+}
+
+/// A directory is taken as it is; a URL leads to the server, which names its directory.
+fn data_dir(source: &str) -> anyhow::Result<PathBuf> {
+    if !source.starts_with("postgres://") && !source.starts_with("postgresql://") {
+        let path = std::path::absolute(source).context("find the working directory")?;
+        return path.canonicalize().map_err(|error| {
+            Failure::bad_input(format!("no such directory ({error}): `{source}`")).into()
+        });
+    }
+    let output = Command::new("psql")
+        .args(["-X", "-A", "-t", "-q", "-w", "-d", source, "-c", "show data_directory"])
+        .env("PGCONNECT_TIMEOUT", "5")
+        .stdin(Stdio::null())
+        .output()
+        .context("run psql")?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if !output.status.success() {
+        return Err(Failure::new(Exit::Failed, format!("the server does not answer: {said}"))
+            .hint("a password can stand in ~/.pgpass; the role needs pg_read_all_settings")
+            .into());
+    }
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    path.canonicalize().map_err(|_| {
+        Failure::failed(format!("its directory is not on this machine: `{}`", path.display()))
+            .hint("run howdah adopt on the server's own machine")
+            .into()
+    })
+}
+
+fn node(spec: &ClusterSpec, named: Option<&NodeName>, data_dir: &Path) -> anyhow::Result<NodeName> {
+    if let Some(named) = named {
+        return Ok(known_node(spec, named)?.0.clone());
+    }
+    adopt::node_at(spec, data_dir).cloned().ok_or_else(|| {
+        let first = spec.nodes.keys().next().map_or("n1", NodeName::as_str);
+        let what = format!("no node has its data there: `{}`", data_dir.display());
+        let hint = format!("write `data_dir = {data_dir:?}` in `[nodes.{first}]`");
+        Failure::bad_input(what).hint(hint).into()
+    })
+}
+
+/// With all nodes on this machine the cluster is started at once: the sooner, the better.
+fn start(file: &ClusterFile, node: &NodeName) -> anyhow::Result<()> {
+    let mut hosts = file.spec.nodes.values().map(|node| node.host.as_str());
+    let first = hosts.next().unwrap_or_default();
+    if !hosts.all(|host| host == first) {
+        say(format!("start it now: howdah run --node {node}{}", file.typed));
+        return Ok(());
+    }
+    let exe = std::env::current_exe().context("find this program")?;
+    let status = Command::new(exe)
+        .args(["up", "--detach", "-f"])
+        .arg(&file.path)
+        .status()
+        .context("run howdah up")?;
+    anyhow::ensure!(status.success(), "howdah up ended with {status}");
+    Ok(())
+}
