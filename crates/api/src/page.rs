@@ -28,6 +28,31 @@ fn wanted(headers: &HeaderMap) -> Form {
     }
 }
 
+/// Whether a person looks at it in a browser.
+pub fn is_browser(headers: &HeaderMap) -> bool {
+    wanted(headers) == Form::Html
+}
+
+/// Whether text was asked for by its name.
+pub fn is_text(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.starts_with("text/plain")
+}
+
+/// One sentence: as JSON for those who ask for it, as text for all others.
+pub fn plain_or_json(
+    headers: &HeaderMap,
+    status: StatusCode,
+    text: &str,
+    value: &impl Serialize,
+) -> Response {
+    if wanted(headers) == Form::Json {
+        return json(status, value);
+    }
+    let kind = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    (status, kind, format!("{text}\n")).into_response()
+}
+
 /// `text` as a page or as it is, or `value` as JSON: whichever is asked for.
 pub fn answer(headers: &HeaderMap, title: &str, text: String, value: &impl Serialize) -> Response {
     match wanted(headers) {
@@ -58,8 +83,8 @@ fn html(title: &str, text: &str) -> Response {
          <title>{title}</title>\n\
          <style>:root{{color-scheme:light dark}}body{{margin:2rem}}pre{{overflow-x:auto}}</style>\n\
          </head><body>\n\
-         <nav><a href=\"/\">status</a> <a href=\"/explain\">explain</a> \
-         <a href=\"/history\">history</a></nav>\n\
+         <nav><a href=\"/status\">status</a> <a href=\"/explain\">explain</a> \
+         <a href=\"/history\">history</a> <a href=\"/api\">paths</a></nav>\n\
          <pre>{text}</pre>\n\
          </body></html>\n",
         title = escape(title),

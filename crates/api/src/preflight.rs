@@ -1,0 +1,75 @@
+//! What can be said of a change of leader before it is asked for: by the status, which has the
+//! agents' own judgement of each node. The agent judges once more when it acts.
+
+use howdah_base::NodeName;
+use howdah_base::ask::Refusal;
+use howdah_base::status::{ClusterStatus, NodeStatus};
+
+/// The leader is the one that the asker means; any is, when none is named.
+pub fn is_leader(status: &ClusterStatus, meant: Option<&NodeName>) -> Result<(), Refusal> {
+    match (meant, &status.leader) {
+        (None, _) => Ok(()),
+        (Some(meant), Some(now)) if meant == now => Ok(()),
+        (Some(_), Some(now)) => Err(Refusal::new(format!("the leader is another node: `{now}`"))
+            .hint("look at `howdah status`, then ask again")),
+        (Some(_), None) => {
+            Err(Refusal::new("there is no leader").hint("howdah explain, or howdah failover NODE"))
+        }
+    }
+}
+
+/// Whether the holder of the lease reports.
+pub fn leader_lives(status: &ClusterStatus) -> bool {
+    let leads = |node: &NodeStatus| status.leader.as_ref() == Some(&node.node) && node.alive;
+    status.nodes.iter().any(leads)
+}
+
+/// `to` is a node of this cluster.
+pub fn is_member<'s>(status: &'s ClusterStatus, to: &NodeName) -> Result<&'s NodeStatus, Refusal> {
+    status.nodes.iter().find(|node| node.node == *to).ok_or_else(|| {
+        let names: Vec<&str> = status.nodes.iter().map(|node| node.node.as_str()).collect();
+        Refusal::new(format!("no such node: `{to}`"))
+            .hint(format!("the nodes are {}", names.join(", ")))
+    })
+}
+
+/// `to`, or any standby when none is named, can take over now. Which ones can.
+pub fn can_take_over<'s>(
+    status: &'s ClusterStatus,
+    to: Option<&NodeName>,
+) -> Result<Vec<&'s NodeStatus>, Refusal> {
+    let leads = |node: &NodeStatus| status.leader.as_ref() == Some(&node.node);
+    if let Some(to) = to {
+        let node = is_member(status, to)?;
+        if leads(node) {
+            return Err(Refusal::new(format!("it leads already: `{to}`")));
+        }
+        return match why_not(node) {
+            None => Ok(vec![node]),
+            Some(why) => Err(Refusal::new(format!("`{to}` cannot take over: {why}"))
+                .hint(format!("howdah explain {to}"))),
+        };
+    }
+    let others: Vec<&NodeStatus> = status.nodes.iter().filter(|node| !leads(node)).collect();
+    let fit: Vec<&NodeStatus> =
+        others.iter().copied().filter(|node| why_not(node).is_none()).collect();
+    if !fit.is_empty() {
+        return Ok(fit);
+    }
+    let whys: Vec<String> = others
+        .iter()
+        .filter_map(|node| Some(format!("{}: {}", node.node, why_not(node)?)))
+        .collect();
+    let whys = if whys.is_empty() { "there is no other".to_owned() } else { whys.join("; ") };
+    Err(Refusal::new(format!("no node can take over: {whys}")).hint("howdah explain"))
+}
+
+fn why_not(node: &NodeStatus) -> Option<String> {
+    if !node.alive {
+        return Some("it does not report".to_owned());
+    }
+    if node.fenced.is_some() {
+        return Some("it is fenced".to_owned());
+    }
+    node.not_promotable.clone()
+}
