@@ -208,7 +208,6 @@ fn other_method(call: &Call) -> Response {
 }
 
 impl Call {
-
     /// Who asked, for the history: whom the asker names, else what is known.
     fn by(&self, proof: &Proof) -> String {
         match (self.named(), proof) {

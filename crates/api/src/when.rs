@@ -61,7 +61,7 @@ pub fn rfc3339(unix_ms: u64) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-    if unix_ms % 1_000 != 0 {
+    if !unix_ms.is_multiple_of(1_000) {
         // Writing to a string does not fail.
         let _ = write!(text, ".{:03}", unix_ms % 1_000);
     }

@@ -25,8 +25,7 @@ pub fn follow(
             if changed.is_err() {
                 return;
             }
-            let next =
-                health(&status.borrow_and_update(), &vitals.borrow_and_update(), &mut seen);
+            let next = health(&status.borrow_and_update(), &vitals.borrow_and_update(), &mut seen);
             sender.send_replace(next);
         }
     });
