@@ -7,17 +7,21 @@
 //!                     ▲            │ superseded: killed           │ outcome
 //!                     └────────────┴───────────── problems ◄──────┘
 //! ```
-//! [`plan`] and [`queue`] are pure: what has changed, and which call may be made now. The loop
-//! in `run` joins them to processes, sockets and the disk, and never to the agent: it reads one
+//! [`calls`] is pure: what has changed, and which call may be made now. The loop in `run` joins them to processes, sockets and the disk, and never to the agent: it reads one
 //! `watch` channel and writes another.
 //!
 //! Absent on purpose: a shell (a command is a program and its arguments), redirects of webhooks,
 //! and any way for a hook to stop or delay what it is told of.
 
+mod action;
+mod clock;
 mod firing;
+mod journal;
+mod run;
 mod seen;
 
 pub mod calls;
+pub mod vip;
 
 pub use firing::Firing;
 pub use seen::{Leader, Reason, Role, Seen};
@@ -26,7 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use howdah_spec::HookSpec;
+use howdah_spec::{HookSpec, VipSpec};
 use tokio::sync::watch;
 
 /// What hooks of one node are run with.
@@ -35,12 +39,20 @@ pub struct HooksConfig {
     /// By name, as the cluster file has them. To change them: [`Running::stop`], then [`start`]
     /// again; what was told is in the journal.
     pub hooks: BTreeMap<String, HookSpec>,
-    /// The journal is kept in here.
+    /// The journal, `hooks.json`, is kept in here.
     pub state_dir: PathBuf,
-    /// The socket of the virtual IP's helper, where the cluster file has a `[vip]`.
-    pub vip_socket: Option<PathBuf>,
+    /// Where the cluster file has a `[vip]`.
+    pub vip: Option<Vip>,
     /// Certificates of authorities for https; the system's when `None`.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The virtual IP, and who keeps it.
+#[derive(Clone, Debug)]
+pub struct Vip {
+    pub spec: VipSpec,
+    /// The helper's socket: [`vip::HelperOptions::socket`].
+    pub socket: PathBuf,
 }
 
 /// Hooks at work.
@@ -62,13 +74,15 @@ impl Running {
     }
 }
 
-/// Starts the hooks on the runtime of the caller. They fail in the open and never end by
-/// themselves, except when the sender of `seen` is gone.
-pub fn start(_config: HooksConfig, _seen: watch::Receiver<Seen>) -> Running {
-    let (_, problems) = watch::channel(Vec::new());
-    let (stop, mut stopped) = watch::channel(None);
+/// Starts the hooks on the runtime of the caller. They fail in the open, and end with
+/// [`Running::stop`] or with the last of [`Running`].
+pub fn start(config: HooksConfig, seen: watch::Receiver<Seen>) -> Running {
+    let (told, problems) = watch::channel(Vec::new());
+    let (stop, stopped) = watch::channel(None);
     let ended = tokio::spawn(async move {
-        let _ = stopped.changed().await;
+        if let Some(run) = run::Run::new(config, seen, told).await {
+            run.run(stopped).await;
+        }
     });
     Running { problems, stop, ended }
 }

@@ -41,6 +41,39 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// A node that knows nothing yet but whom it takes for the leader.
+    #[cfg(test)]
+    pub(crate) fn of(node: &str, leader: Option<&str>) -> Seen {
+        let name = |text: &str| text.parse::<NodeName>().expect("a node's name");
+        let leader = leader.map(|node| Leader {
+            node: name(node),
+            host: format!("{node}.example.com"),
+            postgres_port: 5433,
+            rw_port: 6432,
+        });
+        Seen { leader, ..Seen::unknown("shop".parse().expect("a name"), name(node)) }
+    }
+
+    /// Before anything is known: nothing is begun, nothing taken back.
+    pub fn unknown(cluster: ClusterName, node: NodeName) -> Seen {
+        Seen {
+            cluster,
+            node,
+            role: Role::Unknown,
+            term: Term(0),
+            timeline: None,
+            leader: None,
+            paused: false,
+            reason: Reason::default(),
+            server_started_unix_ms: None,
+            restarting: false,
+            reloads: 0,
+            others: BTreeMap::new(),
+            problems: Vec::new(),
+            leads_until: None,
+        }
+    }
+
     /// Whether the own server is the cluster's primary, as both the node and the cluster say.
     /// The node alone may be behind: its server may still run as the primary of an older term.
     pub fn leads(&self) -> bool {

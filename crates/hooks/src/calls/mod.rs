@@ -87,6 +87,11 @@ impl Core {
         steps
     }
 
+    /// Whether [`Core::next`] would begin something.
+    pub fn is_due(&self, seen: &Seen, now: Tick) -> bool {
+        self.kept.open.values().any(|queue| queue.is_due(seen, now))
+    }
+
     /// The attempts to begin now: of each hook one at most.
     pub fn next(&mut self, seen: &Seen, now: Tick) -> Vec<Attempt> {
         let attempt = |(name, queue): (&String, &mut Queue)| {

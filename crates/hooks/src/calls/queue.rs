@@ -163,19 +163,28 @@ impl Queue {
         steps
     }
 
+    /// Whether [`Queue::next`] would begin something.
+    pub fn is_due(&self, seen: &Seen, now: Tick) -> bool {
+        self.candidate(seen, now).is_some()
+    }
+
     /// The attempt to begin now, if any, with its number. One that waits after a failure lets
     /// those behind it pass: they concern something else.
     pub fn next(&mut self, seen: &Seen, now: Tick) -> Option<(Firing, u32)> {
+        let candidate = self.candidate(seen, now)?;
+        let entry = self.entries.get_mut(candidate)?;
+        entry.phase = Phase::Running;
+        Some((entry.firing.clone(), entry.failed + 1))
+    }
+
+    fn candidate(&self, seen: &Seen, now: Tick) -> Option<usize> {
         if self.entries.iter().any(|entry| !matches!(entry.phase, Phase::Waiting(_))) {
             return None;
         }
-        let may = |entry: &&mut Entry| {
+        self.entries.iter().position(|entry| {
             matches!(entry.phase, Phase::Waiting(at) if at <= now)
                 && standing(&entry.firing, seen) == Standing::Holds
-        };
-        let entry = self.entries.iter_mut().find(may)?;
-        entry.phase = Phase::Running;
-        Some((entry.firing.clone(), entry.failed + 1))
+        })
     }
 
     /// An attempt has ended; `None` for one that is not known here.
