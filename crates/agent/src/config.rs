@@ -9,6 +9,7 @@ use howdah_base::NodeName;
 use howdah_postgres::install::Install;
 use howdah_spec::{ClusterSpec, Machine, NodeSpec};
 use howdah_store::Store;
+use tokio::sync::watch;
 
 /// One node's fixed facts; what may change while it runs lies in the cluster file's text.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct AgentConfig {
     pub exe: PathBuf,
     /// The system user that everything runs as.
     pub os_user: String,
+    /// What others have to say of this node in the status, its certificate's end for example.
+    pub notices: watch::Receiver<Vec<String>>,
     /// Parses a cluster file's text; given by the binary, which knows the places of files.
     pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
 }

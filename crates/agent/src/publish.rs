@@ -210,7 +210,8 @@ fn problems(agent: &Agent) -> Vec<String> {
     let failed = agent.last_error.as_ref().filter(|_| !well);
     let failed = failed.map(|(job, error)| format!("{job:?} failed: {error}"));
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
-    let rest = agent.applied.problem().into_iter().chain(agent.held_sizes());
+    let notices = agent.shared.config.notices.borrow().clone();
+    let rest = agent.applied.problem().into_iter().chain(agent.held_sizes()).chain(notices);
     failed.into_iter().chain(store).chain(rest).collect()
 }
 

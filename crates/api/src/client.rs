@@ -1,19 +1,32 @@
-//! One HTTP request, bounded in time and size: how the command line and other nodes ask a node.
+//! One HTTP request, bounded in time and size: how the command line and other nodes ask a node,
+//! over TLS wherever somebody could listen.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::Redacted;
+use howdah_tls::Refused;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue};
-use hyper::{Method, Request};
+use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub use hyper::Method;
 
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A node that has not taken the connection by then, TLS included, is not there: the next one
+/// can be asked, because nothing was started.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// What the node said.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,24 +36,99 @@ pub struct Answer {
 }
 
 /// Why there is no answer. Of a request that changes something it is then unknown whether it
-/// was carried out, unless the node refused the connection.
+/// was carried out, unless no connection came about.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     #[error("cannot connect: {source}: `{address}`")]
     Unreachable { address: String, source: std::io::Error },
+    /// A certificate stands in the way; nothing was asked.
+    #[error("{}", why.sentence(address))]
+    Refused { address: String, why: Refused },
     #[error("no answer within {}s: `{address}`", within.as_secs_f64())]
     TimedOut { address: String, within: Duration },
     #[error("the conversation broke off: {reason}: `{address}`")]
     Broken { address: String, reason: String },
 }
 
-/// Reads `path` from the node at `address` (`host:port`).
-pub async fn get(address: &str, path: &str, within: Duration) -> Result<Answer, NoAnswer> {
-    let request = Request::get(path).body(Full::default());
-    bounded(address, request, within).await
+/// One request before it is sent.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    /// The cluster's token, where the request needs one.
+    pub token: Option<&'a Redacted<String>>,
+    pub body: String,
+    pub within: Duration,
 }
 
-/// Asks the node at `address` for something that needs the cluster's token.
+/// How nodes are reached: in the clear, or by TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Client {
+    /// In the clear, for this machine's own nodes.
+    pub fn plain() -> Client {
+        Client::default()
+    }
+
+    /// By TLS; the node must prove to be the host that is asked.
+    pub fn by_tls(tls: Arc<ClientConfig>) -> Client {
+        Client { tls: Some(tls) }
+    }
+
+    /// Reads `path` from the node at `address` (`host:port`).
+    pub async fn get(
+        &self,
+        address: &str,
+        path: &str,
+        within: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let ask = Ask { method: Method::GET, path, token: None, body: String::new(), within };
+        self.ask(address, &ask).await
+    }
+
+    /// Asks the node at `address`.
+    pub async fn ask(&self, address: &str, ask: &Ask<'_>) -> Result<Answer, NoAnswer> {
+        let request = request(address, ask)?;
+        match timeout(ask.within, self.converse(address, request, ask.within)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(timed_out(address, ask.within)),
+        }
+    }
+
+    /// The certificate that the node at `address` shows, its time over or not. It must be of the
+    /// CA that the configuration trusts.
+    pub async fn certificate(&self, address: &str) -> Result<CertificateDer<'static>, NoAnswer> {
+        let Some(tls) = &self.tls else { return Err(broken(address, &NoTls)) };
+        let stream = connect_tls(address, tls, CONNECT_WITHIN).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        shown.cloned().map(CertificateDer::into_owned).ok_or_else(|| broken(address, &NoTls))
+    }
+
+    async fn converse(
+        &self,
+        address: &str,
+        request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        match &self.tls {
+            None => exchange(TokioIo::new(connect(address, within).await?), address, request).await,
+            Some(tls) => {
+                let stream = connect_tls(address, tls, within).await?;
+                exchange(TokioIo::new(stream), address, request).await
+            }
+        }
+    }
+}
+
+/// Reads `path` from the node at `address` (`host:port`), in the clear.
+pub async fn get(address: &str, path: &str, within: Duration) -> Result<Answer, NoAnswer> {
+    Client::plain().get(address, path, within).await
+}
+
+/// Asks the node at `address` for something that needs the cluster's token, in the clear.
 pub async fn post(
     address: &str,
     path: &str,
@@ -48,57 +136,109 @@ pub async fn post(
     body: String,
     within: Duration,
 ) -> Result<Answer, NoAnswer> {
-    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
-    let mut request = Request::builder().method(Method::POST).uri(path);
-    if let Ok(mut bearer) = bearer {
+    let ask = Ask { method: Method::POST, path, token: Some(token), body, within };
+    Client::plain().ask(address, &ask).await
+}
+
+fn request(address: &str, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, NoAnswer> {
+    let host = HeaderValue::try_from(address).map_err(|error| broken(address, &error))?;
+    let mut request = Request::builder()
+        .method(ask.method.clone())
+        .uri(ask.path)
+        .header(HOST, host)
+        .header(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(token) = ask.token {
+        let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+        // The error would print the header.
+        let mut bearer = bearer.map_err(|_| broken(address, &NotAHeader))?;
         bearer.set_sensitive(true);
         request = request.header(AUTHORIZATION, bearer);
     }
-    bounded(address, request.body(Full::from(body)), within).await
+    request.body(Full::from(ask.body.clone())).map_err(|error| broken(address, &error))
 }
 
-async fn bounded(
-    address: &str,
-    request: hyper::http::Result<Request<Full<Bytes>>>,
-    within: Duration,
-) -> Result<Answer, NoAnswer> {
-    let address_owned = || address.to_owned();
-    let request = request.map_err(|error| broken(address, &error))?;
-    match timeout(within, converse(address, request)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(NoAnswer::TimedOut { address: address_owned(), within }),
+async fn connect(address: &str, within: Duration) -> Result<TcpStream, NoAnswer> {
+    let unreachable = |source| NoAnswer::Unreachable { address: address.to_owned(), source };
+    match timeout(CONNECT_WITHIN.min(within), TcpStream::connect(address)).await {
+        Ok(connected) => connected.map_err(unreachable),
+        Err(_) if within <= CONNECT_WITHIN => Err(timed_out(address, within)),
+        Err(_) => Err(unreachable(std::io::ErrorKind::TimedOut.into())),
     }
 }
 
-async fn converse(address: &str, mut request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
-    let host = HeaderValue::try_from(address).map_err(|error| broken(address, &error))?;
-    request.headers_mut().insert(HOST, host);
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|source| NoAnswer::Unreachable { address: address.to_owned(), source })?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| broken(address, &error))?;
+async fn connect_tls(
+    address: &str,
+    tls: &Arc<ClientConfig>,
+    within: Duration,
+) -> Result<TlsStream<TcpStream>, NoAnswer> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| broken(address, &error))?;
+    let stream = connect(address, within).await?;
+    let shaken = TlsConnector::from(tls.clone()).connect(name, stream);
+    match timeout(CONNECT_WITHIN.min(within), shaken).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(refused(address, &error).unwrap_or_else(|| NoAnswer::Unreachable {
+            address: address.to_owned(),
+            source: error,
+        })),
+        Err(_) => {
+            let source = std::io::ErrorKind::TimedOut.into();
+            Err(NoAnswer::Unreachable { address: address.to_owned(), source })
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl Read + Write + Unpin,
+    address: &str,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, NoAnswer> {
+    // In TLS 1.3 a node refuses our certificate only after the handshake.
+    let failed = |error: &(dyn Error + 'static)| {
+        refused(address, error).unwrap_or_else(|| broken(address, error))
+    };
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(stream).await.map_err(|error| failed(&error))?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|e| broken(address, &e))?;
+        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let code = response.status().as_u16();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await
-            .map_err(|error| broken(address, error.as_ref()))?;
+            .map_err(|error| failed(error.as_ref()))?;
         let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
         Ok(Answer { code, body })
     };
     tokio::pin!(exchange);
     // The connection must be driven while the answer is awaited; when it ends first, what it
-    // has delivered still decides.
+    // has delivered still decides, and its own error is the better one.
     tokio::select! {
         answer = &mut exchange => answer,
-        _ = connection => exchange.await,
+        ended = connection => match (exchange.await, ended) {
+            (Err(NoAnswer::Broken { .. }), Err(error)) => Err(failed(&error)),
+            (answer, _) => answer,
+        },
     }
+}
+
+fn refused(address: &str, error: &(dyn Error + 'static)) -> Option<NoAnswer> {
+    let why = howdah_tls::refused(error)?;
+    Some(NoAnswer::Refused { address: address.to_owned(), why })
+}
+
+fn timed_out(address: &str, within: Duration) -> NoAnswer {
+    NoAnswer::TimedOut { address: address.to_owned(), within }
 }
 
 fn broken(address: &str, error: &(dyn Error + '_)) -> NoAnswer {
     NoAnswer::Broken { address: address.to_owned(), reason: error.to_string() }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the token has characters that no header can carry")]
+struct NotAHeader;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the node showed no certificate")]
+struct NoTls;

@@ -1,20 +1,25 @@
 //! Listening, with every bound named: who asks too slowly or too often waits, the agent never.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::join::{self, Doorkeeper};
 use crate::routes::{Ports, routes};
+use crate::tls::{self, Opened};
 use crate::{Access, Asker, Feeds};
 
 /// Connections open at once, over all addresses; the next ones wait in the kernel's queue.
@@ -60,6 +65,8 @@ pub async fn serve(config: ApiConfig, feeds: Feeds) -> Result<(), ApiError> {
 #[derive(Debug)]
 pub struct Server {
     config: ApiConfig,
+    tls: Option<Arc<ServerConfig>>,
+    keeper: Option<Arc<dyn Doorkeeper>>,
     listeners: Vec<TcpListener>,
 }
 
@@ -72,7 +79,19 @@ impl Server {
                 TcpListener::bind(address).await.map_err(|source| ApiError { address, source })?;
             listeners.push(listener);
         }
-        Ok(Server { config, listeners })
+        Ok(Server { config, tls: None, keeper: None, listeners })
+    }
+
+    /// Speaks TLS too, on the same port, with whoever begins with a handshake.
+    #[must_use]
+    pub fn with_tls(self, tls: Arc<ServerConfig>) -> Server {
+        Server { tls: Some(tls), ..self }
+    }
+
+    /// Lets new machines in.
+    #[must_use]
+    pub fn with_doorkeeper(self, keeper: Arc<dyn Doorkeeper>) -> Server {
+        Server { keeper: Some(keeper), ..self }
     }
 
     /// The addresses as the kernel gave them, where port 0 was asked for.
@@ -82,23 +101,41 @@ impl Server {
 
     /// Answers until it is dropped; then its connections end too.
     pub async fn run(self, feeds: Feeds) {
-        let ports = Ports { feeds, access: self.config.access, lease_ttl: self.config.lease_ttl };
-        let router = routes(ports);
+        self.run_when(async { Some(feeds) }).await;
+    }
+
+    /// The same for a node that is still starting: until `feeds` comes, machines can join, and
+    /// everybody else hears that there is nothing to tell yet. Ends when `None` comes.
+    pub async fn run_when(self, feeds: impl Future<Output = Option<Feeds>>) {
+        let (now, current) = watch::channel(join::early(self.keeper.clone()));
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(accept(listener, router.clone(), slots.clone()));
+            let reception = Reception { router: current.clone(), tls: self.tls.clone() };
+            accepting.spawn(accept(listener, reception, slots.clone()));
         }
+        let Some(feeds) = feeds.await else { return };
+        let ports = Ports { feeds, access: self.config.access, lease_ttl: self.config.lease_ttl };
+        let joining = self.keeper.map(join::routes).unwrap_or_default();
+        // The router that was there answers no more.
+        drop(now.send_replace(routes(ports).merge(joining)));
         while accepting.join_next().await.is_some() {}
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, slots: Arc<Semaphore>) {
+/// What a connection meets.
+#[derive(Clone)]
+struct Reception {
+    router: watch::Receiver<Router>,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+async fn accept(listener: TcpListener, reception: Reception, slots: Arc<Semaphore>) {
     let mut conversations = JoinSet::new();
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                conversations.spawn(converse(stream, peer, router.clone(), slot));
+                conversations.spawn(receive(stream, peer, reception.clone(), slot));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
@@ -109,19 +146,33 @@ async fn accept(listener: TcpListener, router: Router, slots: Arc<Semaphore>) {
     }
 }
 
-async fn converse(
+async fn receive(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    reception: Reception,
     _slot: OwnedSemaphorePermit,
 ) {
-    let service = TowerToHyperService::new(router.layer(Extension(Asker::plain(peer))));
+    let opened = tls::open(stream, peer, reception.tls.as_ref()).await;
+    // What was in force when the connection spoke up, not when it was made.
+    let router = reception.router.borrow().clone();
+    match opened {
+        Ok((Opened::Plain(stream), asker)) => {
+            converse(TokioIo::new(stream), asker, router).await;
+        }
+        Ok((Opened::Tls(stream), asker)) => converse(TokioIo::new(stream), asker, router).await,
+        Err(error) => tracing::debug!(%peer, %error, "an HTTP connection did not open"),
+    }
+}
+
+async fn converse(stream: impl Read + Write + Unpin, asker: Asker, router: Router) {
+    let peer = asker.address;
+    let service = TowerToHyperService::new(router.layer(Extension(asker)));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WAIT)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(stream, service);
     match timeout(CONVERSATION_MAX, conversation).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%peer, %error, "an HTTP connection broke"),

@@ -39,6 +39,7 @@ pub enum Verb {
     Prepare(verbs::prepare::Args),
     Token(verbs::token::Args),
     Join(verbs::join::Args),
+    Certs(verbs::certs::Args),
     Run(verbs::run::Args),
     #[command(hide = true)]
     Guard(verbs::guard::Args),
@@ -64,6 +65,7 @@ impl Verb {
             Verb::Prepare(args) => verbs::prepare::run(&args),
             Verb::Token(args) => verbs::token::run(&args),
             Verb::Join(args) => verbs::join::run(&args),
+            Verb::Certs(args) => verbs::certs::run(&args),
             Verb::Run(args) => verbs::run::run(&args),
             Verb::Guard(args) => verbs::guard::run(&args),
         }

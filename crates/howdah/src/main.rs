@@ -10,6 +10,7 @@
 
 mod adopt;
 mod ask;
+mod certificates;
 mod cli;
 mod diff;
 mod facts;
@@ -19,6 +20,7 @@ mod health;
 mod join;
 mod node;
 mod prepare;
+mod renew;
 mod supervise;
 mod talk;
 mod verbs;

@@ -22,9 +22,13 @@ use howdah_proxy::{Counters, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
 use howdah_store::Store;
 use howdah_store::embedded::{Embedded, Options};
+use howdah_tls::Identity;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::certificates::Watch;
+use crate::join::doorkeeper::{Keeper, Known};
+use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::{facts, health};
 
@@ -61,6 +65,8 @@ struct Bound {
     proxy: ProxyConfig,
     endpoints: howdah_proxy::Bound,
     api: Server,
+    identity: Arc<Identity>,
+    keeper: Arc<Keeper>,
     spec: watch::Sender<Arc<Vec<howdah_spec::hba::HbaRule>>>,
 }
 
@@ -68,7 +74,9 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let spec = &prepared.spec;
     let own = &spec.nodes[node];
     let (hba, rules) = watch::channel(Arc::new(spec.hba.clone()));
-    let proxy = proxy_config(prepared, node, own, rules)?;
+    let pair = howdah_tls::Pair::at(&prepared.layout.tls(), node.as_str());
+    let identity = Identity::open(&pair)?;
+    let proxy = proxy_config(prepared, node, own, rules, &identity)?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
     let listen = own.listen.iter().map(|ip| SocketAddr::new(*ip, own.http_port)).collect();
@@ -78,7 +86,10 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
         lease_ttl: spec.ha.lease.0,
     })
     .await?;
-    Ok(Bound { proxy, endpoints, api, spec: hba })
+    let keeper = Arc::new(Keeper::new(prepared.layout.clone(), Arc::new(spec.clone())));
+    let tls = howdah_tls::for_http(&prepared.layout.ca(), &identity)?;
+    let api = api.with_tls(tls).with_doorkeeper(keeper.clone());
+    Ok(Bound { proxy, endpoints, api, identity, keeper, spec: hba })
 }
 
 /// Who may change something over HTTP.
@@ -99,11 +110,10 @@ fn proxy_config(
     node: &NodeName,
     own: &NodeSpec,
     hba: watch::Receiver<Arc<Vec<howdah_spec::hba::HbaRule>>>,
+    identity: &Arc<Identity>,
 ) -> anyhow::Result<ProxyConfig> {
     let spec = &prepared.spec;
-    let tls = prepared.layout.tls();
-    let own_pair = howdah_tls::Identity::open(&howdah_tls::Pair::at(&tls, node.as_str()))?;
-    let ca = tls.join("ca.crt");
+    let ca = prepared.layout.ca();
     let ends = &spec.endpoints;
     Ok(ProxyConfig {
         node: node.clone(),
@@ -114,9 +124,9 @@ fn proxy_config(
         any_port: own.any_port,
         peer_port: own.peer_port,
         hba,
-        server_tls: howdah_tls::for_clients(&own_pair)?,
-        peer_server_tls: howdah_tls::for_peers(&ca, &own_pair)?,
-        peer_client_tls: howdah_tls::to_peers(&ca, &own_pair)?,
+        server_tls: howdah_tls::for_clients(identity)?,
+        peer_server_tls: howdah_tls::for_peers(&ca, identity)?,
+        peer_client_tls: howdah_tls::to_peers(&ca, identity)?,
         ro_max_lag: ends.ro_max_lag,
         ro_primary_fallback: ends.ro_primary_fallback,
         clients_max: ends.clients_max,
@@ -134,9 +144,19 @@ async fn decide(
     bound: Bound,
     serving: &Runtime,
 ) -> anyhow::Result<()> {
-    let config = agent_config(prepared, node).await?;
+    // Before the store is there: a managed one may wait for a machine that is to join by HTTP.
+    let (started, starting) = oneshot::channel();
+    let http = serving.spawn(bound.api.run_when(async { feeds(starting.await.ok()?).await }));
+    let (problems, notices) = watch::channel(Vec::new());
+    let spec = Arc::new(prepared.spec.clone());
+    Watch { node: node.clone(), identity: bound.identity, spec, problems }.start()?;
+    let config = agent_config(prepared, node, notices).await?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
+    let (spec, status) = (channels.spec.clone(), channels.status.clone());
+    bound.keeper.learn(Known { spec, status });
+    // HTTP listens as long as this function does.
+    let _ = started.send(Arc::clone(&channels));
     let proxy =
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
     let mut spec = channels.spec.clone();
@@ -147,7 +167,6 @@ async fn decide(
             rules.send_replace(hba);
         }
     });
-    let http = serving.spawn(answer_http(bound.api, Arc::clone(&channels)));
     let asked_to_stop = Arc::clone(&channels);
     tokio::spawn(async move {
         if let Ok(keep_lease) = stop_signal().await {
@@ -172,7 +191,11 @@ fn start_anew() -> anyhow::Result<()> {
     Err(failed).context("start this node anew")
 }
 
-async fn agent_config(prepared: &Prepared, node: &NodeName) -> anyhow::Result<AgentConfig> {
+async fn agent_config(
+    prepared: &Prepared,
+    node: &NodeName,
+    notices: watch::Receiver<Vec<String>>,
+) -> anyhow::Result<AgentConfig> {
     let spec = Arc::new(prepared.spec.clone());
     let tls = prepared.layout.tls();
     let of = |name: &str| howdah_tls::Pair::at(&tls, name);
@@ -193,6 +216,7 @@ async fn agent_config(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Ag
         exe: "/proc/self/exe".into(),
         os_user: prepared.server.name.clone(),
         text: prepared.text.clone(),
+        notices,
         parse: read_again,
         spec,
     })
@@ -201,7 +225,13 @@ async fn agent_config(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Ag
 /// The text of an applied file; its fixed parts are this node's own.
 fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec, String> {
     let path = started_with.base_dir.join("howdah.toml");
-    crate::file::parse(&path, text).map_err(|mistakes| mistakes.to_string())
+    let read = |text: &str| crate::file::parse(&path, text).map_err(|m| m.to_string());
+    let spec = read(text)?;
+    if spec.base_dir == started_with.base_dir {
+        return Ok(spec);
+    }
+    // Applied on a machine that keeps its things elsewhere.
+    read(&relocate(&howdah_spec::to_toml(&spec), &spec.base_dir, &started_with.base_dir))
 }
 
 async fn open_store(spec: &ClusterSpec) -> anyhow::Result<Arc<dyn Store>> {
@@ -214,14 +244,10 @@ async fn open_store(spec: &ClusterSpec) -> anyhow::Result<Arc<dyn Store>> {
     }
 }
 
-/// HTTP, once the agent has its first picture.
-async fn answer_http(api: Server, channels: Arc<Channels>) {
+/// What HTTP tells, once the agent has its first picture.
+async fn feeds(channels: Arc<Channels>) -> Option<Feeds> {
     let mut status = channels.status.clone();
-    let first = match status.wait_for(Option::is_some).await {
-        Ok(first) => first.clone(),
-        Err(_) => return,
-    };
-    let Some(first) = first else { return };
+    let first = status.wait_for(Option::is_some).await.ok()?.clone()?;
     let (seen, page) = watch::channel(first);
     tokio::spawn(async move {
         while status.changed().await.is_ok() {
@@ -235,7 +261,7 @@ async fn answer_http(api: Server, channels: Arc<Channels>) {
     let channels_file = channels.file.clone();
     tokio::spawn(pass_on(inbox, channels));
     let file = follow_file(channels_file);
-    api.run(Feeds { status: page, health, file, requests }).await;
+    Some(Feeds { status: page, health, file, requests })
 }
 
 /// The agent's word for the file in force, in HTTP's.

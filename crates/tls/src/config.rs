@@ -114,7 +114,7 @@ pub(crate) fn roots_of(text: &str, path: &Path) -> Result<RootCertStore, TlsErro
     Ok(roots)
 }
 
-fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+pub(crate) fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
     roots_of(&read_certificate(path)?, path)
 }
 

@@ -12,7 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
-use crate::{Certificate, Life, TlsError, files};
+use crate::config::{load_roots, provider};
+use crate::{Certificate, Life, Owner, TlsError, files};
 
 /// Where a certificate and its key lie.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +48,42 @@ impl Pair {
             certificate: directory.join(format!("{name}.crt")),
             key: directory.join(format!("{name}.key")),
         }
+    }
+
+    /// Puts a certificate (PEM) in the place of the one that is there, if it is for the same
+    /// key, signed by the CA in the file `ca`, and good for longer; says whether it was.
+    pub fn replace(
+        &self,
+        ca: &Path,
+        certificate: &str,
+        now: SystemTime,
+        owner: Option<Owner>,
+    ) -> Result<bool, TlsError> {
+        let provider = provider();
+        let before = self.load(&provider)?;
+        let unusable = || TlsError::unusable("the new certificate", &self.certificate);
+        let chain = parse_certificates(certificate, &self.certificate)?;
+        let key = files::read_key(&self.key)?.unwrap_or_default();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(TlsError::unusable("the private key", &self.key))?;
+        let next = CertifiedKey::from_der(chain, key, &provider)
+            .map_err(TlsError::unusable("the new certificate", &self.certificate))?;
+        let of = |pair: &CertifiedKey| {
+            let first = pair.cert.first().ok_or_else(|| "it is empty".to_owned());
+            first.and_then(|first| Certificate::of(first)).map_err(unusable())
+        };
+        let (old, new) = (of(&before)?, of(&next)?);
+        let roots = Arc::new(load_roots(ca)?);
+        let wanted = Wanted { roots: &roots, common_name: &old.common_name, names: &[], now };
+        let judge = Judge { pair: &next, wanted: &wanted, provider: &provider };
+        judge
+            .is_signed_at(now)
+            .map_err(TlsError::unusable("the new certificate", &self.certificate))?;
+        if new.not_after <= old.not_after || new.common_name != old.common_name {
+            return Ok(false);
+        }
+        files::write(&self.certificate, certificate, files::CERTIFICATE_MODE, owner)?;
+        Ok(true)
     }
 
     /// Reads both and checks that they belong together.

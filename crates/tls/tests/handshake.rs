@@ -295,4 +295,19 @@ fn a_key_made_elsewhere_is_certified_under_the_names_of_the_file() {
     std::fs::write(&pair.certificate, &again).expect("write");
     Identity::open(&pair).expect("it is of the same key");
     assert_ne!(again, first);
+
+    // What was signed later is put in place once, and nothing else is.
+    let now = SystemTime::now();
+    let later = Authority::from_pem(
+        &read(cluster.ca()),
+        &howdah_base::Redacted::new(read(cluster.tls.path().join("ca.key"))),
+        now + std::time::Duration::from_secs(60),
+    );
+    let later = later.expect("authority").certify_again(&name, "10.0.0.5", &der).expect("later");
+    let replace = |text: &str| pair.replace(&cluster.ca(), text, now, None);
+    assert!(replace(&later).expect("of the same key"));
+    assert!(!replace(&later).expect("no better"), "it is there already");
+    assert_eq!(read(pair.certificate.clone()), later);
+    let others = read(cluster.pair("n1").certificate);
+    assert!(replace(&others).is_err(), "another key's");
 }

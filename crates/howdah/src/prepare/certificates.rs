@@ -38,12 +38,6 @@ impl Wanted<'_> {
         }
     }
 
-    /// Makes anew what is due, or everything. `None` when the CA's key is not to be had here.
-    pub fn renew(&self, everything: bool) -> anyhow::Result<Option<Vec<Pair>>> {
-        let Some(authority) = self.open()? else { return Ok(None) };
-        self.sign_all(&authority.anew(everything)).map(Some)
-    }
-
     /// The CA, if this user can read its key.
     pub fn open(&self) -> anyhow::Result<Option<Authority>> {
         let made = Authority::open_or_create(&self.layout.tls(), self.cluster, SystemTime::now());
@@ -60,8 +54,8 @@ impl Wanted<'_> {
         }
     }
 
-    /// The pairs whose certificate is another one now.
-    fn sign_all(&self, authority: &Authority) -> anyhow::Result<Vec<Pair>> {
+    /// Makes what is missing or due; the pairs whose certificate is another one now.
+    pub fn sign_all(&self, authority: &Authority) -> anyhow::Result<Vec<Pair>> {
         let owner = Some(owner_of(self.server));
         let tls = self.layout.tls();
         let mut pairs: Vec<Pair> =

@@ -65,9 +65,16 @@ pub fn make_all(
     if let StoreSpec::Embedded { path } = store {
         make_given(layout, path, server)?;
     }
+    let managed = matches!(store, StoreSpec::Etcd(etcd) if etcd.managed);
+    if managed {
+        make_owned(&layout.store(), 0o700, server)?;
+    }
     for (name, node) in nodes {
         make_owned(&layout.node(name), 0o755, server)?;
         make_node(layout, node, server)?;
+        if managed {
+            server.act(|| make(&layout.store_member(name), 0o700))?;
+        }
     }
     Ok(())
 }

@@ -8,8 +8,8 @@
 //!   tls/               CA and certificates
 //!   secrets/           0700, of the server's user: token, join/ (tokens of machines to come)
 //!   client/            of the one who ran `up`: ca.crt, operator.crt, pgpass, token, secrets/
-//!   store/             embedded store
-//!   nodes/NODE/        data, state
+//!   store/             embedded store; or the right to found a managed one, until it is used
+//!   nodes/NODE/        data, state, store (its member of a managed store)
 //!   up.pid  up.log     supervisor
 //! ```
 
@@ -114,6 +114,21 @@ impl Layout {
         self.nodes().join(node.as_str())
     }
 
+    /// The node's own member of a managed store.
+    pub fn store_member(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("store")
+    }
+
+    /// What nodes of a managed store have in common here, before there is a store.
+    pub fn store(&self) -> PathBuf {
+        self.base.join("store")
+    }
+
+    /// The right to found a managed store, of one node.
+    pub fn founding(&self, node: &NodeName) -> PathBuf {
+        self.store().join(format!("founding-{node}"))
+    }
+
     pub fn up_pid(&self) -> PathBuf {
         self.base.join("up.pid")
     }
@@ -139,4 +154,23 @@ pub fn log_dir(node: &NodeSpec) -> PathBuf {
 
 pub fn guard_socket(node: &NodeSpec) -> PathBuf {
     node.state_dir.join("guard.sock")
+}
+
+/// Held by the keeper of the node's member of a managed store; holds its process id.
+pub fn store_lock(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("store.lock")
+}
+
+/// Where that keeper answers.
+pub fn store_socket(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("store.sock")
+}
+
+/// What the keeper says, and what its etcd says.
+pub fn store_log(node: &NodeSpec) -> PathBuf {
+    log_dir(node).join("store.log")
+}
+
+pub fn etcd_log(node: &NodeSpec) -> PathBuf {
+    log_dir(node).join("etcd.log")
 }

@@ -5,6 +5,7 @@
 
 pub mod account;
 mod dirs;
+mod founding;
 
 pub mod certificates;
 pub mod client;
@@ -81,8 +82,10 @@ pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepare
     settle_ports(&layout, &mut spec, caller)?;
     let nodes = nodes_here(&spec, &layout, caller);
     dirs::make_all(&layout, &spec.store, &nodes, &server)?;
-    let wanted =
-        Wanted { layout: &layout, cluster: &spec.cluster, nodes: &nodes, server: &server };
+    if may_found(&spec, caller) {
+        founding::grant(&layout, &spec, &nodes, &server)?;
+    }
+    let wanted = Wanted { layout: &layout, cluster: &spec.cluster, nodes: &nodes, server: &server };
     wanted.make(may_found(&spec, caller))?;
     let roles = nodes.values().any(|node| node.kind == NodeKind::Data);
     passwords::make(&layout, &spec, &server, &invoker, roles)?;

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod apply;
+pub mod certs;
 pub mod check;
 pub mod down;
 pub mod explain;
