@@ -29,6 +29,8 @@ pub struct Before {
     /// Its socket's directory and port, where it ran.
     pub socket_dir: PathBuf,
     pub port: u16,
+    /// The superuser with whom it was asked.
+    pub superuser: String,
     /// What the postmaster was given besides its directory (`postmaster.opts`).
     pub options: Vec<String>,
     /// Of the files that Howdah writes, those that were there.
@@ -47,6 +49,7 @@ impl Before {
             was_running: running.is_some(),
             socket_dir: running.map(|r| r.socket_dir.clone()).unwrap_or_default(),
             port: running.map_or(5432, |r| r.port),
+            superuser: running.map_or_else(|| "postgres".to_owned(), |r| r.asked_as.clone()),
             options: options(&found.data_dir),
             files: FILES.iter().filter(|name| there(name)).map(|name| (*name).to_owned()).collect(),
             unit: running.and_then(|r| unit(r.pid)),

@@ -1,6 +1,10 @@
 //! Gives an adopted PostgreSQL back: as it was configured and run before, with all that was
 //! written since.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
 use howdah_base::NodeName;
 use howdah_postgres::install::Install;
 
@@ -12,13 +16,8 @@ use crate::prepare::layout;
 use crate::prepare::lock::Lock;
 use crate::talk::say;
 
-/// What Howdah leaves inside a server: slots would hold WAL back for ever.
-const CLEAN: [&str; 3] = [
-    "select pg_drop_replication_slot(slot_name) from pg_replication_slots
-     where slot_name like 'howdah\\_%' and not active",
-    "drop owned by howdah_replicator",
-    "drop role howdah_replicator",
-];
+/// What Howdah leaves inside a server, besides slots.
+const CLEAN: [&str; 2] = ["drop owned by howdah_replicator", "drop role howdah_replicator"];
 
 /// Legal only while the node does not run. Nothing that was written is lost.
 pub fn give_back(prepared: &Prepared, install: &Install, node: &NodeName) -> anyhow::Result<()> {
@@ -27,7 +26,7 @@ pub fn give_back(prepared: &Prepared, install: &Install, node: &NodeName) -> any
     if Lock::is_held(&layout::node_lock(own)) {
         return Err(Failure::failed(format!("node {node} runs")).hint("howdah down").into());
     }
-    let found = look(install, &before.data_dir)?;
+    let found = look(install, &before.data_dir, None)?;
     if found.running.is_some() && !found.marked {
         return Err(Failure::failed("the server runs, and is nobody's node").into());
     }
@@ -41,18 +40,33 @@ pub fn give_back(prepared: &Prepared, install: &Install, node: &NodeName) -> any
             .hint(format!("howdah switchover --to {node}, then howdah down, then give it back"))
             .into());
     }
-    prepared.server.act(|| before.put_back(&own.state_dir))?;
+    prepared.server.act(|| {
+        before.put_back(&own.state_dir)?;
+        remove_slots(&before.data_dir)
+    })?;
     say("its configuration is what it was before");
     if before.was_running {
         let log = layout::log_dir(own).join("given-back.log");
         before.start(install, &log)?;
-        let port = before.port.to_string();
+        let place = (before.socket_dir.as_path(), before.port);
         for sql in CLEAN {
-            if let Err(error) = ask(install, &before.owner, &before.socket_dir, &port, sql) {
+            if let Err(error) = ask(install, &before.owner, &before.superuser, place, sql) {
                 say(format!("left in the server: {error:#}"));
             }
         }
-        say(format!("it runs as before, on port {port}"));
+        say(format!("it runs as before, on port {}", before.port));
     }
     prepared.server.act(|| Before::forget(&own.state_dir))
+}
+
+/// They would hold WAL back for ever, and with wal_level = minimal the server would not start.
+/// A slot is a folder of its own; the server is down.
+fn remove_slots(data_dir: &Path) -> anyhow::Result<()> {
+    let entries = fs::read_dir(data_dir.join("pg_replslot")).context("read pg_replslot")?;
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with("howdah_") {
+            fs::remove_dir_all(entry.path()).context("remove a slot of Howdah's")?;
+        }
+    }
+    Ok(())
 }

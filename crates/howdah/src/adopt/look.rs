@@ -80,7 +80,7 @@ const QUESTION: &str = "select json_build_object(
   'prepared', (select count(*) from pg_prepared_xacts))";
 
 /// Looks at it. Blocking; changes nothing.
-pub fn look(install: &Install, data_dir: &Path) -> anyhow::Result<Found> {
+pub fn look(install: &Install, data_dir: &Path, superuser: Option<&str>) -> anyhow::Result<Found> {
     let data_dir = data_dir
         .canonicalize()
         .with_context(|| format!("find the data directory: `{}`", data_dir.display()))?;
@@ -98,7 +98,7 @@ pub fn look(install: &Install, data_dir: &Path) -> anyhow::Result<Found> {
             || data_dir.join("recovery.signal").exists(),
         marked: data_dir.join("howdah.json").exists(),
         tablespaces: tablespaces(&data_dir)?,
-        running: running(install, &data_dir, &owner)?,
+        running: running(install, &data_dir, &owner, superuser.unwrap_or(&owner))?,
         control,
         owner,
         data_dir,
@@ -111,7 +111,12 @@ fn tablespaces(data_dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The lines of `postmaster.pid` (storage/pid.h): pid, directory, start, port, socket directory.
-fn running(install: &Install, data_dir: &Path, owner: &str) -> anyhow::Result<Option<Running>> {
+fn running(
+    install: &Install,
+    data_dir: &Path,
+    owner: &str,
+    role: &str,
+) -> anyhow::Result<Option<Running>> {
     let Ok(text) = fs::read_to_string(data_dir.join("postmaster.pid")) else { return Ok(None) };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let pid = lines.first().and_then(|pid| pid.parse::<i32>().ok()).unwrap_or_default();
@@ -121,7 +126,8 @@ fn running(install: &Install, data_dir: &Path, owner: &str) -> anyhow::Result<Op
     let (Some(port), Some(socket_dir)) = (lines.get(3), lines.get(4)) else {
         anyhow::bail!("the server is starting: `{}`", data_dir.display());
     };
-    let answer = ask(install, owner, socket_dir, port, QUESTION)?;
+    let port = port.parse().context("read the port in postmaster.pid")?;
+    let answer = ask(install, owner, role, (Path::new(socket_dir), port), QUESTION)?;
     let said: Running = serde_json::from_str(&answer).context("read what the server says")?;
     Ok(Some(Running { pid, socket_dir: PathBuf::from(socket_dir), ..said }))
 }
@@ -136,22 +142,23 @@ fn is_postmaster(pid: i32, data_dir: &Path) -> bool {
 pub(super) fn ask(
     install: &Install,
     owner: &str,
-    socket_dir: impl AsRef<Path>,
-    port: &str,
+    role: &str,
+    (socket_dir, port): (&Path, u16),
     sql: &str,
 ) -> anyhow::Result<String> {
     let mut command = as_owner(&install.bin_dir.join("psql"), owner)?;
     command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-w", "-d", "postgres"]);
-    command.arg("-h").arg(socket_dir.as_ref()).args(["-p", port, "-c", sql]);
+    command.arg("-h").arg(socket_dir).args(["-p", &port.to_string(), "-U", role, "-c", sql]);
     command.env("PGCONNECT_TIMEOUT", "5");
     let output = command.output().context("run psql")?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::failed(format!("the server does not let {owner} in over its socket: {said}"))
+    Err(Failure::failed(format!("{owner} cannot ask the server over its socket: {said}"))
         .hint(format!(
-            "add the line `local all {owner} peer` on top of its pg_hba.conf and reload it"
+            "name its superuser with --superuser, and see that its pg_hba.conf lets {owner} in as \
+             `{role}` over the socket"
         ))
         .into())
 }

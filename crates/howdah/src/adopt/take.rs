@@ -15,6 +15,14 @@ use crate::failure::Failure;
 use crate::prepare::Prepared;
 use crate::talk::say;
 
+const SUPERUSER: &str = "do $$ begin
+  if exists (select from pg_roles where rolname = 'postgres') then
+    alter role postgres superuser login;
+  else
+    create role postgres superuser login;
+  end if;
+end $$";
+
 /// Stops the server that was there and gives its directory to `node`. After an error before the
 /// stop nothing is changed; after one behind it, `howdah adopt --give-back` starts it again.
 pub fn take(
@@ -27,24 +35,25 @@ pub fn take(
     let before = Before::of(found)?;
     prepared.server.act(|| before.keep(state_dir))?;
     if let Some(running) = &found.running {
-        let port = running.port.to_string();
-        let tell = |sql: &str| ask(install, &found.owner, &running.socket_dir, &port, sql);
+        let place = (running.socket_dir.as_path(), running.port);
+        let tell = |sql: &str| ask(install, &found.owner, &running.asked_as, place, sql);
         if !running.has_postgres {
-            tell("create role postgres superuser login")?;
-            say("made the superuser postgres");
+            tell(SUPERUSER)?;
+            say("there is a superuser postgres now");
         }
         // So that the shutdown has little left to write.
         tell("checkpoint")?;
         say("stopping the server");
         before.stop(install)?;
     }
-    let after = look(install, &found.data_dir)?;
+    let after = look(install, &found.data_dir, None)?;
     if after.running.is_some() {
         return Err(Failure::failed("the server runs again: something else starts it")
             .hint("stop what starts it (systemd, a container, cron), then adopt it again")
             .into());
     }
-    let file = DirectoryFile { id: identity(node)?, node: node.clone(), fresh: true, adopted: true };
+    let file =
+        DirectoryFile { id: identity(node)?, node: node.clone(), fresh: true, adopted: true };
     prepared.server.act(|| Ok(directory::write_file(&found.data_dir, &file)?))?;
     say(format!("the directory is node {node}'s: `{}`", found.data_dir.display()));
     Ok(())

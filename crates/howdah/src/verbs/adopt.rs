@@ -26,6 +26,9 @@ pub struct Args {
     /// Which node it becomes [default: the one whose data_dir it is]
     #[arg(long, value_name = "NODE")]
     node: Option<NodeName>,
+    /// The role to ask the running server with [default: named as the server's system user]
+    #[arg(long, value_name = "ROLE")]
+    superuser: Option<String>,
     /// Do it
     #[arg(long)]
     yes: bool,
@@ -51,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let data_dir = data_dir(args.source.as_deref().unwrap_or_default())?;
     let node = node(&file.spec, args.node.as_ref(), &data_dir)?;
     let install = facts::install(&file.spec, &data_dir)?;
-    let found = adopt::look(&install, &data_dir)?;
+    let found = adopt::look(&install, &data_dir, args.superuser.as_deref())?;
     let checks = adopt::judge(&found, &file.spec, &node, install.major);
     show(args, &found, &node, &checks)?;
     if checks.iter().any(|check| check.level == Level::Stop) {
@@ -94,7 +97,8 @@ fn show(args: &Args, found: &Found, node: &NodeName, checks: &[Check]) -> anyhow
 fn typed(args: &Args, file: &ClusterFile) -> String {
     let source = args.source.as_deref().unwrap_or_default();
     let node = args.node.as_ref().map(|node| format!(" --node {node}")).unwrap_or_default();
-    format!("howdah adopt {source}{}{node}", file.typed)
+    let role = args.superuser.as_ref().map(|role| format!(" --superuser {role}"));
+    format!("howdah adopt {source}{}{node}{}", file.typed, role.unwrap_or_default())
 }
 
 /// A directory is taken as it is; a URL leads to the server, which names its directory.
