@@ -2,15 +2,17 @@
 //!
 //! One trait, [`Store`], with transactions on revisions, leases, and a watch; one contract
 //! (`tests/contract`) that every driver passes; and the drivers: [`embedded`] (SQLite, for a
-//! cluster whose nodes all run on one machine) and [`memory`] (for the simulation and tests).
+//! cluster whose nodes all run on one machine), [`etcd`] (for several machines) and [`memory`]
+//! (for the simulation and tests).
 //!
 //! ```text
 //!   agent ──txn, renew, changed──▶ Store ─┬─ embedded ── thread ── SQLite ─┐
-//!                                         └─ memory ───────────────────────┴─▶ memory::State
+//!                                         ├─ memory ───────────────────────┴─▶ memory::State
+//!                                         └─ etcd ── members ──▶ gRPC
 //! ```
 //!
-//! What a transaction means is written once, in the pure [`memory::State`]; a driver only
-//! keeps such a state somewhere.
+//! What a transaction means is written once, in the pure [`memory::State`]; a driver keeps such
+//! a state somewhere, or says the same in its server's words.
 
 mod error;
 mod state;

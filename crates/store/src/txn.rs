@@ -33,7 +33,8 @@ pub struct Entry {
 /// Everything in the store, at one revision.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Snapshot {
-    /// Rises by one with every transaction that changes something, expiry included.
+    /// Rises with every transaction that changes something, expiry included: by one, where
+    /// nobody else uses the store.
     pub revision: u64,
     pub entries: BTreeMap<String, Entry>,
 }

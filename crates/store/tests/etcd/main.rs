@@ -3,6 +3,7 @@
 #[path = "../contract/mod.rs"]
 mod contract;
 mod holder;
+mod measure;
 mod members;
 mod network;
 mod options;
