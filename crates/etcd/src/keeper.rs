@@ -66,7 +66,8 @@ pub(crate) struct Keeper {
     report: watch::Sender<Report>,
 }
 
-/// Keeps the member until SIGTERM, then stops it. The process should be the leader of a session,
+/// Keeps the member until SIGTERM, then stops it; also ends when the file in force gives this
+/// node no member any more. The process should be the leader of a session,
 /// and hold a lock that no second keeper of this node gets.
 ///
 /// # Errors
@@ -131,23 +132,27 @@ impl Keeper {
         loop {
             self.notice_end();
             // On the heap: one look holds the questions to everybody.
-            let calm = Box::pin(self.turn()).await;
-            let wake = Instant::now() + if calm { LOOK_CALMLY } else { LOOK_SOON };
+            let phase = Box::pin(self.turn()).await;
+            let wake = match phase {
+                Phase::Left => return,
+                Phase::Well => Instant::now() + LOOK_CALMLY,
+                _ => Instant::now() + LOOK_SOON,
+            };
             while Instant::now() < wake && !self.has_ended() {
                 sleep(LOOK_AT_PROCESS).await;
             }
         }
     }
 
-    /// One decision and what follows from it; whether all is well.
-    async fn turn(&mut self) -> bool {
+    /// One decision and what follows from it.
+    async fn turn(&mut self) -> Phase {
         let look = look(self).await;
         self.use_up_founding();
         let step = self.hold_back(decide(&look.seen));
         let (phase, why) = perform(self, step, &look).await;
         self.tend(&look).await;
         self.tell(phase, why, &look);
-        phase == Phase::Well
+        phase
     }
 
     fn has_ended(&mut self) -> bool {
@@ -241,6 +246,7 @@ impl Keeper {
         if (last.phase, &last.why) != (next.phase, &next.why) {
             match next.phase {
                 Phase::Well => tracing::info!("is a member that counts"),
+                Phase::Left => tracing::info!("this node has no member any more"),
                 Phase::Starting => tracing::info!("{}", next.why),
                 Phase::Waiting | Phase::Refused => tracing::warn!("{}", next.why),
             }

@@ -23,6 +23,7 @@ pub(crate) type Done = (Phase, String);
 pub(crate) async fn perform(keeper: &mut Keeper, step: Step, look: &Look) -> Done {
     let done = match step {
         Step::Rest => return (Phase::Well, String::new()),
+        Step::Leave => return (Phase::Left, String::new()),
         Step::Wait(why) => return (Phase::Waiting, why),
         Step::Refuse(why) => return (Phase::Refused, why),
         Step::Found(members) => found(keeper, &members),

@@ -107,6 +107,8 @@ pub enum Step {
     HandOver(u64),
     /// Put the data out of the way: it is of no use here.
     PutAside(String),
+    /// Nothing more: this node has no member, and the keeper ends.
+    Leave,
     /// Nothing, for a reason that may go away by itself.
     Wait(String),
     /// Nothing, until a person changes something.
@@ -162,13 +164,19 @@ fn start(seen: &Seen, id: Option<u64>) -> Step {
         return Step::Start;
     }
     if !seen.wanted.contains_key(&seen.me) {
-        return not_wanted();
+        return not_wanted(seen);
     }
     Step::PutAside(format!("the store has removed this member, `{id:x}`; it joins anew"))
 }
 
-fn not_wanted() -> Step {
-    Step::Wait("the cluster file gives this node no member of the store".to_owned())
+/// Only the file in force may say so: the one that this node was started with may be old.
+fn not_wanted(seen: &Seen) -> Step {
+    match seen.file {
+        File::InForce => Step::Leave,
+        File::Started | File::First => {
+            Step::Wait("the cluster file gives this node no member of the store".to_owned())
+        }
+    }
 }
 
 fn damaged(seen: &Seen, why: &str) -> Step {
@@ -180,7 +188,7 @@ fn damaged(seen: &Seen, why: &str) -> Step {
 
 /// No data is there.
 fn enter(seen: &Seen) -> Step {
-    let Some(url) = seen.wanted.get(&seen.me) else { return not_wanted() };
+    let Some(url) = seen.wanted.get(&seen.me) else { return not_wanted(seen) };
     let Some((from, view)) = answering(seen).next() else { return found(seen) };
     let view = led(seen).unwrap_or(view);
     let own = view.members.iter().find(|m| m.peer_url == *url || m.name == seen.me.as_str());
@@ -274,7 +282,7 @@ fn keep(seen: &Seen, view: &View) -> Step {
         return Step::Wait("etcd has no leader: most members do not answer".to_owned());
     };
     let Some(own) = own_of(seen, view) else {
-        return Step::Wait("etcd does not know this member any more".to_owned());
+        return Step::Wait("etcd has removed this member and ends".to_owned());
     };
     if own.learner {
         return Step::Promote(own.id);

@@ -43,13 +43,15 @@ pub enum Phase {
     Waiting,
     /// Waits for a person.
     Refused,
+    /// The file in force gives this node no member: the keeper ends.
+    Left,
 }
 
 impl Report {
     /// Sentences for the status of the node.
     pub fn problems(&self) -> Vec<String> {
         let why = match self.phase {
-            Phase::Well => None,
+            Phase::Well | Phase::Left => None,
             Phase::Starting | Phase::Waiting | Phase::Refused => Some(&self.why),
         };
         let why = why.filter(|why| !why.is_empty());

@@ -149,6 +149,12 @@ impl Rig {
         );
     }
 
+    /// Waits for a keeper that has nothing to keep any more.
+    pub fn wait_keeper_ends(&self, node: &str) {
+        let ended = || self.keepers[node].is_finished().then_some(());
+        wait::until(&format!("the keeper of {node} ends"), WITHIN, ended, || self.seen());
+    }
+
     /// Keeper and etcd at once, as when the machine is lost.
     pub fn kill_both(&mut self, node: &str) {
         self.kill_keeper(node);
