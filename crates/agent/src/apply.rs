@@ -216,7 +216,7 @@ async fn wanted_role(name: &str, role: &RoleSpec, dir: &Path) -> Result<WantedRo
 }
 
 /// The secret that a reference leads to; errors name the reference, never the value.
-async fn secret(reference: &SecretRef, dir: &Path) -> Result<Redacted<String>, String> {
+pub async fn secret(reference: &SecretRef, dir: &Path) -> Result<Redacted<String>, String> {
     let text = match reference {
         SecretRef::Env(name) => std::env::var(name)
             .map_err(|_| format!("the environment of this node has no variable `{name}`"))?,

@@ -40,6 +40,7 @@ use crate::lease::Lease;
 use crate::publish::Publisher;
 use crate::shared::Shared;
 
+pub use apply::secret;
 pub use config::{AgentConfig, TlsFiles};
 pub use event::Asked;
 pub use howdah_base::ask::Ask;

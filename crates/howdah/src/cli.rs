@@ -43,6 +43,8 @@ pub enum Verb {
     Run(verbs::run::Args),
     #[command(hide = true)]
     Guard(verbs::guard::Args),
+    #[command(hide = true)]
+    KeepStore(verbs::keep_store::Args),
 }
 
 impl Verb {
@@ -68,6 +70,7 @@ impl Verb {
             Verb::Certs(args) => verbs::certs::run(&args),
             Verb::Run(args) => verbs::run::run(&args),
             Verb::Guard(args) => verbs::guard::run(&args),
+            Verb::KeepStore(args) => verbs::keep_store::run(&args),
         }
     }
 }

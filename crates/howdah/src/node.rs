@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow};
 use howdah_agent::{AgentConfig, Asked, Channels, End, TlsFiles};
@@ -19,9 +20,8 @@ use howdah_api::{
 };
 use howdah_base::{NodeName, Redacted};
 use howdah_proxy::{Counters, ProxyConfig};
-use howdah_spec::{ClusterSpec, NodeSpec, StoreSpec};
+use howdah_spec::{ClusterSpec, NodeSpec};
 use howdah_store::Store;
-use howdah_store::embedded::{Embedded, Options};
 use howdah_tls::Identity;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,7 +30,7 @@ use crate::certificates::Watch;
 use crate::join::doorkeeper::{Keeper, Known};
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
-use crate::{facts, health};
+use crate::{facts, health, keeper, start, store};
 
 /// Threads that relay clients and answer HTTP.
 const SERVING_THREADS: usize = 2;
@@ -38,7 +38,8 @@ const SERVING_THREADS: usize = 2;
 const REQUESTS_MAX: usize = 16;
 
 /// Runs the node until it is told to stop. The process is already the servers' user.
-pub fn run(prepared: &Prepared, node: &NodeName) -> anyhow::Result<()> {
+/// `supervised`: whoever started it also stops the node's own member of the store.
+pub fn run(prepared: &Prepared, node: &NodeName, supervised: bool) -> anyhow::Result<()> {
     howdah_tls::install_provider();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -57,7 +58,12 @@ pub fn run(prepared: &Prepared, node: &NodeName) -> anyhow::Result<()> {
     let deciding =
         Builder::new_current_thread().enable_all().build().context("start the agent's thread")?;
     let bound = serving.block_on(bind(prepared, node))?;
-    deciding.block_on(decide(prepared, node, bound, &serving))
+    let whole = deciding.block_on(decide(prepared, node, bound, &serving))?;
+    if whole && !supervised {
+        // The last thing: until now somebody may have needed the store.
+        deciding.block_on(keeper::end(&prepared.spec.nodes[node], &prepared.server))?;
+    }
+    Ok(())
 }
 
 /// The ports, taken before anything else, so that one in use stops the node with a clear word.
@@ -137,20 +143,29 @@ fn proxy_config(
     })
 }
 
-/// The agent on this thread; proxy and API on theirs.
+/// The agent on this thread; proxy and API on theirs. Whether the whole cluster is going down.
 async fn decide(
     prepared: &Prepared,
     node: &NodeName,
     bound: Bound,
     serving: &Runtime,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     // Before the store is there: a managed one may wait for a machine that is to join by HTTP.
     let (started, starting) = oneshot::channel();
-    let http = serving.spawn(bound.api.run_when(async { feeds(starting.await.ok()?).await }));
-    let (problems, notices) = watch::channel(Vec::new());
+    let (why, waiting) = watch::channel(String::new());
     let spec = Arc::new(prepared.spec.clone());
+    let feeds = start::feeds(Arc::clone(&spec), node.clone(), starting, waiting);
+    let http = serving.spawn(bound.api.run_when(feeds));
+    let (problems, notices) = watch::channel(Vec::new());
     Watch { node: node.clone(), identity: bound.identity, spec, problems }.start()?;
-    let config = agent_config(prepared, node, notices).await?;
+    let (force, in_force) = watch::channel(Arc::new(prepared.spec.clone()));
+    let kept = keeper::start(serving, prepared, node, in_force);
+    let (store, _) = tokio::select! {
+        found = store::wait(prepared, node, &kept, &why) => found?,
+        whole = stop_signal() => return Ok(whole?),
+    };
+    let notices = keeper::with_notices(serving, notices, kept);
+    let config = agent_config(prepared, node, store, notices)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());
@@ -163,13 +178,17 @@ async fn decide(
     let rules = bound.spec;
     serving.spawn(async move {
         while spec.changed().await.is_ok() {
-            let hba = Arc::new(spec.borrow().hba.clone());
-            rules.send_replace(hba);
+            let spec = spec.borrow_and_update().clone();
+            rules.send_replace(Arc::new(spec.hba.clone()));
+            force.send_replace(spec);
         }
     });
     let asked_to_stop = Arc::clone(&channels);
+    let whole = Arc::new(AtomicBool::new(false));
+    let is_whole = Arc::clone(&whole);
     tokio::spawn(async move {
         if let Ok(keep_lease) = stop_signal().await {
+            is_whole.store(keep_lease, Ordering::Relaxed);
             tracing::info!("asked to stop: PostgreSQL is shut down with this node");
             asked_to_stop.shut_down(keep_lease).await;
         }
@@ -178,8 +197,8 @@ async fn decide(
     proxy.abort();
     http.abort();
     match ended.map_err(|e| anyhow!(e))? {
-        End::Stopped => Ok(()),
-        End::StartAnew => start_anew(),
+        End::Stopped => Ok(whole.load(Ordering::Relaxed)),
+        End::StartAnew => start_anew().map(|()| false),
     }
 }
 
@@ -191,9 +210,10 @@ fn start_anew() -> anyhow::Result<()> {
     Err(failed).context("start this node anew")
 }
 
-async fn agent_config(
+fn agent_config(
     prepared: &Prepared,
     node: &NodeName,
+    store: Arc<dyn Store>,
     notices: watch::Receiver<Vec<String>>,
 ) -> anyhow::Result<AgentConfig> {
     let spec = Arc::new(prepared.spec.clone());
@@ -202,7 +222,7 @@ async fn agent_config(
     let (server, replicator) = (of(node.as_str()), of("replicator"));
     Ok(AgentConfig {
         node: node.clone(),
-        store: open_store(&spec).await?,
+        store,
         install: facts::install(&spec, &spec.nodes[node].data_dir)?,
         machine: facts::machine(&spec),
         tls: TlsFiles {
@@ -234,18 +254,8 @@ fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec, Str
     read(&relocate(&howdah_spec::to_toml(&spec), &spec.base_dir, &started_with.base_dir))
 }
 
-async fn open_store(spec: &ClusterSpec) -> anyhow::Result<Arc<dyn Store>> {
-    match &spec.store {
-        StoreSpec::Embedded { path } => {
-            let options = Options::of_this_machine()?;
-            Ok(Arc::new(Embedded::open(path, options).await?))
-        }
-        StoreSpec::Etcd(_) => Err(anyhow!("etcd is not wired yet")),
-    }
-}
-
 /// What HTTP tells, once the agent has its first picture.
-async fn feeds(channels: Arc<Channels>) -> Option<Feeds> {
+pub async fn feeds(channels: Arc<Channels>) -> Option<Feeds> {
     let mut status = channels.status.clone();
     let first = status.wait_for(Option::is_some).await.ok()?.clone()?;
     let (seen, page) = watch::channel(first);

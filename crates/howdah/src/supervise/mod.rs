@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::ask::Asker;
+use crate::keeper;
 use crate::prepare::Prepared;
 use crate::talk::say;
 
@@ -103,6 +104,7 @@ async fn stop(
         }
     }
     leftover::stop_guards(&prepared.spec).await?;
+    keeper::end_all(&prepared.spec, &prepared.server).await?;
     Ok(())
 }
 

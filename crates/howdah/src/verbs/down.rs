@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use crate::ask::block_on;
 use crate::failure::{Exit, Failure};
 use crate::file::FileArg;
+use crate::keeper;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Account, Layout, account, layout};
 use crate::supervise::{leftover, signal_found};
@@ -52,6 +53,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         stop_supervisor(&spec, &layout)?,
         stop_nodes(&spec, &server)?,
         block_on(leftover::stop_guards(&spec))?,
+        // The last thing: until now somebody may have needed the store.
+        block_on(keeper::end_all(&spec, &server))?,
     ];
     if stopped.contains(&true) {
         say(format!("cluster {} is stopped", spec.cluster));

@@ -10,6 +10,7 @@ pub mod failover;
 pub mod guard;
 pub mod history;
 pub mod init;
+pub mod keep_store;
 pub mod join;
 pub mod logs;
 pub mod prepare;

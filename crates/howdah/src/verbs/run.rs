@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.as_child {
         talk_to(&layout::node_log(spec))?;
     }
-    node::run(&prepared, &args.node)
+    node::run(&prepared, &args.node, args.as_child)
 }
 
 fn already_running(node: &NodeName, holder: Option<i32>) -> Failure {
