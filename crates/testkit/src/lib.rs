@@ -1,6 +1,6 @@
 //! Real servers and real clusters for tests.
 //!
-//! [`Cluster`] starts three real nodes of our binary; [`Writer`] is a client that remembers
+//! [`Cluster`] starts three real nodes of our binary, [`EtcdCluster`] real etcd; [`Writer`] is a client that remembers
 //! what it was told; [`wait::until`] is the only way to wait; [`process`] finds and kills by
 //! id. What a test starts ends with it, also when it panics or is killed.
 

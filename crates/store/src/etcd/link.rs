@@ -119,6 +119,7 @@ impl Member {
         // A member that knows no leader says so instead of waiting for one.
         let mut options = ConnectOptions::new().with_require_leader(true);
         if let Some((user, password)) = self.options.login.as_ref().filter(|_| with_user) {
+            // What etcd refuses for an old login it has not applied: it may be sent again.
             options = options.with_user(user, password.expose()).with_auto_token_refresh(true);
         }
         let client = Client::from_channel(Channel::Tonic(channel), Some(options)).await;
