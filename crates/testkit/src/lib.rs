@@ -1,8 +1,9 @@
 //! Real servers and real clusters for tests.
 //!
-//! [`Cluster`] starts three real nodes of our binary, [`EtcdCluster`] real etcd; [`Writer`] is a client that remembers
-//! what it was told; [`wait::until`] is the only way to wait; [`process`] finds and kills by
-//! id. What a test starts ends with it, also when it panics or is killed.
+//! [`Cluster`] starts three real nodes of our binary, [`EtcdCluster`] members of a real etcd;
+//! [`Writer`] is a client that remembers what it was told; [`wait::until`] is the only way to
+//! wait; [`process`] finds and kills by id. What a test starts ends with it, also when it panics
+//! or is killed.
 
 pub mod cluster;
 pub mod etcd;
