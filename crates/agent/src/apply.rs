@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_base::record::{Config, key};
+use howdah_base::record::{Config, OrderKind, key};
 use howdah_base::{Redacted, Tick};
 use howdah_ha::{Job, View};
 use howdah_postgres::access::{self, Wanted, WantedDatabase, WantedRole, scram};
@@ -111,7 +111,8 @@ impl Agent {
     /// Parameters and rules: written anew and reloaded when the file has changed.
     fn configure(&mut self, view: &View) {
         let read = self.conf.file_revision == self.applied.read;
-        let current = read && self.conf.sizes == self.sizes(&view.store);
+        let current =
+            read && self.conf.sizes == self.sizes(&view.store) && !self.reload_ordered(view);
         if current || self.job.is_some() || view.running().is_none() || self.applied.read == 0 {
             return;
         }
@@ -119,11 +120,21 @@ impl Agent {
         let conf =
             crate::conf::ConfState { file_revision: self.applied.read, ..order.conf.clone() };
         let events = self.events.clone();
+        let ordered = self.reload_ordered(view);
         let task = tokio::spawn(async move {
-            let outcome = configured(order, conf).await;
+            let mut outcome = configured(order.clone(), conf).await;
+            if ordered && outcome.is_ok() {
+                outcome = end_reload(&order, outcome).await;
+            }
             let _ = events.send(Event::Done { job: Job::Configure, outcome }).await;
         });
         self.job = Some((Job::Configure, task.abort_handle()));
+    }
+
+    /// An operator wants the server to read its files anew.
+    fn reload_ordered(&self, view: &View) -> bool {
+        let order = view.store.orders.get(&view.me);
+        order.is_some_and(|order| matches!(order.value.kind, OrderKind::Reload))
     }
 
     /// Roles and databases, once a term and file, by the leader when clients are let in.
@@ -154,6 +165,19 @@ async fn configured(
     let conf = order.configure(conf).await?;
     order.session().await?.reload().await.map_err(|e| e.to_string())?;
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// The order goes, now that it is carried out.
+async fn end_reload(
+    order: &crate::jobs::Order,
+    outcome: Result<Outcome, String>,
+) -> Result<Outcome, String> {
+    let config = &order.shared.config;
+    let Some(reload) = order.store.orders.get(&config.node) else { return outcome };
+    let key = format!("{}{}", key::ORDERS, config.node);
+    let txn = Txn::new().at(key.clone(), reload.revision).delete(key);
+    config.store.txn(txn).await.map_err(|e| e.to_string())?;
+    outcome
 }
 
 async fn roles_and_databases(shared: &Shared) -> Result<Vec<String>, String> {

@@ -17,6 +17,8 @@ mod lease;
 mod observe;
 mod operator;
 mod publish;
+mod requests;
+mod roll;
 mod shared;
 mod sizes;
 mod slots;

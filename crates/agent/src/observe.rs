@@ -223,7 +223,8 @@ fn judge(shared: &Shared, state: DirectoryState) -> Directory {
 pub(crate) fn against_record(disk: &Disk, known: Option<u64>) -> Directory {
     match disk.directory.clone() {
         Directory::Ready(facts)
-            if (!facts.fresh || disk.adopted) && known.is_some_and(|id| id != facts.system_identifier) =>
+            if (!facts.fresh || disk.adopted)
+                && known.is_some_and(|id| id != facts.system_identifier) =>
         {
             Directory::Refused(format!(
                 "it belongs to another cluster: system identifier `{}`, the store's record `{}` \

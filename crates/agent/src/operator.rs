@@ -1,123 +1,121 @@
-//! An operator's requests become records in the store; whoever leads acts on them.
+//! An operator's requests: recorded in the store, then watched, within a bound, until they are
+//! carried out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::ask::{Ask, Refusal, RefusalClass};
-use howdah_base::record::{Answer, Config, Intent, IntentKind, Leader, key};
-use howdah_store::{Snapshot, Txn, TxnOutcome};
-
+use howdah_base::record::{Answer, Leader, key};
+use howdah_store::{Snapshot, TxnOutcome};
 use tokio::time::timeout;
 
 use crate::agent::Agent;
-use crate::clock;
 use crate::event::Asked;
+use crate::requests::{Done, record};
+use crate::roll;
 use crate::shared::Shared;
 
-/// A switchover is done, refused or abandoned within its own bounds, which are shorter.
+/// A switchover, a restart or a reload is done, refused or abandoned within its own bounds,
+/// which are shorter.
 const DONE_WITHIN: Duration = Duration::from_secs(150);
+/// A new copy takes as long as the data are large: only its beginning is waited for.
+const BEGUN_WITHIN: Duration = Duration::from_secs(10);
 
-/// Answers when the request is recorded or refused; what becomes of it shows in the history.
+/// Answers when the request is carried out or refused.
 pub(crate) fn ask(agent: &Agent, asked: Asked) {
-    let Some(snapshot) = agent.snapshot.clone().filter(|_| agent.store_error.is_none()) else {
+    if agent.snapshot.is_none() || agent.store_error.is_some() {
         let why = Refusal::new("the store does not answer").class(RefusalClass::Unavailable);
         let _ = asked.reply.send(Err(why.hint("howdah status")));
         return;
-    };
+    }
     let shared = Arc::clone(&agent.shared);
     tokio::spawn(async move {
-        let answer = carried_out(&shared, &snapshot, &asked).await;
+        tracing::info!("{} asks: {}", asked.by, shown(&asked.what));
+        let answer = carried_out(&shared, &asked.what, &asked.by).await;
+        if let Err(refusal) = &answer {
+            tracing::info!("not done: {}", refusal.error);
+        }
         let _ = asked.reply.send(answer);
     });
 }
 
-/// Records the request and waits, within a bound, for what becomes of it.
-async fn carried_out(shared: &Shared, seen: &Snapshot, asked: &Asked) -> Result<String, Refusal> {
-    let said = record(shared, seen, asked).await?;
-    if matches!(asked.what, Ask::Apply { .. }) {
-        return Ok(said);
+/// A cluster file is not shown.
+fn shown(ask: &Ask) -> String {
+    match ask {
+        Ask::Apply { .. } => "a new cluster file".to_owned(),
+        other => format!("{other:?}"),
     }
+}
+
+async fn carried_out(shared: &Shared, ask: &Ask, by: &str) -> Result<String, Refusal> {
+    match ask {
+        Ask::Restart { nodes, conditions, at_unix_ms } if nodes.len() != 1 => {
+            roll::restart(shared, nodes, conditions, *at_unix_ms, by).await
+        }
+        Ask::Reload { nodes } if nodes.len() != 1 => roll::reload(shared, nodes, by).await,
+        Ask::Reinit { node, .. } => {
+            let begun = timeout(BEGUN_WITHIN, one(shared, ask, by)).await;
+            begun.unwrap_or_else(|_| {
+                Ok(format!("`{node}` is being made anew; watch it: howdah status"))
+            })
+        }
+        _ => one(shared, ask, by).await,
+    }
+}
+
+/// Records one request and waits for what becomes of it.
+pub(crate) async fn one(shared: &Shared, ask: &Ask, by: &str) -> Result<String, Refusal> {
+    let seen = shared.config.store.snapshot().await.map_err(unavailable)?;
+    let recorded = record(shared, &seen, ask, by)?;
+    match shared.config.store.txn(recorded.txn).await.map_err(unavailable)? {
+        TxnOutcome::Applied { .. } => {}
+        TxnOutcome::Refused { .. } => {
+            let what = "somebody else changed it at the same moment";
+            return Err(Refusal::new(what).hint("look at `howdah status` and ask again"));
+        }
+    }
+    let (key, id) = match recorded.done {
+        Done::Now(said) => return Ok(said),
+        Done::Gone { key, id } => (key, id),
+    };
     let late = || unavailable(format!("it was not done within {DONE_WITHIN:?}"));
-    timeout(DONE_WITHIN, outcome(shared, &said)).await.map_err(|_| late())?
+    timeout(DONE_WITHIN, outcome(shared, &key, &id)).await.map_err(|_| late())?
 }
 
 /// Follows the request with this id until it is gone from the store.
-async fn outcome(shared: &Shared, id: &str) -> Result<String, Refusal> {
+async fn outcome(shared: &Shared, key: &str, id: &str) -> Result<String, Refusal> {
     let store = &shared.config.store;
     loop {
         let now = store.snapshot().await.map_err(unavailable)?;
-        let waits = now.get::<Intent>(key::INTENT).map_err(unavailable)?;
-        if waits.is_none_or(|(intent, _)| intent.id != id) {
-            let answer = now.get::<Answer>(key::ANSWER).map_err(unavailable)?;
-            if let Some((answer, _)) = answer.filter(|(answer, _)| answer.id == id) {
-                return Err(Refusal::new(answer.why).class(RefusalClass::Precondition));
-            }
-            let leader = now.get::<Leader>(key::LEADER).map_err(unavailable)?;
-            return Ok(match leader {
-                Some((leader, _)) => format!("{} leads term {}", leader.node, leader.term),
-                None => "it is done".to_owned(),
-            });
+        if id_at(&now, key).is_none_or(|waits| waits != id) {
+            return end(&now, key, id);
         }
         store.changed(now.revision).await.map_err(unavailable)?;
     }
 }
 
-async fn record(shared: &Shared, snapshot: &Snapshot, asked: &Asked) -> Result<String, Refusal> {
-    let (txn, said) = match &asked.what {
-        Ask::Switchover { to, at_unix_ms: None } => {
-            intent(snapshot, asked, IntentKind::Switchover { to: to.clone() })?
-        }
-        Ask::Failover { to, accept_loss } => {
-            if snapshot.entries.contains_key(key::LEADER) {
-                return Err(Refusal::new("the leader is alive").hint("howdah switchover"));
-            }
-            let kind = IntentKind::Failover { to: to.clone(), accept_loss: *accept_loss };
-            intent(snapshot, asked, kind)?
-        }
-        Ask::Apply { text, revision } => config(shared, snapshot, text, *revision)?,
-        other => return Err(Refusal::new(format!("not available yet: `{other:?}`"))),
-    };
-    match shared.config.store.txn(txn).await.map_err(unavailable)? {
-        TxnOutcome::Applied { .. } => Ok(said),
-        TxnOutcome::Refused { .. } => {
-            let what = "somebody else changed it at the same moment";
-            Err(Refusal::new(what).hint("look at `howdah status` and ask again"))
-        }
-    }
+/// The id of the request under `key`, whatever its kind.
+fn id_at(now: &Snapshot, key: &str) -> Option<String> {
+    let value: (serde_json::Value, u64) = now.get(key).ok().flatten()?;
+    value.0.get("id")?.as_str().map(str::to_owned)
 }
 
-fn intent(snapshot: &Snapshot, asked: &Asked, kind: IntentKind) -> Result<(Txn, String), Refusal> {
-    if let Some((other, _)) = snapshot.get::<Intent>(key::INTENT).map_err(unavailable)? {
-        let what = format!("another request is under way, asked for by {}", other.by);
-        return Err(Refusal::new(format!("{what}: `{:?}`", other.kind)));
+fn end(now: &Snapshot, key: &str, id: &str) -> Result<String, Refusal> {
+    let answer = now.get::<Answer>(key::ANSWER).map_err(unavailable)?;
+    if let Some((answer, _)) = answer.filter(|(answer, _)| answer.id == id) {
+        return Err(Refusal::new(answer.why).class(RefusalClass::Precondition));
     }
-    let id = format!("{}-{}", clock::unix_ms(), snapshot.revision);
-    let intent = Intent { id: id.clone(), kind, by: asked.by.clone() };
-    Ok((Txn::new().absent(key::INTENT).put(key::INTENT, &intent), id))
-}
-
-fn config(
-    shared: &Shared,
-    snapshot: &Snapshot,
-    text: &str,
-    wanted: Option<u64>,
-) -> Result<(Txn, String), Refusal> {
-    (shared.config.parse)(text, &shared.config.spec)
-        .map_err(|mistakes| Refusal::new(mistakes).class(RefusalClass::Malformed))?;
-    let seen = snapshot.get::<Config>(key::CONFIG).map_err(unavailable)?;
-    let before = seen.as_ref().map_or(0, |(config, _)| config.revision);
-    if wanted.is_some_and(|wanted| wanted != before) {
-        let what = "somebody else has changed the cluster file in the meantime";
-        return Err(Refusal::new(format!("{what}, in force is revision `{before}`"))
-            .hint("look at `howdah config show` and make your change again"));
+    if key != key::INTENT {
+        return Ok("it is done".to_owned());
     }
-    let revision = before + 1;
-    let config = Config { revision, text: text.to_owned() };
-    let txn = Txn::new().as_seen(key::CONFIG, seen.map(|(_, at)| at)).put(key::CONFIG, &config);
-    Ok((txn, format!("revision {revision}")))
+    let leader = now.get::<Leader>(key::LEADER).map_err(unavailable)?;
+    Ok(match leader {
+        Some((leader, _)) => format!("{} leads term {}", leader.node, leader.term),
+        None => "it is done".to_owned(),
+    })
 }
 
 /// What came of it is not known, or it could not be asked.
-fn unavailable(error: impl ToString) -> Refusal {
+pub(crate) fn unavailable(error: impl ToString) -> Refusal {
     Refusal::new(error.to_string()).class(RefusalClass::Unavailable).hint("howdah status")
 }

@@ -29,10 +29,14 @@ impl Agent {
                 sync: self.sync.clone(),
                 gate_open: self.conf.gate_open,
                 slots: self.slots(&store),
+                started_unix_ms: self.facts.as_ref().and_then(|f| f.started_unix_ms),
+                pending_restart: self.facts.as_ref().is_some_and(|f| !f.pending_restart.is_empty()),
+                version: self.facts.as_ref().map(|f| f.version.clone()),
             },
             store,
             job: self.job.as_ref().map(|(job, _)| *job),
             failures: self.failures.clone(),
+            wall_ms: crate::clock::unix_ms(),
         }
     }
 

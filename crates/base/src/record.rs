@@ -143,11 +143,20 @@ pub enum OrderKind {
     Restart {
         #[serde(default)]
         conditions: Conditions,
+        /// When the postmaster that is to go was started, by its node's wall clock: another one
+        /// is the proof that the order was carried out.
+        #[serde(default)]
+        started_unix_ms: Option<u64>,
     },
     /// Write the server's files anew and let it read them.
     Reload,
     /// Make the directory anew from the leader, or from `from`.
-    Reinit { from: Option<NodeName> },
+    Reinit {
+        from: Option<NodeName>,
+        /// The directory that is to go: another one is the proof that the order was carried out.
+        #[serde(default)]
+        directory: Option<DirectoryId>,
+    },
 }
 
 /// When a restart is done at all; Patroni's conditions.

@@ -36,6 +36,11 @@ pub enum Command {
     /// Remove the operator's request, as done or refused; the sentence goes to the log.
     ClearIntent(String),
 
+    /// Make the planned switchover an operator's request, with the same id.
+    BeginPlanned,
+    /// Remove the order to this node, as done or with the reason why it is not.
+    EndOrder(Option<String>),
+
     /// Read the end of the WAL from the disk. Legal only when no process is left.
     ReadEnd,
     /// Start as primary, gate closed, with the record's setting of voters written before, under
@@ -112,7 +117,9 @@ impl Command {
             | Command::OfferHandover(_)
             | Command::WithdrawHandover
             | Command::Release
-            | Command::ClearIntent(_) => Job::Txn,
+            | Command::ClearIntent(_)
+            | Command::BeginPlanned
+            | Command::EndOrder(_) => Job::Txn,
             Command::Initdb => Job::Initdb,
             Command::ReadEnd => Job::ReadEnd,
             Command::StartPrimary { .. } | Command::StartStandby { .. } => Job::Start,

@@ -3,7 +3,7 @@
 use howdah_base::Tick;
 use howdah_base::record::{Ended, Report};
 
-use crate::rules::{Case, Step, bootstrap, elect, follow, lead, safety};
+use crate::rules::{Case, Step, bootstrap, elect, follow, lead, operator, safety};
 use crate::{Command, Memory, Reason, Rule, Server, View};
 
 /// What follows from a view.
@@ -32,7 +32,9 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     let case = Case { view, memory, now };
     let step = safety::step(&case)
         .or_else(|| bootstrap::step(&case))
+        .or_else(|| operator::step(&case))
         .unwrap_or_else(|| by_authority(&case));
+    let step = operator::paused(&case, step);
     let report = report(&case);
     let look_again = report.is_none() && case.wants_report().is_some();
     let ended = ended(&case);

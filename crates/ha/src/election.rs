@@ -91,6 +91,9 @@ pub fn barred(view: &View, memory: &Memory, member: &Member, report: &Report) ->
     if member.no_failover {
         return Some("it is tagged no_failover".to_owned());
     }
+    if view.store.fenced.contains(&member.node) {
+        return Some("it is fenced".to_owned());
+    }
     if !report.history.past(report.position.lsn, sync.floor) {
         return Some(format!(
             "its WAL, {}, does not reach {} of term {}",

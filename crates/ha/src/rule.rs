@@ -37,6 +37,12 @@ rules! {
     RefusedDirectory = 104, "the data directory must not be used";
     Busy = 105, "an operation is under way";
     BackOff = 106, "the last attempt failed: the next one waits";
+    Paused = 107, "the cluster is paused: nothing is started, stopped or promoted by itself";
+    Fenced = 108, "an operator fenced this node: its server stays down";
+    FenceNode = 109, "an operator fenced this node: its server is ended";
+    RestartOrdered = 110, "an operator asked for a restart: the server is shut down and started in place";
+    ReinitOrdered = 111, "an operator asked for a new copy of this directory";
+    EndOrder = 112, "what an operator asked of this node is done, or is not possible";
 
     ClaimInitialize = 201, "no cluster exists yet: ask for the right to create it";
     AwaitInitialize = 202, "another node is creating the cluster";
@@ -70,6 +76,7 @@ rules! {
     Lead = 321, "this node leads";
     AwaitServer = 322, "the server is starting or does not answer";
     SettleRecord = 324, "a write to the record may still be on its way: write it anew, so that none comes later";
+    BeginPlanned = 325, "the time of the planned switchover has come";
     WrongTimeline = 323, "the promotion took another timeline than the reserved one: end it";
 
     SameDirectory = 401, "no leader: this directory wrote the last term, so it leads again";
@@ -84,7 +91,7 @@ rules! {
     AwaitLeader = 410, "no leader: this node waits for one";
 
     StartStandby = 501, "the leader is known and this directory is on its history: start as its standby";
-    LeaveVoters = 502, "this directory left the leader's history: it must stop being a voter before it is repaired";
+    LeaveVoters = 502, "this directory is to be repaired, replaced or fenced: it must stop being a voter first";
     StopDiverged = 503, "this server left the leader's history: stop it to repair it";
     Rewind = 504, "this directory left the leader's history: rewind it";
     CopyAnew = 505, "this directory cannot be rewound: copy the leader's";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Sync};
+use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync};
 use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Tick, Timeline};
 
 /// One node's whole knowledge.
@@ -16,6 +16,8 @@ pub struct View {
     /// The long operation that is running; one at a time.
     pub job: Option<Job>,
     pub failures: Failures,
+    /// Wall clock, milliseconds since 1970: only for what an operator planned for a moment.
+    pub wall_ms: u64,
 }
 
 /// What the cluster file says, as far as decisions depend on it.
@@ -75,6 +77,11 @@ pub struct StoreView {
     /// Who runs initdb now.
     pub initializing: Option<NodeName>,
     pub members: BTreeMap<NodeName, Member>,
+    pub paused: bool,
+    /// Nodes whose servers are to stay down.
+    pub fenced: BTreeSet<NodeName>,
+    pub orders: BTreeMap<NodeName, Versioned<Order>>,
+    pub planned: Option<Versioned<Planned>>,
 }
 
 /// This node's own server and directory.
@@ -96,6 +103,12 @@ pub struct Local {
     pub gate_open: bool,
     /// Directories for which a slot of this term exists here.
     pub slots: BTreeSet<DirectoryId>,
+    /// When the postmaster was started, by this node's wall clock, milliseconds since 1970.
+    pub started_unix_ms: Option<u64>,
+    /// Parameters wait for a restart.
+    pub pending_restart: bool,
+    /// PostgreSQL's version, such as `15.18`.
+    pub version: Option<String>,
 }
 
 /// PGDATA.

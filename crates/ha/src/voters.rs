@@ -70,7 +70,9 @@ fn joining(case: &Case<'_>, running: &Running, sync: &Sync) -> BTreeSet<Director
     let fit = running.senders.iter().filter(|sender| {
         sender.streaming
             && sender.flushed >= sync.floor.lsn
-            && case.view.member_of(&sender.directory).is_some_and(|m| !m.no_sync && !m.leaving)
+            && case.view.member_of(&sender.directory).is_some_and(|m| {
+                !m.no_sync && !m.leaving && !case.view.store.fenced.contains(&m.node)
+            })
     });
     fit.map(|sender| sender.directory.clone()).collect()
 }

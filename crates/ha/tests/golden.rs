@@ -14,7 +14,8 @@ mod words;
 
 use words::World;
 
-const FILES: [&str; 6] = ["safety", "bootstrap", "lead", "lead_down", "elect", "follow"];
+const FILES: [&str; 7] =
+    ["operator", "safety", "bootstrap", "lead", "lead_down", "elect", "follow"];
 
 /// What a case decides, in words; and the rule.
 fn check(case: &str) -> (String, Rule) {

@@ -1,6 +1,8 @@
 //! From a snapshot to the view that decisions are made from.
 
-use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Sync, key};
+use howdah_base::record::{
+    Fence, Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync, key,
+};
 use howdah_base::{NodeName, Term, Tick, Timeline};
 use howdah_ha::{StoreView, Versioned};
 use howdah_store::{LeaseId, Snapshot, StoreError};
@@ -38,6 +40,20 @@ pub fn view_of(
             .into_values()
             .map(|(member, _)| (member.node.clone(), member))
             .collect(),
+        paused: snapshot.entries.contains_key(key::PAUSE),
+        fenced: snapshot
+            .below::<Fence>(key::FENCED)?
+            .into_keys()
+            .filter_map(|node| node.parse().ok())
+            .collect(),
+        orders: snapshot
+            .below::<Order>(key::ORDERS)?
+            .into_iter()
+            .filter_map(|(node, (value, revision))| {
+                Some((node.parse().ok()?, Versioned { value, revision }))
+            })
+            .collect(),
+        planned: versioned::<Planned>(snapshot, key::PLANNED)?,
     })
 }
 

@@ -1,7 +1,8 @@
 //! From a command to the transaction that carries it out.
 
 use howdah_base::record::{
-    Answer, Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Leader, Member, Sync, Timings, key,
+    Answer, Change, ChangeKind, HISTORY_LEN_MAX, Initialize, Intent, IntentKind, Leader, Member,
+    Planned, Sync, Timings, key,
 };
 use howdah_base::{NodeName, Term, Timeline};
 use howdah_ha::{Command, Reason, StoreView, TakeOver};
@@ -54,7 +55,32 @@ pub fn txn_for(
                 .delete(key::INTENT)
                 .put(key::ANSWER, &answer)
         }
+        Command::BeginPlanned => {
+            let planned = view.planned.as_ref()?;
+            let Planned { id, to, by, .. } = planned.value.clone();
+            let intent = Intent { id, kind: IntentKind::Switchover { to }, by };
+            mine(view)?
+                .at(key::PLANNED, planned.revision)
+                .absent(key::INTENT)
+                .delete(key::PLANNED)
+                .put(key::INTENT, &intent)
+        }
+        Command::EndOrder(why) => end_order(why.as_ref(), view, author)?,
         _ => return None,
+    })
+}
+
+/// The order goes; why it was not carried out stays for whoever asked.
+fn end_order(why: Option<&String>, view: &StoreView, author: &Author) -> Option<Txn> {
+    let order = view.orders.get(&author.node)?;
+    let key = format!("{}{}", key::ORDERS, author.node);
+    let txn = Txn::new().at(key.clone(), order.revision).delete(key);
+    Some(match why {
+        None => txn,
+        Some(why) => {
+            let answer = Answer { id: order.value.id.clone(), why: why.clone() };
+            txn.put(key::ANSWER, &answer)
+        }
     })
 }
 

@@ -37,9 +37,13 @@ impl World {
             sync: agent.sync.clone(),
             gate_open: agent.conf.gate_open,
             slots: World::slots_of_term(agent, term),
+            started_unix_ms: None,
+            pending_restart: false,
+            version: None,
         };
         let job = agent.job.as_ref().map(|job| job.job);
-        View { me, settings, store, local, job, failures: agent.failures.clone() }
+        let failures = agent.failures.clone();
+        View { me, settings, store, local, job, failures, wall_ms: now.0 }
     }
 
     fn store_view(&mut self, node: usize) -> StoreView {

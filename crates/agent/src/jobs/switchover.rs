@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use howdah_base::NodeName;
+use howdah_base::record::{Intent, key};
 use howdah_postgres::session::Session;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,6 +31,18 @@ async fn drain(order: &Order, session: &Session) -> Result<(), String> {
     Ok(())
 }
 
+/// The point of no return: an operator may have given it up meanwhile.
+async fn still_wanted(order: &Order, to: &NodeName) -> Result<(), String> {
+    let Some(asked) = order.store.intent.as_ref() else { return Ok(()) };
+    let abandoned = |why: String| format!("the switchover to `{to}` is abandoned: {why}");
+    let now = order.shared.config.store.snapshot().await.map_err(|e| abandoned(e.to_string()))?;
+    let there = now.get::<Intent>(key::INTENT).map_err(|e| abandoned(e.to_string()))?;
+    match there {
+        Some((intent, _)) if intent.id == asked.value.id => Ok(()),
+        _ => Err(abandoned("it was given up".to_owned())),
+    }
+}
+
 /// CHECKPOINT, drain, then a fast shutdown in which the standbys receive everything.
 pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String> {
     let session = order.session().await?;
@@ -41,6 +54,7 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
         .map_err(|e| format!("the switchover to `{to}` is abandoned: {e}"))?;
     drain(&order, &session).await?;
     drop(session);
+    still_wanted(&order, &to).await?;
     let within = order.shared.config.spec.ha.switchover_timeout.0;
     let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     order.shared.guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;

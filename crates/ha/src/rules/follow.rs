@@ -86,6 +86,20 @@ fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {
     case.paced(Job::Copy, Step::act(rule, detail, command))
 }
 
+/// A new copy by an operator's order: from the node that it names, where that one can give it.
+pub(crate) fn copy_by_order(case: &Case<'_>, leader: &Leader, from: Option<&NodeName>) -> Step {
+    let source = Source::of(case, leader);
+    let mut step = copy(&source, case, Rule::ReinitOrdered).recreating();
+    let named = from.and_then(|from| upstream::relays(case, leader, from));
+    for command in &mut step.commands {
+        if let (Command::Copy { from, .. }, Some(member)) = (command, named) {
+            from.clone_from(&member.node);
+            step.reason.detail = format!("from `{}`", member.node);
+        }
+    }
+    step
+}
+
 /// Start as the leader's standby if this directory's end lies on the leader's history.
 fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     let Some(end) = case.view.local.end else {

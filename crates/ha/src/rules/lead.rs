@@ -112,6 +112,12 @@ fn raise_floor(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> 
 
 /// What an operator asked for.
 fn operator(case: &Case<'_>) -> Option<Step> {
+    let planned = case.view.store.planned.as_ref().filter(|_| case.view.store.intent.is_none());
+    if let Some(planned) = planned.filter(|p| p.value.at_unix_ms <= case.view.wall_ms) {
+        let detail = format!("asked for by {}", planned.value.by);
+        let step = Step::act(Rule::BeginPlanned, detail, Command::BeginPlanned);
+        return Some(case.paced(Job::Txn, step));
+    }
     let intent = &case.view.store.intent.as_ref()?.value;
     Some(match switchover_target(case, intent) {
         Ok(to) => {
@@ -129,13 +135,23 @@ fn switchover_target(case: &Case<'_>, intent: &Intent) -> Result<NodeName, Strin
     if case.memory.switchover_begun.as_ref() == Some(&intent.id) {
         return Err("it was begun, and no standby took over in time".to_owned());
     }
-    if to.as_ref() == Some(&case.view.me) {
+    target(case, to.as_ref())
+}
+
+/// The standby that a switchover would go to by itself.
+pub(crate) fn best_standby(case: &Case<'_>) -> Result<NodeName, String> {
+    target(case, None)
+}
+
+/// The best standby, or the one named; why there is none otherwise.
+fn target(case: &Case<'_>, to: Option<&NodeName>) -> Result<NodeName, String> {
+    if to == Some(&case.view.me) {
         return Err(format!("`{}` is the primary already", case.view.me));
     }
     let mut barred = Vec::new();
     let mut fit: Vec<&Member> = Vec::new();
     let others = case.view.store.members.values().filter(|m| m.node != case.view.me);
-    for member in others.filter(|m| to.is_none() || to.as_ref() == Some(&m.node)) {
+    for member in others.filter(|m| !m.witness && (to.is_none() || to == Some(&m.node))) {
         match unfit(case, member) {
             None => fit.push(member),
             Some(why) => barred.push(format!("`{}` {why}", member.node)),
@@ -156,6 +172,9 @@ fn switchover_target(case: &Case<'_>, intent: &Intent) -> Result<NodeName, Strin
 fn unfit(case: &Case<'_>, member: &Member) -> Option<String> {
     if member.no_failover {
         return Some("is tagged no_failover".to_owned());
+    }
+    if case.view.store.fenced.contains(&member.node) {
+        return Some("is fenced".to_owned());
     }
     if member.server != ServerState::Streaming {
         return Some("is not streaming".to_owned());

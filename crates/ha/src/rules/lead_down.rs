@@ -6,7 +6,7 @@ use std::time::Duration;
 use howdah_base::record::{Handover, IntentKind, Member, ServerState};
 use howdah_base::{NodeName, Position};
 
-use super::{Case, Step};
+use super::{Case, Step, operator};
 use crate::{Command, DirectoryFacts, Durability, Job, Rule};
 
 /// How long standbys get to say that they hold everything.
@@ -33,7 +33,14 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
         let start = Command::StartStandby { upstream: None };
         return case.paced(Job::Start, Step::act(Rule::StartToPromote, "", start));
     }
-    hand_over(case, end).or_else(|| await_confirm(case)).unwrap_or_else(|| start(case, facts))
+    if operator::restarts(case) && case.memory.switchover_begun.is_none() {
+        return start(case, facts);
+    }
+    let handed = hand_over(case, end).or_else(|| await_confirm(case));
+    handed.unwrap_or_else(|| match view.store.fenced.contains(&view.me) {
+        true => Step::act(Rule::LetGo, "an operator fenced this node", Command::Release),
+        false => start(case, facts),
+    })
 }
 
 fn offered(case: &Case<'_>, offer: &Handover) -> Step {
@@ -53,7 +60,8 @@ fn hand_over(case: &Case<'_>, end: Position) -> Option<Step> {
     let leader = view.leader()?;
     let wanted = wanted_target(case);
     let best = others(case)
-        .filter(|m| !m.no_failover && confirms(case, m, end))
+        .filter(|m| !m.no_failover && !view.store.fenced.contains(&m.node))
+        .filter(|m| confirms(case, m, end))
         .min_by_key(|m| (wanted != Some(&m.node), u32::MAX - m.failover_priority, &m.node))?;
     let offer = Handover {
         term: leader.term,

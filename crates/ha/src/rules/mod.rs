@@ -5,6 +5,7 @@ pub(crate) mod elect;
 pub(crate) mod follow;
 pub(crate) mod lead;
 pub(crate) mod lead_down;
+pub(crate) mod operator;
 pub(crate) mod safety;
 pub(crate) mod upstream;
 

@@ -123,6 +123,14 @@ impl World {
             }
             ["remembers", rest @ ..] => self.remember(rest),
             ["member", name, rest @ ..] => self.member(name, rest),
+            ["paused"] => store.paused = true,
+            ["fenced", name] => {
+                store.fenced.insert(node(name));
+            }
+            ["pending"] => local.pending_restart = true,
+            ["started", ms] => local.started_unix_ms = ms.parse().ok(),
+            ["order", rest @ ..] => self.order(rest),
+            ["planned", rest @ ..] => self.planned(rest),
             _ => panic!("not understood: {words:?}"),
         }
     }
@@ -178,6 +186,45 @@ impl World {
         };
         let value = Intent { id: "i".to_owned(), kind, by: "anna".to_owned() };
         self.view.store.intent = Some(Versioned { value, revision: 8 });
+    }
+
+    /// `restart`, `restart pending`, `restart role standby`, `restart older 15.4`,
+    /// `restart at 9000`, `reinit`, `reinit n3`: to this node.
+    fn order(&mut self, words: &[&str]) {
+        let mut at_unix_ms = None;
+        let kind = match words {
+            ["reinit", "done"] => {
+                OrderKind::Reinit { from: None, directory: Some(directory("n2x")) }
+            }
+            ["reinit", from @ ..] => OrderKind::Reinit {
+                from: from.first().map(|from| node(from)),
+                directory: Some(directory(self.view.me.as_str())),
+            },
+            ["restart", rest @ ..] => {
+                let mut conditions = Conditions::default();
+                match rest {
+                    [] => {}
+                    ["pending"] => conditions.pending = true,
+                    ["role", role] => conditions.role = Some((*role).to_owned()),
+                    ["older", than] => conditions.older_than = Some((*than).to_owned()),
+                    ["at", ms] => at_unix_ms = ms.parse().ok(),
+                    _ => panic!("not understood: order {words:?}"),
+                }
+                OrderKind::Restart { conditions, started_unix_ms: Some(1_000) }
+            }
+            _ => panic!("not understood: order {words:?}"),
+        };
+        let value = Order { id: "o".to_owned(), kind, by: "anna".to_owned(), at_unix_ms };
+        let me = self.view.me.clone();
+        self.view.store.orders.insert(me, Versioned { value, revision: 11 });
+    }
+
+    fn planned(&mut self, words: &[&str]) {
+        let [to, at] = words else { panic!("not understood: planned {words:?}") };
+        let at_unix_ms = at.parse().expect("a number");
+        let (id, by) = ("p".to_owned(), "anna".to_owned());
+        let value = Planned { id, to: Some(node(to)), at_unix_ms, by };
+        self.view.store.planned = Some(Versioned { value, revision: 12 });
     }
 
     fn setting(&mut self, name: &str) {
@@ -248,6 +295,7 @@ fn well() -> World {
         local: server::open_primary(),
         job: None,
         failures: Failures::default(),
+        wall_ms: 5_000,
     };
     let mut world = World { view, memory, now: Tick(NOW) };
     world.led_by("n1");

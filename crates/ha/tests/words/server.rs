@@ -23,6 +23,9 @@ pub fn open_primary() -> Local {
         sync: Some(SyncSetting { names: directories(&["n2", "n3"]), needed: 1, since: Lsn(0x100) }),
         gate_open: true,
         slots: directories(&["n2", "n3"]),
+        started_unix_ms: Some(1_000),
+        pending_restart: false,
+        version: Some("15.3".to_owned()),
     }
 }
 

@@ -1,0 +1,141 @@
+//! One node after the other: a rolling restart, so that a quorum of servers runs all the time.
+//!
+//! Driven by the node that was asked: should it end half-way, nothing is lost but the rest of the
+//! round, and asking again goes on where it stopped.
+
+use std::time::Duration;
+
+use howdah_base::NodeName;
+use howdah_base::ask::{Ask, Refusal, RefusalClass};
+use howdah_base::record::{Conditions, Leader, Member, ServerState, key};
+use howdah_store::Snapshot;
+use tokio::time::{Instant, sleep};
+
+use crate::operator::{one, unavailable};
+use crate::shared::Shared;
+
+/// A node serves again within this after its restart.
+const BACK_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Rounds of a restart for what is pending: a value that falls needs the primary before the
+/// standbys, and may come with one that rises.
+const ROUNDS_MAX: usize = 3;
+/// After a restart others may get a new value to wait for, once they have heard of it.
+const SETTLES_WITHIN: Duration = Duration::from_secs(3);
+
+/// Restarts the nodes named, all when none is: standbys first, the primary last.
+pub(crate) async fn restart(
+    shared: &Shared,
+    nodes: &[NodeName],
+    conditions: &Conditions,
+    at_unix_ms: Option<u64>,
+    by: &str,
+) -> Result<String, Refusal> {
+    let mut done: Vec<NodeName> = Vec::new();
+    for round in 0..ROUNDS_MAX {
+        let due = in_order(&snapshot(shared).await?, nodes, conditions, at_unix_ms.is_none())?;
+        if due.is_empty() {
+            break;
+        }
+        for node in due {
+            let (nodes, conditions) = (vec![node.clone()], conditions.clone());
+            let ask = Ask::Restart { nodes, conditions, at_unix_ms };
+            one(shared, &ask, by).await.map_err(|refusal| halted(&node, &done, refusal))?;
+            if at_unix_ms.is_none() {
+                await_back(shared, &node).await.map_err(|r| halted(&node, &done, r))?;
+            }
+            done.push(node);
+        }
+        // Only what is pending is worth another round.
+        if !conditions.pending || at_unix_ms.is_some() || round + 1 == ROUNDS_MAX {
+            break;
+        }
+        sleep(SETTLES_WITHIN).await;
+    }
+    Ok(match (done.is_empty(), at_unix_ms) {
+        (true, _) => "no node needs a restart".to_owned(),
+        (false, Some(_)) => format!("planned for {}", listed(&done)),
+        (false, None) => format!("restarted {}", listed(&done)),
+    })
+}
+
+/// Lets the nodes named read their files anew, all when none is.
+pub(crate) async fn reload(
+    shared: &Shared,
+    nodes: &[NodeName],
+    by: &str,
+) -> Result<String, Refusal> {
+    let due = in_order(&snapshot(shared).await?, nodes, &Conditions::default(), false)?;
+    for node in &due {
+        one(shared, &Ask::Reload { nodes: vec![node.clone()] }, by).await?;
+    }
+    Ok(format!("reloaded {}", listed(&due)))
+}
+
+async fn snapshot(shared: &Shared) -> Result<Snapshot, Refusal> {
+    shared.config.store.snapshot().await.map_err(unavailable)
+}
+
+fn members(seen: &Snapshot) -> Result<Vec<Member>, Refusal> {
+    let members = seen.below::<Member>(key::MEMBERS).map_err(unavailable)?;
+    Ok(members.into_values().map(|(member, _)| member).collect())
+}
+
+/// Standbys by name, then the primary: one that needs a value higher than its standbys have must
+/// come last. Where a value falls, the primary alone is pending, and comes first by that.
+fn in_order(
+    seen: &Snapshot,
+    named: &[NodeName],
+    conditions: &Conditions,
+    running_only: bool,
+) -> Result<Vec<NodeName>, Refusal> {
+    let leader = seen.get::<Leader>(key::LEADER).map_err(unavailable)?;
+    let leader = leader.map(|(leader, _)| leader.node);
+    let all = members(seen)?;
+    if let Some(unknown) = named.iter().find(|node| !all.iter().any(|m| m.node == **node)) {
+        let what = format!("no live node is named `{unknown}`");
+        return Err(Refusal::new(what).class(RefusalClass::Absent).hint("howdah status"));
+    }
+    let role = |member: &Member| match Some(&member.node) == leader.as_ref() {
+        true => ["primary", "master"],
+        false => ["standby", "replica"],
+    };
+    let wanted = |member: &&Member| {
+        let named = named.is_empty() || named.contains(&member.node);
+        let runs = member.started_unix_ms.is_some() || !running_only;
+        let pending = !conditions.pending || !member.pending_restart.is_empty();
+        let fits = conditions.role.as_ref().is_none_or(|r| role(member).contains(&r.as_str()));
+        named && runs && pending && fits && !member.witness
+    };
+    let mut due: Vec<NodeName> = all.iter().filter(wanted).map(|m| m.node.clone()).collect();
+    due.sort_by_key(|node| (Some(node) == leader.as_ref(), node.clone()));
+    Ok(due)
+}
+
+/// Until the node serves in its role again.
+async fn await_back(shared: &Shared, node: &NodeName) -> Result<(), Refusal> {
+    let begun = Instant::now();
+    loop {
+        let serves = members(&snapshot(shared).await?)?.into_iter().any(|m| {
+            m.node == *node && matches!(m.server, ServerState::Primary | ServerState::Streaming)
+        });
+        if serves {
+            return Ok(());
+        }
+        if begun.elapsed() > BACK_WITHIN {
+            let what = format!("`{node}` does not serve again after {BACK_WITHIN:?}");
+            return Err(Refusal::new(what).class(RefusalClass::Unavailable).hint("howdah explain"));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn halted(node: &NodeName, done: &[NodeName], refusal: Refusal) -> Refusal {
+    let so_far = if done.is_empty() { "none".to_owned() } else { listed(done) };
+    let error = format!("halted at `{node}` (restarted so far: {so_far}): {}", refusal.error);
+    Refusal { error, ..refusal }
+}
+
+fn listed(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}
