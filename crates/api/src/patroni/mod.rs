@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::when;
 
 pub use cluster::cluster;
-pub use config::dynamic;
+pub use config::{dynamic, merge_into as merge};
 
 /// The version of Patroni whose answers these are. Clients look at it to know which states and
 /// roles to expect (from 3.0.4 a standby is `streaming`, from 4.0 a primary is `primary`).
@@ -98,7 +98,7 @@ pub(crate) fn member_role(status: &ClusterStatus, node: &NodeStatus) -> &'static
 /// The restart that is to come: `schedule` and its conditions.
 pub(crate) fn scheduled_restart(node: &NodeStatus) -> Option<Value> {
     let order = node.order.as_ref()?;
-    let OrderKind::Restart { conditions } = &order.kind else { return None };
+    let OrderKind::Restart { conditions, .. } = &order.kind else { return None };
     let mut scheduled = json!({ "schedule": when::rfc3339(order.at_unix_ms?) });
     if conditions.pending {
         scheduled["restart_pending"] = Value::Bool(true);
