@@ -41,11 +41,12 @@ const fn place(name: &'static str, layer: Layer, may_import: &'static [&'static 
 }
 
 /// Every crate. Doors do not import `ha`: they decide nothing.
-pub const PLACES: [Place; 19] = [
+pub const PLACES: [Place; 20] = [
     place("base", Layer::Pure, &[]),
     place("spec", Layer::Pure, &["base"]),
     place("wire", Layer::Pure, &["base"]),
     place("ha", Layer::Pure, &["base"]),
+    place("import", Layer::Pure, &["base", "spec"]),
     place("store", Layer::Door, &["base"]),
     place("guard", Layer::Door, &["base"]),
     place("etcd", Layer::Door, &["base"]),
@@ -75,7 +76,7 @@ pub const PLACES: [Place; 19] = [
 ];
 
 /// What of others a pure crate may use: values, text and errors, nothing that acts.
-const PURE_MAY_USE: [&str; 4] = ["serde", "serde_json", "thiserror", "toml"];
+const PURE_MAY_USE: [&str; 5] = ["saphyr-parser", "serde", "serde_json", "thiserror", "toml"];
 
 /// The place of the crate in folder `name`.
 pub fn place_of(name: &str) -> Option<&'static Place> {
