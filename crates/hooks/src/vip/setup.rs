@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -26,6 +27,9 @@ use crate::clock;
 
 /// Lines that wait for whoever takes the log.
 const LINES_MAX: usize = 64;
+/// For the lock: half a second.
+const LOCK_TRIES_MAX: u32 = 50;
+const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// The helper, until it is told to leave or gets SIGTERM; then the address is removed. The
 /// process should have done nothing else before: signals are taken. It needs CAP_NET_ADMIN, and
@@ -107,10 +111,23 @@ fn lock(socket: &Path) -> Result<Flock<File>, VipError> {
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(&path)
         .map_err(VipError::io("open the helper's lock", &path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+    take(file).map_err(|error| match error {
         Errno::EWOULDBLOCK => VipError::AlreadyRuns { lock: path.clone() },
         error => VipError::io("lock", &path)(error),
     })
+}
+
+/// With a moment's patience: a helper that was told to leave may not have let go of it yet.
+fn take(mut file: File) -> Result<Flock<File>, Errno> {
+    for _ in 0..LOCK_TRIES_MAX {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EWOULDBLOCK)) => file = again,
+            Err((_, error)) => return Err(error),
+        }
+        std::thread::sleep(LOCK_EVERY);
+    }
+    Err(Errno::EWOULDBLOCK)
 }
 
 /// A terminal's SIGINT, SIGQUIT and SIGHUP are read and end it as SIGTERM does.

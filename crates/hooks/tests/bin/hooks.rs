@@ -14,6 +14,7 @@ use howdah_hooks::vip::{HelperOptions, run_helper};
 use howdah_hooks::{HooksConfig, Leader, Role, Seen, Vip};
 use howdah_spec::VipSpec;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{User, setgid, setgroups, setuid};
 use tokio::sync::watch;
 
 fn main() -> ExitCode {
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let outcome = match words.first().map(String::as_str) {
         Some("vip-helper") => run_helper(options(&words)).map_err(|error| error.to_string()),
         Some("leader") => {
+            become_postgres();
             lead(&words[1..]);
             Ok(())
         }
@@ -59,6 +61,14 @@ fn vip(address: &str, interface: String) -> VipSpec {
         prefix: prefix.parse().expect("bits"),
         interface,
     }
+}
+
+/// As the agent is: without any right to change addresses.
+fn become_postgres() {
+    let user = User::from_name("postgres").expect("users").expect("the user postgres");
+    setgroups(&[user.gid]).expect("leave root's groups");
+    setgid(user.gid).expect("the group postgres");
+    setuid(user.uid).expect("the user postgres");
 }
 
 fn lead(words: &[String]) {
