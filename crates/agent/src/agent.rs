@@ -54,6 +54,7 @@ pub(crate) struct Agent {
     pub failures: Failures,
     pub last_error: Option<(Job, String)>,
     pub memory: Memory,
+    pub stopwatch: crate::timings::Stopwatch,
     pub decision: Option<Decision>,
     /// Identity for the next directory that this node makes.
     pub planned: howdah_base::DirectoryId,
@@ -71,6 +72,9 @@ pub(crate) struct Agent {
     pub guard_lost: bool,
     /// Why the data directory must not be used.
     pub refused: Option<String>,
+    /// Another agent of this node that has taken its place.
+    pub superseded: Option<String>,
+    pub skew: crate::skew::Skew,
 }
 
 /// Why the loop has ended.
@@ -83,6 +87,8 @@ pub(crate) enum Ending {
     GuardLost,
     /// The data directory must not be used; nothing was touched.
     Refused(String),
+    /// Another agent of this node holds its record.
+    Superseded(String),
 }
 
 impl Agent {
@@ -108,6 +114,9 @@ impl Agent {
             }
         }
         self.stop_all();
+        if let Some(other) = self.superseded {
+            return Ending::Superseded(other);
+        }
         match (self.guard_lost, self.refused) {
             (true, _) => Ending::GuardLost,
             (false, Some(why)) => Ending::Refused(why),
@@ -252,7 +261,23 @@ impl Agent {
         }
         let newer = self.snapshot.as_ref().is_none_or(|s| s.revision <= snapshot.revision);
         if newer {
+            self.look_for_another(&snapshot);
+            let me = &self.shared.config.node;
+            self.skew.take_in(&snapshot, me, clock::now(), clock::unix_ms());
             self.snapshot = Some(snapshot);
+        }
+    }
+
+    /// Another machine that was given this node's name: the one that came later goes on, because
+    /// this one's lease was over when it came.
+    fn look_for_another(&mut self, snapshot: &Snapshot) {
+        let config = &self.shared.config;
+        let other = crate::holder(snapshot, &config.node)
+            .filter(|holder| *holder != config.agent && Some(holder) != config.before.as_ref());
+        if let Some(other) = other.filter(|_| self.superseded.is_none()) {
+            tracing::error!("another agent of this node has taken its place: `{other}`; ends");
+            self.superseded = Some(other);
+            self.leaving = true;
         }
     }
 

@@ -31,6 +31,12 @@ pub struct AgentConfig {
     pub os_user: String,
     /// What others have to say of this node in the status, its certificate's end for example.
     pub notices: watch::Receiver<Vec<String>>,
+    /// Drawn for this agent: tells it from another one that was started for the same node.
+    pub agent: String,
+    /// The one that ran on this machine before: what it left in the store is this agent's.
+    pub before: Option<String>,
+    /// Fingerprint of what all nodes' files must share.
+    pub file_print: String,
     /// Parses a cluster file's text; given by the binary, which knows the places of files.
     pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
 }

@@ -21,18 +21,21 @@ mod requests;
 mod roll;
 mod shared;
 mod sizes;
+mod skew;
 mod slots;
 mod status;
+mod timings;
 mod view;
 mod watcher;
 
 use std::sync::Arc;
 
-use howdah_base::record::key;
+use howdah_base::record::{Member, key};
 use howdah_base::status::ClusterStatus;
 use howdah_base::topology::Topology;
-use howdah_base::{DirectoryId, Tick};
+use howdah_base::{DirectoryId, NodeName, Tick};
 use howdah_ha::{Failures, Memory};
+use howdah_store::Snapshot;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::agent::{Agent, Ending};
@@ -43,6 +46,7 @@ use crate::publish::Publisher;
 use crate::shared::Shared;
 
 pub use apply::secret;
+pub use clock::unix_ms;
 pub use config::{AgentConfig, TlsFiles};
 pub use event::Asked;
 pub use howdah_base::ask::Ask;
@@ -130,6 +134,7 @@ pub async fn start(
         failures: Failures::default(),
         last_error: None,
         memory: Memory::default(),
+        stopwatch: timings::Stopwatch::default(),
         decision: None,
         probe_now: Arc::new(Notify::new()),
         publisher,
@@ -139,6 +144,8 @@ pub async fn start(
         keep_lease: false,
         guard_lost: false,
         refused: None,
+        superseded: None,
+        skew: skew::Skew::default(),
     };
     let running = async move {
         let helpers = helpers(&agent, &shared, &events);
@@ -150,6 +157,10 @@ pub async fn start(
             Ending::Asked { keep_lease } => end(&shared, keep_lease).await.map(|()| End::Stopped),
             Ending::GuardLost => without_guard(&shared).await,
             Ending::Refused(why) => refuse(&shared, why).await,
+            Ending::Superseded(other) => {
+                shared.guard.leave().await?;
+                Err(superseded(&shared, &other))
+            }
         }
     };
     Ok((channels, running))
@@ -183,11 +194,31 @@ fn helpers(
         .collect()
 }
 
-/// The lease that an earlier agent of this node left, if it still lives.
+/// The lease that an earlier agent of this node left, if it still lives: one of this machine, and
+/// not of another that was given the same name.
 async fn adopt(shared: &Shared) -> Lease {
-    let member = format!("{}{}", key::MEMBERS, shared.config.node);
-    let snapshot = shared.config.store.snapshot().await;
-    Lease::adopted(snapshot.ok().and_then(|snapshot| snapshot.lease(&member)))
+    let config = &shared.config;
+    let member = format!("{}{}", key::MEMBERS, config.node);
+    let snapshot = config.store.snapshot().await.ok().filter(|snapshot| {
+        let holder = holder(snapshot, &config.node);
+        holder.is_none_or(|holder| holder == config.agent || Some(holder) == config.before)
+    });
+    Lease::adopted(snapshot.and_then(|snapshot| snapshot.lease(&member)))
+}
+
+/// The agent that holds the node's record, as it calls itself.
+pub(crate) fn holder(snapshot: &Snapshot, node: &NodeName) -> Option<String> {
+    let member = snapshot.get::<Member>(&format!("{}{node}", key::MEMBERS)).ok().flatten()?;
+    member.0.agent
+}
+
+fn superseded(shared: &Shared, other: &str) -> String {
+    let machine = other.split('/').next().unwrap_or(other);
+    format!(
+        "another agent of {} runs on host `{machine}`\n\
+         hint: one machine a node: stop one of them",
+        shared.config.node
+    )
 }
 
 fn planned(shared: &Shared) -> Result<DirectoryId, String> {

@@ -57,6 +57,7 @@ impl Publisher {
 
 /// Publishes whatever has changed.
 pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
+    crate::timings::note(agent, view, now);
     let member = member(agent, view);
     let topology = topology(view, &member);
     agent.publisher.topology.send_if_modified(|last| {
@@ -85,7 +86,7 @@ fn topology_leads(publisher: &Publisher) -> bool {
 
 /// Writes the member record when it differs from the one in the store, one write at a time.
 fn write(agent: &mut Agent, member: Member, now: Tick) {
-    let Some(lease) = agent.lease.id() else { return };
+    let Some(lease) = agent.lease.id().filter(|_| agent.superseded.is_none()) else { return };
     let key = format!("{}{}", key::MEMBERS, member.node);
     let there = is_there(agent, &key, lease);
     let same = agent.publisher.written.as_ref().is_some_and(|(last, on)| {
@@ -180,8 +181,8 @@ fn member(agent: &Agent, view: &View) -> Member {
         started_unix_ms: facts.and_then(|f| f.started_unix_ms),
         sizes: facts.map(|f| f.sizes.clone()).unwrap_or_default(),
         answer: None,
-        file_print: None,
-        agent: None,
+        file_print: Some(config.file_print.clone()),
+        agent: Some(config.agent.clone()),
     }
 }
 
@@ -212,6 +213,7 @@ fn problems(agent: &Agent) -> Vec<String> {
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
     let notices = agent.shared.config.notices.borrow().clone();
     let rest = agent.applied.problem().into_iter().chain(agent.held_sizes()).chain(notices);
+    let rest = rest.chain(agent.skew.problems());
     failed.into_iter().chain(store).chain(rest).collect()
 }
 

@@ -202,6 +202,7 @@ fn take_offer(case: &Case<'_>, facts: &DirectoryFacts, offer: &Handover) -> Step
         loss: "none".to_owned(),
         ..basis(case, next)
     };
-    let detail = format!("from `{}` at {}", offer.from, offer.end);
+    let by = switchover.map(|intent| format!(", asked for by {}", intent.value.by));
+    let detail = format!("from `{}` at {}{}", offer.from, offer.end, by.unwrap_or_default());
     Step::act(Rule::AcceptHandover, detail, Command::TakeOver(order))
 }
