@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DirectoryId, History, Lsn, NodeName, Position, Term, Timeline};
+use crate::{ClusterName, DirectoryId, History, Lsn, NodeName, Position, Term, Timeline};
 
 /// The keys of the store, below the cluster's prefix.
 pub mod key {
@@ -27,6 +27,8 @@ pub mod key {
     pub const ANSWER: &str = "answer";
     /// [`super::Initialize`].
     pub const INITIALIZE: &str = "initialize";
+    /// [`super::Identity`]: whose store this is, written by whoever came first.
+    pub const IDENTITY: &str = "identity";
     /// The right to run initdb, bound to the lease of the node that does: a [`crate::NodeName`].
     pub const INITIALIZING: &str = "initializing";
     /// A list of [`super::Change`], newest last, at most [`super::HISTORY_LEN_MAX`].
@@ -199,6 +201,14 @@ pub struct Initialize {
     /// `pg_control`'s database system identifier; a directory with another one is refused.
     pub system_identifier: u64,
     pub major: u32,
+}
+
+/// Whose records lie in this store: a node of another cluster is refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    pub cluster: ClusterName,
+    /// SHA-256 of the cluster CA's certificate, hexadecimal.
+    pub authority: String,
 }
 
 /// The cluster file in force, as `howdah apply` left it.

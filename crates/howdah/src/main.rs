@@ -8,6 +8,7 @@
 //!
 //! No thread and no runtime starts before a verb asks for one: `run` drops its user first.
 
+mod admit;
 mod adopt;
 mod ask;
 mod certificates;
@@ -30,13 +31,11 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use cli::Cli;
 use failure::Exit;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::BadInput as u8 } else { 0 };

@@ -19,6 +19,7 @@ use howdah_api::{
     Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Refusal, RefusalClass, Request, Server,
 };
 use howdah_base::{NodeName, Redacted};
+use howdah_etcd::Report;
 use howdah_proxy::{Counters, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeSpec};
 use howdah_store::Store;
@@ -26,10 +27,12 @@ use howdah_tls::Identity;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admit::{self, Admitted};
 use crate::certificates::Watch;
 use crate::join::doorkeeper::{Keeper, Known};
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
+use crate::supervise::leftover;
 use crate::{facts, health, keeper, start, store};
 
 /// Threads that relay clients and answer HTTP.
@@ -143,6 +146,18 @@ fn proxy_config(
     })
 }
 
+/// Waits for the store, and asks whether this node may take part.
+async fn enter(
+    prepared: &Prepared,
+    node: &NodeName,
+    kept: &watch::Receiver<Option<Report>>,
+    why: &watch::Sender<String>,
+) -> anyhow::Result<(Arc<dyn Store>, Admitted)> {
+    let (store, snapshot) = store::wait(prepared, node, kept, why).await?;
+    let admitted = admit::admit(prepared, node, &store, &snapshot).await?;
+    Ok((store, admitted))
+}
+
 /// The agent on this thread; proxy and API on theirs. Whether the whole cluster is going down.
 async fn decide(
     prepared: &Prepared,
@@ -160,12 +175,15 @@ async fn decide(
     Watch { node: node.clone(), identity: bound.identity, spec, problems }.start()?;
     let (force, in_force) = watch::channel(Arc::new(prepared.spec.clone()));
     let kept = keeper::start(serving, prepared, node, in_force);
-    let (store, _) = tokio::select! {
-        found = store::wait(prepared, node, &kept, &why) => found?,
-        whole = stop_signal() => return Ok(whole?),
+    let (store, admitted) = tokio::select! {
+        admitted = enter(prepared, node, &kept, &why) => admitted?,
+        whole = stop_signal() => {
+            leftover::stop_guard(node, &prepared.spec.nodes[node]).await?;
+            return Ok(whole?);
+        }
     };
     let notices = keeper::with_notices(serving, notices, kept);
-    let config = agent_config(prepared, node, store, notices)?;
+    let config = agent_config(prepared, node, store, admitted, notices)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());
@@ -214,9 +232,10 @@ fn agent_config(
     prepared: &Prepared,
     node: &NodeName,
     store: Arc<dyn Store>,
+    admitted: Admitted,
     notices: watch::Receiver<Vec<String>>,
 ) -> anyhow::Result<AgentConfig> {
-    let spec = Arc::new(prepared.spec.clone());
+    let spec = Arc::new(admitted.spec);
     let tls = prepared.layout.tls();
     let of = |name: &str| howdah_tls::Pair::at(&tls, name);
     let (server, replicator) = (of(node.as_str()), of("replicator"));
@@ -237,13 +256,16 @@ fn agent_config(
         os_user: prepared.server.name.clone(),
         text: prepared.text.clone(),
         notices,
+        agent: admitted.agent.own,
+        before: admitted.agent.before,
+        file_print: admitted.file_print,
         parse: read_again,
         spec,
     })
 }
 
 /// The text of an applied file; its fixed parts are this node's own.
-fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec, String> {
+pub fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec, String> {
     let path = started_with.base_dir.join("howdah.toml");
     let read = |text: &str| crate::file::parse(&path, text).map_err(|m| m.to_string());
     let spec = read(text)?;

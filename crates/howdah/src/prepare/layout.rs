@@ -156,6 +156,11 @@ pub fn guard_socket(node: &NodeSpec) -> PathBuf {
     node.state_dir.join("guard.sock")
 }
 
+/// What a node remembers of having been admitted.
+pub fn admitted(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("admitted.json")
+}
+
 /// Held by the keeper of the node's member of a managed store; holds its process id.
 pub fn store_lock(node: &NodeSpec) -> PathBuf {
     node.state_dir.join("store.lock")

@@ -27,7 +27,8 @@ pub async fn stop_guards(spec: &ClusterSpec) -> anyhow::Result<bool> {
     Ok(any)
 }
 
-async fn stop_guard(name: &NodeName, node: &NodeSpec) -> anyhow::Result<bool> {
+/// Stops the guard of one node, if one was left.
+pub async fn stop_guard(name: &NodeName, node: &NodeSpec) -> anyhow::Result<bool> {
     // A socket that nobody listens on is what a killed guard leaves.
     let Ok(guard) = Guard::attach(&layout::guard_socket(node)).await else { return Ok(false) };
     if guard.state().await.is_ok_and(|state| state.phase == Phase::Empty) {
