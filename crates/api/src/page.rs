@@ -33,6 +33,10 @@ pub fn is_browser(headers: &HeaderMap) -> bool {
     wanted(headers) == Form::Html
 }
 
+pub fn is_json(headers: &HeaderMap) -> bool {
+    wanted(headers) == Form::Json
+}
+
 /// Whether text was asked for by its name.
 pub fn is_text(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");

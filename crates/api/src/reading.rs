@@ -71,6 +71,9 @@ pub async fn answer(desk: &Desk, call: &Call, op: Op) -> Response {
             page::answer(headers, &title, openapi::page(), &openapi::description())
         }
         Op::File => match desk.file() {
+            Some(file) if page::is_json(headers) => {
+                page::json(ok, &json!({ "revision": file.revision, "text": file.text }))
+            }
             Some(file) => {
                 let etag = format!("\"{}\"", file.revision);
                 let kind = [(CONTENT_TYPE, "application/toml".to_owned()), (ETAG, etag)];

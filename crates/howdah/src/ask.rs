@@ -43,6 +43,7 @@ pub struct Asker {
 /// Where one node answers.
 #[derive(Clone, Debug)]
 struct Door {
+    node: NodeName,
     address: String,
     /// Nothing said there leaves the machine.
     loopback: bool,
@@ -60,7 +61,7 @@ impl Asker {
     }
 
     fn new(spec: &ClusterSpec, layout: Layout, client: Option<PathBuf>, typed: String) -> Asker {
-        Asker { doors: spec.nodes.values().map(Door::of).collect(), layout, client, typed }
+        Asker { doors: spec.nodes.iter().map(Door::of).collect(), layout, client, typed }
     }
 
     /// The cluster as the best informed of the answering nodes sees it: the leader, if it
@@ -120,6 +121,29 @@ impl Asker {
             }
         }
         Err(refused.unwrap_or_else(|| self.silence()).into())
+    }
+
+    /// Reads `path` from every node, in the order of their names; with the token where this user
+    /// has one. Who does not answer says why.
+    pub async fn each(
+        &self,
+        path: &str,
+    ) -> anyhow::Result<Vec<(NodeName, Result<Answer, String>)>> {
+        let token = self.token().ok().flatten();
+        let mut asked = JoinSet::new();
+        for door in self.doors.clone() {
+            let (client, token) = (self.client_for(&door)?, token.clone());
+            let path = path.to_owned();
+            asked.spawn(async move {
+                let (method, body, within) = (Method::GET, String::new(), READ_WITHIN);
+                let ask = Ask { method, path: &path, token: token.as_ref(), body, within };
+                let answer = client.ask(&door.address, &ask).await;
+                (door.node, answer.map_err(|error| error.to_string()))
+            });
+        }
+        let mut answers = asked.join_all().await;
+        answers.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(answers)
     }
 
     /// How this node is spoken to.
@@ -199,10 +223,10 @@ pub fn known_node<'a>(
 }
 
 impl Door {
-    fn of(node: &NodeSpec) -> Door {
+    fn of((name, node): (&NodeName, &NodeSpec)) -> Door {
         let address = node.host.parse::<IpAddr>();
         let loopback = node.host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
-        Door { address: http_address(node), loopback }
+        Door { node: name.clone(), address: http_address(node), loopback }
     }
 }
 
@@ -229,10 +253,10 @@ async fn read_status(client: &Client, address: &str) -> anyhow::Result<ClusterSt
 }
 
 /// A node's sentence, or its refusal with its hint.
-fn read_answer(answer: &Answer) -> anyhow::Result<String> {
+pub fn read_answer(answer: &Answer) -> anyhow::Result<String> {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
-    if answer.code == 200 {
+    if (200..300).contains(&answer.code) {
         return Ok(text("message").unwrap_or_else(|| "done".to_owned()));
     }
     let error = text("error").unwrap_or_else(|| format!("the node answered `{}`", answer.code));

@@ -1,5 +1,8 @@
 //! The command line: which verbs there are. Each verb's own arguments stand in its file.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
 
 use crate::verbs;
@@ -28,13 +31,36 @@ pub enum Verb {
     Up(verbs::up::Args),
     Down(verbs::down::Args),
     Status(verbs::status::Args),
+    Watch(verbs::watch::Args),
+    Topology(verbs::topology::Args),
     History(verbs::history::Args),
     Explain(verbs::explain::Args),
+    Audit(verbs::audit::Args),
     Psql(verbs::psql::Args),
+    Query(verbs::query::Args),
+    Dsn(verbs::dsn::Args),
     Logs(verbs::logs::Args),
     Switchover(verbs::switchover::Args),
     Failover(verbs::failover::Args),
+    Pause(verbs::pause::Args),
+    Resume(verbs::resume::Args),
+    Restart(verbs::restart::Args),
+    Reload(verbs::reload::Args),
+    #[command(visible_alias = "reinitialize")]
+    Reinit(verbs::reinit::Args),
+    Fence(verbs::fence::Args),
+    Unfence(verbs::unfence::Args),
+    Config(verbs::config::Args),
     Apply(verbs::apply::Args),
+    Version(verbs::version::Args),
+    List(verbs::list::Args),
+    Flush(verbs::flush::Args),
+    #[command(name = "show-config")]
+    ShowConfig(verbs::show_config::Args),
+    #[command(name = "edit-config")]
+    EditConfig(verbs::edit_config::Args),
+    Remove(verbs::remove::Args),
+    Ctl(Box<verbs::ctl::Args>),
     Adopt(verbs::adopt::Args),
     Prepare(verbs::prepare::Args),
     Token(verbs::token::Args),
@@ -44,7 +70,24 @@ pub enum Verb {
     #[command(hide = true)]
     Guard(verbs::guard::Args),
     #[command(hide = true)]
+    #[command(hide = true)]
     KeepStore(verbs::keep_store::Args),
+}
+
+impl Cli {
+    /// Reads this process's arguments.
+    pub fn read() -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(arguments(std::env::args_os().collect()))
+    }
+}
+
+/// Called by the name `patronictl`, it is `howdah ctl`.
+fn arguments(mut words: Vec<OsString>) -> Vec<OsString> {
+    let name = words.first().and_then(|name| Path::new(name).file_name());
+    if name.is_some_and(|name| name == "patronictl") {
+        words.insert(1, "ctl".into());
+    }
+    words
 }
 
 impl Verb {
@@ -56,13 +99,33 @@ impl Verb {
             Verb::Up(args) => verbs::up::run(&args),
             Verb::Down(args) => verbs::down::run(&args),
             Verb::Status(args) => verbs::status::run(&args),
+            Verb::Watch(args) => verbs::watch::run(&args),
+            Verb::Topology(args) => verbs::topology::run(&args),
             Verb::History(args) => verbs::history::run(&args),
             Verb::Explain(args) => verbs::explain::run(&args),
+            Verb::Audit(args) => verbs::audit::run(&args),
             Verb::Psql(args) => verbs::psql::run(&args),
+            Verb::Query(args) => verbs::query::run(&args),
+            Verb::Dsn(args) => verbs::dsn::run(&args),
             Verb::Logs(args) => verbs::logs::run(&args),
             Verb::Switchover(args) => verbs::switchover::run(&args),
             Verb::Failover(args) => verbs::failover::run(&args),
+            Verb::Pause(args) => verbs::pause::run(&args),
+            Verb::Resume(args) => verbs::resume::run(&args),
+            Verb::Restart(args) => verbs::restart::run(&args),
+            Verb::Reload(args) => verbs::reload::run(&args),
+            Verb::Reinit(args) => verbs::reinit::run(&args),
+            Verb::Fence(args) => verbs::fence::run(&args),
+            Verb::Unfence(args) => verbs::unfence::run(&args),
+            Verb::Config(args) => verbs::config::run(&args),
             Verb::Apply(args) => verbs::apply::run(&args),
+            Verb::Version(args) => verbs::version::run(&args),
+            Verb::List(args) => verbs::list::run(&args),
+            Verb::Flush(args) => verbs::flush::run(&args),
+            Verb::ShowConfig(args) => verbs::show_config::run(&args),
+            Verb::EditConfig(args) => verbs::edit_config::run(&args),
+            Verb::Remove(args) => verbs::remove::run(&args),
+            Verb::Ctl(args) => verbs::ctl::run(&args),
             Verb::Adopt(args) => verbs::adopt::run(&args),
             Verb::Prepare(args) => verbs::prepare::run(&args),
             Verb::Token(args) => verbs::token::run(&args),
@@ -84,5 +147,45 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn verb(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from).collect();
+        match Cli::try_parse_from(arguments(words)) {
+            Ok(cli) => format!("{:?}", cli.verb),
+            Err(error) => panic!("{line}: {error}"),
+        }
+    }
+
+    #[test]
+    fn patronictls_lines_are_understood() {
+        for line in [
+            "patronictl list",
+            "/usr/local/bin/patronictl -c /etc/howdah.toml list demo -e -t -f tsv -W",
+            "patronictl topology demo -w 2",
+            "patronictl switchover demo --master n1 --candidate n2 --scheduled now --force",
+            "patronictl switchover --leader n1 --force",
+            "patronictl failover demo --candidate n2 --force",
+            "patronictl restart demo n1 n2 -r replica --pending --pg-version 15.9 --force",
+            "patronictl restart demo --any --timeout 30 --scheduled 2030-01-31T04:00:00Z",
+            "patronictl reload demo n1 --force",
+            "patronictl reinit demo n2 --wait --force --from-leader",
+            "patronictl flush demo n1 restart --force",
+            "patronictl flush demo switchover",
+            "patronictl pause demo --wait",
+            "patronictl resume --wait",
+            "patronictl edit-config demo -s ttl=30 -p work_mem=8MB --force -q",
+            "patronictl edit-config demo --apply - --force",
+            "patronictl show-config demo",
+            "patronictl history demo -f json",
+            "patronictl version demo n1",
+            "patronictl dsn demo -r replica",
+            "patronictl query demo -c SELECT -d app -U app --format json -r any",
+            "patronictl remove demo",
+        ] {
+            assert!(verb(line).starts_with("Ctl("), "{line}");
+        }
+        assert!(verb("howdah switchover --to n2").contains("n2"));
+        assert!(verb("howdah switchover n2 --at +10min").contains("+10min"));
     }
 }

@@ -14,6 +14,11 @@ pub fn diff(old: &str, new: &str) -> String {
     names.into_iter().map(|name| diff_table(name, old.get(name), new.get(name))).collect()
 }
 
+/// The same for any two texts, without tables.
+pub fn lines(old: &str, new: &str) -> String {
+    diff_table("", Some(&old.lines().collect()), Some(&new.lines().collect()))
+}
+
 type Lines<'t> = Vec<&'t str>;
 
 /// The lines of each table, by header.

@@ -21,6 +21,8 @@ mod health;
 mod join;
 mod keeper;
 mod node;
+mod order;
+mod output;
 mod prepare;
 mod renew;
 mod start;

@@ -6,12 +6,14 @@ mod explain;
 mod history;
 mod screen;
 mod table;
+mod topology;
 mod words;
 
 pub use explain::explain;
 pub use history::history;
 use howdah_base::status::ClusterStatus;
 pub use screen::screen;
+pub use topology::topology;
 
 /// One line's worth: `all is well`, or how much is not.
 pub fn verdict(status: &ClusterStatus) -> String {

@@ -7,7 +7,7 @@ use howdah_base::record::{Change, ChangeKind, Ended, Member, Report, ServerState
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
 use howdah_base::{History, Lsn, NodeName, Position, Term, Timeline};
 
-use super::{explain, history, screen, verdict};
+use super::{explain, history, screen, topology, verdict};
 
 fn name(text: &str) -> NodeName {
     text.parse().expect("name")
@@ -165,6 +165,19 @@ fn a_cluster_in_trouble() {
     status.nodes[1].member = Some(member());
     check("troubled.explain.txt", &explain(&status));
     assert_eq!(verdict(&status), "4 problems");
+}
+
+/// n3 streams from n2, that from n1; n4 has found nobody.
+#[test]
+fn who_streams_from_whom() {
+    let mut status = healthy();
+    let from = |upstream: &str| Member { streaming_from: Some(name(upstream)), ..member() };
+    status.nodes[1].member = Some(from("n1"));
+    status.nodes[2].member = Some(from("n2"));
+    status.nodes.push(NodeStatus { member: Some(from("n2")), ..node(4, ServerState::Streaming) });
+    status.nodes.push(NodeStatus { member: Some(from("n1")), ..node(5, ServerState::Streaming) });
+    status.nodes.push(NodeStatus { lag_bytes: None, lag_ms: None, ..node(6, ServerState::Standby) });
+    check("cascade.topology.txt", &topology(&status));
 }
 
 #[test]

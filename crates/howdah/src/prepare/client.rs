@@ -45,10 +45,19 @@ pub fn url(
         .values()
         .map(|node| format!("{}:{}", bracketed(&node.host), endpoint.port(node)))
         .collect();
+    to(&hosts.join(","), layout, role, database)
+}
+
+/// The same for one node's own server, past the endpoints.
+pub fn url_of(node: &NodeSpec, layout: &Layout, role: &str, database: &str) -> String {
+    to(&format!("{}:{}", bracketed(&node.host), node.postgres_port), layout, role, database)
+}
+
+fn to(hosts: &str, layout: &Layout, role: &str, database: &str) -> String {
     format!(
         "postgresql://{}@{}/{}?sslmode=verify-ca&sslrootcert={}&passfile={}&connect_timeout={}",
         percent(role),
-        hosts.join(","),
+        hosts,
         percent(database),
         percent_path(&layout.client_ca()),
         percent_path(&layout.client_pgpass()),
@@ -77,9 +86,9 @@ pub fn pgpass(spec: &ClusterSpec, passwords: &[(String, Redacted<String>)]) -> R
     let mut text = String::new();
     for (role, password) in passwords {
         for node in spec.nodes.values() {
-            for (host, endpoint) in places(node) {
+            for (host, port) in places(node) {
                 let (host, role) = (escaped(&host), escaped(role));
-                let (port, password) = (endpoint.port(node), escaped(password.expose()));
+                let password = escaped(password.expose());
                 let _ = writeln!(text, "{host}:{port}:*:{role}:{password}");
             }
         }
@@ -87,16 +96,20 @@ pub fn pgpass(spec: &ClusterSpec, passwords: &[(String, Redacted<String>)]) -> R
     Redacted::new(text)
 }
 
-/// A loopback address has several names, and libpq compares the name that was typed.
-fn places(node: &NodeSpec) -> Vec<(String, Endpoint)> {
+/// The endpoints and the server itself. A loopback address has several names, and libpq compares
+/// the name that was typed.
+fn places(node: &NodeSpec) -> Vec<(String, u16)> {
     let mut hosts = vec![node.host.clone()];
     if ["127.0.0.1", "::1", "localhost"].contains(&node.host.as_str()) {
         hosts.extend(["127.0.0.1", "localhost"].map(str::to_owned));
         hosts.sort();
         hosts.dedup();
     }
-    let of_host = |host: String| Endpoint::ALL.map(|endpoint| (host.clone(), endpoint));
-    hosts.into_iter().flat_map(of_host).collect()
+    let ports = Endpoint::ALL.map(|endpoint| endpoint.port(node));
+    let ports: Vec<u16> = ports.into_iter().chain([node.postgres_port]).collect();
+    let of_host =
+        |host: &String| ports.iter().map(|port| (host.clone(), *port)).collect::<Vec<_>>();
+    hosts.iter().flat_map(of_host).collect()
 }
 
 /// `:` separates a line's fields.
@@ -163,7 +176,7 @@ mod tests {
         let passwords = [("app".to_owned(), Redacted::new("a:b\\c".to_owned()))];
         let text = pgpass(&spec(), &passwords);
         let lines: Vec<&str> = text.expose().lines().collect();
-        assert_eq!(lines.len(), 2 * 2 * 3);
+        assert_eq!(lines.len(), 2 * 2 * 4);
         assert!(lines.contains(&"127.0.0.1:6432:*:app:a\\:b\\\\c"), "{lines:?}");
         assert!(lines.contains(&"localhost:6444:*:app:a\\:b\\\\c"), "{lines:?}");
     }

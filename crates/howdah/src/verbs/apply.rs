@@ -6,8 +6,10 @@ use crate::ask::{Asker, block_on};
 use crate::diff::diff;
 use crate::failure::Failure;
 use crate::file::{self, ClusterFile, FileArg};
+use crate::order::Form;
 use crate::prepare::{Caller, Layout, ports, prepare, remembered_ports, write_file};
 use crate::talk::{out, say};
+use crate::verbs::config;
 
 /// Take changes of the cluster file into force
 #[derive(clap::Args, Debug)]
@@ -17,35 +19,69 @@ pub struct Args {
     /// Only show what would change
     #[arg(long)]
     diff: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let wanted = args.file.load()?;
     let layout = Layout::new(&wanted.spec.base_dir);
     let running = running(&layout)?;
-    let mut spec = wanted.spec.clone();
-    ports::repeat(&mut spec, &remembered_ports(&layout)?.unwrap_or_default());
-    let changes = diff(&to_toml(&running.spec), &to_toml(&spec));
-    if changes.is_empty() {
+    let mut resolved = wanted.clone();
+    ports::repeat(&mut resolved.spec, &remembered_ports(&layout)?.unwrap_or_default());
+    // The nodes may have been told something else in the meantime; ask them while they answer.
+    let in_force = config::in_force(&running).ok();
+    let before = in_force.as_ref().map_or(&running.text, |in_force| &in_force.text);
+    if !show(before, &resolved, args.form)? {
         say("nothing changes");
         return Ok(());
     }
-    out(&changes);
-    check_static(&running.spec, &spec)?;
     if args.diff {
         return Ok(());
     }
     check_not_resolved(&wanted, &layout)?;
+    let revision = in_force.as_ref().map(|in_force| in_force.revision);
+    args.form.tell(take(&running, &wanted, revision))
+}
+
+/// Prints what differs between the text in force and the file that is wanted; false when nothing
+/// does.
+///
+/// # Errors
+/// It is more than a running cluster can change.
+pub fn show(before: &str, wanted: &ClusterFile, form: Form) -> anyhow::Result<bool> {
+    let layout = Layout::new(&wanted.spec.base_dir);
+    let running = file::parse(&layout.file(), before).map_err(|all| file::rejected(&all))?;
+    let changes = diff(&to_toml(&running), &to_toml(&wanted.spec));
+    if changes.is_empty() {
+        return Ok(false);
+    }
+    // Beside JSON, a difference is talk.
+    if form.json {
+        say(&changes)
+    } else {
+        out(&changes)
+    }
+    check_static(&running, &wanted.spec)?;
+    Ok(true)
+}
+
+/// Takes the file into force, as long as `revision` is; the node's sentence.
+pub fn take(
+    running: &ClusterFile,
+    wanted: &ClusterFile,
+    revision: Option<u64>,
+) -> anyhow::Result<String> {
+    let layout = Layout::new(&wanted.spec.base_dir);
+    let path = revision.map_or("/apply".to_owned(), |number| format!("/apply?revision={number}"));
     // A new role needs its password before a server is told of it.
-    let before = running.text;
-    let prepared = prepare(&wanted, Caller::Prepare)?;
-    let answer = block_on(Asker::of(&prepared).change("/apply", prepared.text.clone()));
+    let prepared = prepare(wanted, Caller::Prepare)?;
+    let answer = block_on(Asker::of(&prepared).change(&path, prepared.text.clone()));
     if answer.is_err() {
         // What the nodes have refused must not come into force at their next start.
-        write_file(&layout.file(), 0o644, before.as_bytes())?;
+        write_file(&layout.file(), 0o644, running.text.as_bytes())?;
     }
-    out(answer?);
-    Ok(())
+    answer
 }
 
 fn running(layout: &Layout) -> anyhow::Result<ClusterFile> {

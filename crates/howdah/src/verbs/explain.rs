@@ -5,13 +5,15 @@ use howdah_base::NodeName;
 
 use crate::ask::{Asker, block_on, known_node};
 use crate::file::FileArg;
-use crate::talk::out;
+use crate::order::Form;
 
 /// Show each node's last decision, its rule and its reason
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Only this node
     node: Option<NodeName>,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     file: FileArg,
 }
@@ -25,6 +27,5 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(node) = &args.node {
         status.nodes.retain(|line| line.node == *node);
     }
-    out(render::explain(&status));
-    Ok(())
+    args.form.print(&render::explain(&status), &status.nodes)
 }

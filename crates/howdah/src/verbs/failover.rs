@@ -3,28 +3,37 @@
 use howdah_base::NodeName;
 use serde_json::json;
 
-use crate::ask::{Asker, block_on, known_node};
+use crate::ask::known_node;
+use crate::failure::Failure;
 use crate::file::FileArg;
-use crate::talk::{out, say};
+use crate::order::{self, Form};
+use crate::talk::say;
 
 /// Let a standby take over although the primary cannot be reached
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The standby that takes over
-    #[arg(long, value_name = "NODE")]
-    to: NodeName,
+    #[arg(value_name = "NODE", required_unless_present = "named")]
+    to: Option<NodeName>,
+    /// The same by its name
+    #[arg(long = "to", value_name = "NODE", conflicts_with = "to", hide = true)]
+    named: Option<NodeName>,
     /// Go on even if acknowledged commits may be missing on it
     #[arg(long)]
     accept_data_loss: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     file: FileArg,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load_running()?;
-    known_node(&file.spec, &args.to)?;
-    let body = json!({ "to": args.to, "accept_loss": args.accept_data_loss });
-    say(format!("asking {} to take over; this answers when it is done", args.to));
-    out(block_on(Asker::of_file(&file).change("/failover", body.to_string()))?);
-    Ok(())
+    let Some(to) = args.to.as_ref().or(args.named.as_ref()) else {
+        return Err(Failure::bad_input("a failover names its node").into());
+    };
+    known_node(&file.spec, to)?;
+    let body = json!({ "to": to, "accept_loss": args.accept_data_loss });
+    say(format!("asking {to} to take over; this answers when it is done"));
+    order::give(&file, "/failover", &body, args.form)
 }

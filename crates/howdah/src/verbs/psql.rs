@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum Choice {
+pub enum Choice {
     Rw,
     Ro,
     Any,
@@ -43,7 +43,7 @@ enum Choice {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load_running()?;
     let layout = Layout::new(&file.spec.base_dir);
-    let role = role(args, &file.spec)?;
+    let role = role(args.role.as_deref(), &file.spec)?;
     let database = args.database.as_deref();
     let database = database.unwrap_or_else(|| client::usual_database(&file.spec, &role));
     check_readable(&layout)?;
@@ -55,8 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .into())
 }
 
-fn role(args: &Args, spec: &ClusterSpec) -> anyhow::Result<String> {
-    let role = args.role.as_deref().or_else(|| client::usual_role(spec));
+pub fn role(wanted: Option<&str>, spec: &ClusterSpec) -> anyhow::Result<String> {
+    let role = wanted.or_else(|| client::usual_role(spec));
     role.map(str::to_owned).ok_or_else(|| {
         Failure::bad_input("the cluster file has no role that can log in")
             .hint("add `[roles.app]` with `kind = \"app\"` to it, then `howdah apply`")
@@ -64,7 +64,7 @@ fn role(args: &Args, spec: &ClusterSpec) -> anyhow::Result<String> {
     })
 }
 
-fn check_readable(layout: &Layout) -> anyhow::Result<()> {
+pub fn check_readable(layout: &Layout) -> anyhow::Result<()> {
     let pgpass = layout.client_pgpass();
     std::fs::File::open(&pgpass).map(drop).map_err(|error| {
         let message = format!("cannot read passwords, {}: `{}`", why(&error), pgpass.display());
@@ -77,7 +77,7 @@ fn check_readable(layout: &Layout) -> anyhow::Result<()> {
 }
 
 /// The server's own psql where the file names its binaries, else the usual one.
-fn program(spec: &ClusterSpec) -> PathBuf {
+pub fn program(spec: &ClusterSpec) -> PathBuf {
     let own = spec.postgresql.bin_dir.as_ref().map(|dir| dir.join("psql"));
     own.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("psql"))
 }

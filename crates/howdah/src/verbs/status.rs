@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// A cluster that does not answer for a while is what a watcher wants to see through.
-async fn watch(asker: &Asker, json: bool) -> anyhow::Result<()> {
+pub async fn watch(asker: &Asker, json: bool) -> anyhow::Result<()> {
     loop {
         let status = asker.status().await;
         if json {

@@ -1,30 +1,86 @@
 //! `howdah switchover`: moves the primary while its node is alive.
 
+use howdah_api::client::Method;
+use howdah_api::preflight;
 use howdah_base::NodeName;
-use serde_json::json;
+use howdah_base::ask::Refusal;
+use howdah_base::status::ClusterStatus;
+use serde_json::{Value, json};
 
 use crate::ask::{Asker, block_on, known_node};
-use crate::file::FileArg;
-use crate::talk::{out, say};
+use crate::failure::Failure;
+use crate::file::{ClusterFile, FileArg};
+use crate::order::{self, Form};
+use crate::talk::say;
 
 /// Move the primary to a standby; no commit is lost, clients reconnect
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The standby that takes over [default: the best one]
-    #[arg(long, value_name = "NODE")]
+    #[arg(value_name = "NODE")]
     to: Option<NodeName>,
+    /// The same by its name
+    #[arg(long = "to", value_name = "NODE", conflicts_with = "to", hide = true)]
+    named: Option<NodeName>,
+    /// Not now but then: RFC 3339, or +10min
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["check", "abort"])]
+    at: Option<String>,
+    /// Only say who could take over now
+    #[arg(long, conflicts_with = "abort")]
+    check: bool,
+    /// Drop the switchover that is planned, or give up one that has not stopped the primary yet
+    #[arg(long, conflicts_with_all = ["to", "named"])]
+    abort: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     file: FileArg,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load_running()?;
-    if let Some(to) = &args.to {
+    let to = args.to.as_ref().or(args.named.as_ref());
+    if let Some(to) = to {
         known_node(&file.spec, to)?;
     }
-    let to = args.to.as_ref().map_or("the best standby", NodeName::as_str);
-    let asker = Asker::of_file(&file);
-    say(format!("moving the primary to {to}; this answers when it is done"));
-    out(block_on(asker.change("/switchover", json!({ "to": args.to }).to_string()))?);
-    Ok(())
+    if args.abort {
+        return args.form.tell(order::send(&file, Method::DELETE, "/switchover", &Value::Null));
+    }
+    if args.check {
+        return check(&file, to, args.form);
+    }
+    let who = to.map_or("the best standby", NodeName::as_str);
+    let mut body = json!({ "to": to });
+    match &args.at {
+        Some(at) => {
+            body["at"] = json!(order::moment(at)?);
+            say(format!("planning to move the primary to {who}"));
+        }
+        None => say(format!("moving the primary to {who}; this answers when it is done")),
+    }
+    order::give(&file, "/switchover", &body, args.form)
+}
+
+fn check(file: &ClusterFile, to: Option<&NodeName>, form: Form) -> anyhow::Result<()> {
+    let status = block_on(Asker::of_file(file).status())?;
+    match judged(&status, to) {
+        Ok(fit) => {
+            let text = format!("can take over: {}", fit.join(", "));
+            form.print(&text, &json!({ "leader": status.leader, "fit": fit }))
+        }
+        Err(refusal) => {
+            let Refusal { error, hint, .. } = refusal;
+            form.tell(Err(Failure { hint, ..Failure::failed(error) }.into()))
+        }
+    }
+}
+
+/// The nodes that could take over.
+fn judged(status: &ClusterStatus, to: Option<&NodeName>) -> Result<Vec<String>, Refusal> {
+    if !preflight::leader_lives(status) {
+        let refusal = Refusal::new("there is no leader that could hand over");
+        return Err(refusal.hint("howdah failover NODE"));
+    }
+    let fit = preflight::can_take_over(status, to)?;
+    Ok(fit.iter().map(|node| node.node.to_string()).collect())
 }

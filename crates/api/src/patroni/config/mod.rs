@@ -190,6 +190,13 @@ fn unheard_of(name: &str) -> Refusal {
         .class(RefusalClass::Malformed)
 }
 
+/// What a `PATCH` makes of a configuration, before anybody has judged it.
+pub fn merge_into(onto: &mut Value, request: &Map<String, Value>) {
+    if let Value::Object(onto) = onto {
+        merge(onto, request);
+    }
+}
+
 fn merge(onto: &mut Map<String, Value>, request: &Map<String, Value>) {
     for (name, value) in request {
         match (onto.get_mut(name), value) {

@@ -1,0 +1,306 @@
+//! Rows in the forms that `patronictl` prints: pretty, tsv, json, yaml.
+
+use std::fmt::Write;
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+
+/// How rows are printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    #[default]
+    Pretty,
+    Tsv,
+    Json,
+    #[value(alias = "yml")]
+    Yaml,
+}
+
+/// Rows under their columns' names.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Table {
+    /// Stands in the upper line of a pretty table. A table that has one leaves empty fields out
+    /// of JSON and YAML.
+    pub title: Option<String>,
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<Value>>,
+    /// Columns whose fields stand at the right.
+    pub right: Vec<&'static str>,
+}
+
+impl Table {
+    pub fn print(&self, format: Format) -> String {
+        match format {
+            Format::Pretty => self.pretty(),
+            Format::Tsv => self.separated("\t"),
+            Format::Json => spaced(&self.objects()) + "\n",
+            Format::Yaml => yaml(&self.objects()),
+        }
+    }
+
+    fn objects(&self) -> Value {
+        let shown = |value: &Value| self.title.is_none() || !word(value).is_empty();
+        let object = |row: &Vec<Value>| {
+            let fields = self.columns.iter().zip(row).filter(|(_, value)| shown(value));
+            fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
+        };
+        self.rows.iter().map(object).map(Value::Object).collect()
+    }
+
+    /// Fields with `delimiter` between them.
+    pub fn separated(&self, delimiter: &str) -> String {
+        let rows = self.rows.iter().map(|row| row.iter().map(word).collect::<Vec<_>>());
+        let lines = [self.columns.clone()].into_iter().chain(rows);
+        lines.map(|line| line.join(delimiter) + "\n").collect()
+    }
+
+    /// As PrettyTable frames it: the title in the upper line, one blank beside each field.
+    fn pretty(&self) -> String {
+        let cells: Vec<Vec<Vec<String>>> = self.rows.iter().map(|row| lines_of(row)).collect();
+        let width = |column: usize| {
+            let of_row =
+                |row: &Vec<Vec<String>>| row.get(column).into_iter().flatten().map(|line| len(line)).max();
+            let most = cells.iter().filter_map(of_row).max().unwrap_or(0);
+            most.max(len(&self.columns[column]))
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let rule: String =
+            widths.iter().map(|width| format!("+{}", "-".repeat(width + 2))).collect();
+        let rule = rule + "+";
+        let mut text = self.titled(&rule) + "\n";
+        let heading: Vec<Vec<String>> =
+            self.columns.iter().map(|name| vec![name.clone()]).collect();
+        self.write_row(&mut text, &heading, &widths);
+        text += &format!("{rule}\n");
+        // Rows of several lines are told apart by rules.
+        let tall = cells.iter().flatten().any(|lines| lines.len() > 1);
+        for (number, row) in cells.iter().enumerate() {
+            self.write_row(&mut text, row, &widths);
+            if tall && number + 1 < cells.len() {
+                text += &format!("{rule}\n");
+            }
+        }
+        text + &rule + "\n"
+    }
+
+    fn titled(&self, rule: &str) -> String {
+        let Some(title) = &self.title else { return rule.to_owned() };
+        let title: String =
+            format!(" {title} ").chars().take(rule.len().saturating_sub(2)).collect();
+        format!("+{title}{}", &rule[(1 + len(&title)).min(rule.len())..])
+    }
+
+    fn write_row(&self, text: &mut String, row: &[Vec<String>], widths: &[usize]) {
+        let height = row.iter().map(Vec::len).max().unwrap_or(1);
+        for line in 0..height {
+            for ((cell, width), name) in row.iter().zip(widths).zip(&self.columns) {
+                let field = cell.get(line).map_or("", String::as_str);
+                let blanks = " ".repeat(width - len(field));
+                let right = self.right.contains(&name.as_str());
+                // Writing to a string does not fail.
+                let _ = match right {
+                    true => write!(text, "| {blanks}{field} "),
+                    false => write!(text, "| {field}{blanks} "),
+                };
+            }
+            *text += "|\n";
+        }
+    }
+}
+
+fn lines_of(row: &[Value]) -> Vec<Vec<String>> {
+    row.iter().map(|value| word(value).split('\n').map(str::to_owned).collect()).collect()
+}
+
+fn len(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A field as it stands in a line.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// JSON with a blank after `,` and `:`, as Python prints it.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Array(list) => {
+            format!("[{}]", list.iter().map(spaced).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(map) => {
+            let field = |(name, value): (&String, &Value)| {
+                format!("{}: {}", Value::from(name.as_str()), spaced(value))
+            };
+            format!("{{{}}}", map.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// YAML in block style, as `patronictl` prints configurations.
+pub fn yaml(value: &Value) -> String {
+    let mut text = String::new();
+    match value {
+        Value::Object(map) if !map.is_empty() => write_map(&mut text, map, 0, ""),
+        Value::Array(list) if !list.is_empty() => write_list(&mut text, list, 0),
+        other => text = flow(other) + "\n",
+    }
+    text
+}
+
+/// `first`: what stands before the first line instead of its indentation.
+fn write_map(text: &mut String, map: &Map<String, Value>, indent: usize, first: &str) {
+    for (number, (name, value)) in map.iter().enumerate() {
+        let margin = " ".repeat(indent);
+        let margin = if number == 0 && !first.is_empty() { first } else { &margin };
+        let name = scalar(name);
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                *text += &format!("{margin}{name}:\n");
+                write_map(text, inner, indent + 2, "");
+            }
+            Value::Array(inner) if !inner.is_empty() => {
+                *text += &format!("{margin}{name}:\n");
+                write_list(text, inner, indent);
+            }
+            other => *text += &format!("{margin}{name}: {}\n", flow(other)),
+        }
+    }
+}
+
+fn write_list(text: &mut String, list: &[Value], indent: usize) {
+    let margin = " ".repeat(indent);
+    for value in list {
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                write_map(text, inner, indent + 2, &format!("{margin}- "));
+            }
+            other => *text += &format!("{margin}- {}\n", flow(other)),
+        }
+    }
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::String(text) => scalar(text),
+        other => other.to_string(),
+    }
+}
+
+/// A text without quotes where YAML would read the same text from it.
+fn scalar(text: &str) -> String {
+    let word = |c: char| c.is_ascii_alphanumeric() || "_-./ ".contains(c);
+    let plain = !text.is_empty()
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
+        && text.chars().all(word)
+        && !text.ends_with(' ');
+    let special = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
+    if plain && !special.contains(&text.to_ascii_lowercase().as_str()) {
+        return text.to_owned();
+    }
+    if text.contains(|c: char| c.is_control()) {
+        // JSON's strings are YAML's double-quoted ones.
+        return Value::from(text).to_string();
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn members() -> Table {
+        let columns = ["Cluster", "Member", "TL", "Lag in MB"];
+        Table {
+            title: Some("Cluster: demo".to_owned()),
+            columns: columns.map(str::to_owned).to_vec(),
+            rows: vec![
+                vec![json!("demo"), json!("n1"), json!(1), json!("")],
+                vec![json!("demo"), json!("n2"), json!(1), json!(0)],
+            ],
+            right: vec!["TL", "Lag in MB"],
+        }
+    }
+
+    #[test]
+    fn a_table_in_every_form() {
+        let pretty = "\
++ Cluster: demo ---+----+-----------+
+| Cluster | Member | TL | Lag in MB |
++---------+--------+----+-----------+
+| demo    | n1     |  1 |           |
+| demo    | n2     |  1 |         0 |
++---------+--------+----+-----------+
+";
+        assert_eq!(members().print(Format::Pretty), pretty);
+        let tsv = "Cluster\tMember\tTL\tLag in MB\ndemo\tn1\t1\t\ndemo\tn2\t1\t0\n";
+        assert_eq!(members().print(Format::Tsv), tsv);
+        let json = "[{\"Cluster\": \"demo\", \"Member\": \"n1\", \"TL\": 1}, \
+                    {\"Cluster\": \"demo\", \"Lag in MB\": 0, \"Member\": \"n2\", \"TL\": 1}]\n";
+        assert_eq!(members().print(Format::Json), json);
+        let yaml = "- Cluster: demo\n  Member: n1\n  TL: 1\n\
+                    - Cluster: demo\n  Lag in MB: 0\n  Member: n2\n  TL: 1\n";
+        assert_eq!(members().print(Format::Yaml), yaml);
+        assert_eq!(Table::default().print(Format::Json), "[]\n");
+    }
+
+    #[test]
+    fn a_field_of_several_lines_stands_in_several() {
+        let columns = vec!["a".to_owned(), "b".to_owned()];
+        let rows = vec![vec![json!("x\nyy"), Value::Null], vec![json!("z"), json!(true)]];
+        let table = Table { title: None, columns, rows, right: Vec::new() };
+        let wanted = "\
++----+------+
+| a  | b    |
++----+------+
+| x  |      |
+| yy |      |
++----+------+
+| z  | true |
++----+------+
+";
+        assert_eq!(table.print(Format::Pretty), wanted);
+    }
+
+    #[test]
+    fn yaml_quotes_what_would_read_as_something_else() {
+        let value = json!({
+            "ttl": 30, "pause": true, "nothing": null, "empty": {}, "none": [],
+            "postgresql": {
+                "parameters": { "jit": "off", "work_mem": "16MB", "log_line_prefix": "%m [%p] " },
+                "pg_hba": ["host all all ::1/128 md5", "local all all trust"],
+            },
+            "odd": ["it's", "a\nb", "", "- x", "a: b", "12", "#no"],
+        });
+        let wanted = "\
+empty: {}
+none: []
+nothing: null
+odd:
+- 'it''s'
+- \"a\\nb\"
+- ''
+- '- x'
+- 'a: b'
+- '12'
+- '#no'
+pause: true
+postgresql:
+  parameters:
+    jit: 'off'
+    log_line_prefix: '%m [%p] '
+    work_mem: '16MB'
+  pg_hba:
+  - 'host all all ::1/128 md5'
+  - local all all trust
+ttl: 30
+";
+        assert_eq!(yaml(&value), wanted);
+    }
+}

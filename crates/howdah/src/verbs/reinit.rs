@@ -1,0 +1,33 @@
+//! `howdah reinit`: a standby's directory is made anew.
+
+use howdah_base::NodeName;
+use serde_json::json;
+
+use crate::ask::known_node;
+use crate::file::FileArg;
+use crate::order::{self, Form};
+
+/// Copy a standby's directory anew; the old one is kept until the copy is complete
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The standby
+    node: NodeName,
+    /// Copy from this node [default: as the tags say, else the primary]
+    #[arg(long, value_name = "NODE")]
+    from: Option<NodeName>,
+    #[command(flatten)]
+    form: Form,
+    #[command(flatten)]
+    file: FileArg,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.file.load_running()?;
+    known_node(&file.spec, &args.node)?;
+    let mut body = json!({ "node": args.node });
+    if let Some(from) = &args.from {
+        known_node(&file.spec, from)?;
+        body["from"] = json!(from);
+    }
+    order::give(&file, "/reinitialize", &body, args.form)
+}

@@ -1,0 +1,102 @@
+//! `howdah restart`: servers are restarted in their roles, one after the other.
+
+use clap::ValueEnum;
+use howdah_api::client::Method;
+use howdah_base::NodeName;
+use howdah_base::record::OrderKind;
+use serde_json::{Value, json};
+
+use crate::ask::{Asker, block_on};
+use crate::failure::Failure;
+use crate::file::{ClusterFile, FileArg};
+use crate::order::{self, Form};
+use crate::talk::say;
+
+/// Restart PostgreSQL: all nodes one by one, or those named
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Only these nodes
+    #[arg(value_name = "NODE")]
+    nodes: Vec<NodeName>,
+    /// Only where parameters wait for a restart
+    #[arg(long)]
+    pending: bool,
+    /// Only servers in this role
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// Only where PostgreSQL is older, such as 15.9
+    #[arg(long, value_name = "VERSION")]
+    older_than: Option<String>,
+    /// Not now but then: RFC 3339, or +10min
+    #[arg(long, value_name = "TIME", conflicts_with = "cancel")]
+    at: Option<String>,
+    /// Drop the restarts that are planned
+    #[arg(long, conflicts_with_all = ["pending", "role", "older_than"])]
+    cancel: bool,
+    #[command(flatten)]
+    form: Form,
+    #[command(flatten)]
+    file: FileArg,
+}
+
+/// What a server is.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Primary,
+    #[value(alias = "replica")]
+    Standby,
+}
+
+impl Role {
+    /// Patroni's word, which HTTP takes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Standby => "replica",
+        }
+    }
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.file.load_running()?;
+    order::check_nodes(&file.spec, &args.nodes)?;
+    if args.cancel {
+        return args.form.tell(cancel(&file, &args.nodes));
+    }
+    let mut body = json!({ "nodes": args.nodes, "restart_pending": args.pending });
+    if let Some(role) = args.role {
+        body["role"] = json!(role.word());
+    }
+    if let Some(version) = &args.older_than {
+        body["postgres_version"] = json!(version);
+    }
+    match &args.at {
+        Some(at) => body["at"] = json!(order::moment(at)?),
+        None => say("restarting one after the other; this answers when it is done"),
+    }
+    order::give(&file, "/restart", &body, args.form)
+}
+
+/// Drops what is planned for these nodes, or for any.
+pub fn cancel(file: &ClusterFile, nodes: &[NodeName]) -> anyhow::Result<String> {
+    let status = block_on(Asker::of_file(file).status())?;
+    let planned: Vec<&NodeName> = status
+        .nodes
+        .iter()
+        .filter(|node| nodes.is_empty() || nodes.contains(&node.node))
+        .filter(|node| {
+            let order = node.order.as_ref().filter(|order| order.at_unix_ms.is_some());
+            order.is_some_and(|order| matches!(order.kind, OrderKind::Restart { .. }))
+        })
+        .map(|node| &node.node)
+        .collect();
+    if planned.is_empty() {
+        return Err(Failure::failed("no restart is planned").hint("howdah status").into());
+    }
+    let mut told = Vec::new();
+    for node in planned {
+        let path = format!("/restart?node={node}");
+        told.push(format!("{node}: {}", order::send(file, Method::DELETE, &path, &Value::Null)?));
+    }
+    Ok(told.join("\n"))
+}
