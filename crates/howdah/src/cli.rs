@@ -65,11 +65,13 @@ pub enum Verb {
     Prepare(verbs::prepare::Args),
     Token(verbs::token::Args),
     Join(verbs::join::Args),
+    Install(verbs::install::Args),
     Certs(verbs::certs::Args),
     Run(verbs::run::Args),
     #[command(hide = true)]
     Guard(verbs::guard::Args),
     #[command(hide = true)]
+    UnitStop(verbs::unit_stop::Args),
     #[command(hide = true)]
     KeepStore(verbs::keep_store::Args),
 }
@@ -130,9 +132,11 @@ impl Verb {
             Verb::Prepare(args) => verbs::prepare::run(&args),
             Verb::Token(args) => verbs::token::run(&args),
             Verb::Join(args) => verbs::join::run(&args),
+            Verb::Install(args) => verbs::install::run(&args),
             Verb::Certs(args) => verbs::certs::run(&args),
             Verb::Run(args) => verbs::run::run(&args),
             Verb::Guard(args) => verbs::guard::run(&args),
+            Verb::UnitStop(args) => verbs::unit_stop::run(&args),
             Verb::KeepStore(args) => verbs::keep_store::run(&args),
         }
     }

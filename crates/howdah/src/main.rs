@@ -20,6 +20,7 @@ mod file;
 mod health;
 mod join;
 mod keeper;
+mod leave;
 mod node;
 mod order;
 mod output;
@@ -29,6 +30,7 @@ mod start;
 mod store;
 mod supervise;
 mod talk;
+mod units;
 mod verbs;
 
 use std::process::ExitCode;

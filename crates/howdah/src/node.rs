@@ -33,7 +33,7 @@ use crate::join::doorkeeper::{Keeper, Known};
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
-use crate::{facts, health, keeper, start, store};
+use crate::{facts, health, keeper, leave, start, store};
 
 /// Threads that relay clients and answer HTTP.
 const SERVING_THREADS: usize = 2;
@@ -58,6 +58,7 @@ pub fn run(prepared: &Prepared, node: &NodeName, supervised: bool) -> anyhow::Re
         .enable_all()
         .build()
         .context("start the serving threads")?;
+    leave::listen(&serving)?;
     let deciding =
         Builder::new_current_thread().enable_all().build().context("start the agent's thread")?;
     let bound = serving.block_on(bind(prepared, node))?;
