@@ -221,7 +221,11 @@ impl Agent {
     pub fn order(&self, view: &howdah_ha::StoreView) -> jobs::Order {
         jobs::Order {
             shared: Arc::clone(&self.shared),
-            conf: ConfState { sizes: self.sizes(view), ..self.conf.clone() },
+            conf: ConfState {
+                sizes: self.sizes(view),
+                leads: view.leader.as_ref().filter(|_| view.leader_mine).map(|l| l.value.term),
+                ..self.conf.clone()
+            },
             store: view.clone(),
             snapshot: self.snapshot.clone().unwrap_or_default(),
             lease: self.lease.id(),

@@ -28,6 +28,9 @@ pub(crate) struct ConfState {
     pub gate_open: bool,
     /// Revision of the cluster file that was written.
     pub file_revision: u64,
+    /// The term that this node leads.
+    #[serde(default)]
+    pub leads: Option<Term>,
     /// Values of parameters that nodes get in an order, in place of the file's
     /// ([`howdah_spec::effective::sizes`]).
     #[serde(default)]
@@ -55,6 +58,13 @@ impl ConfState {
         }
         let names: Vec<String> = self.names.iter().map(|id| id.as_str().to_owned()).collect();
         conf::synchronous_standby_names(self.needed, &names)
+    }
+
+    /// `synchronized_standby_slots`: consumers of failover slots get nothing that the voters do
+    /// not have, or they would be ahead of the next primary.
+    fn synchronized(&self) -> String {
+        let Some(term) = self.leads.filter(|_| !self.standby) else { return String::new() };
+        self.names.iter().map(|id| id.slot(term)).collect::<Vec<_>>().join(",")
     }
 
     /// Writes PostgreSQL's files, durably, then remembers the state. Blocking.
@@ -98,7 +108,17 @@ fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<S
     set("ssl_key_file", config.tls.server_key.display().to_string());
     set("synchronous_standby_names", state.setting());
     let (conninfo, slot) = upstream(state, shared, id)?;
-    set("primary_conninfo", conninfo);
+    let keeps_slots = config.install.major >= howdah_postgres::logical::KEPT_SINCE;
+    if keeps_slots && state.standby && !conninfo.is_empty() {
+        // The worker that synchronizes failover slots asks in a database.
+        set("primary_conninfo", format!("{conninfo} dbname='postgres'"));
+    } else {
+        set("primary_conninfo", conninfo);
+    }
+    if keeps_slots {
+        set("sync_replication_slots", "on".to_owned());
+        set("synchronized_standby_slots", state.synchronized());
+    }
     set("primary_slot_name", slot);
     set("recovery_target_timeline", "latest".to_owned());
     let users: Vec<String> = spec.hba.iter().map(|rule| rule.line.clone()).collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_base::record::key;
+use howdah_base::record::{LogicalSlot, key};
 use howdah_base::{DirectoryId, History, Term, Timeline};
 use howdah_ha::{Directory, DirectoryFacts, Running, Sender};
 use howdah_postgres::directory::{self, DirectoryState};
@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub started_unix_ms: Option<u64>,
     /// Directories for which a slot of ours exists here, and its term.
     pub slots: BTreeSet<(DirectoryId, Term)>,
+    /// Users' logical slots that PostgreSQL does not keep on standbys by itself.
+    pub logical_slots: BTreeMap<String, LogicalSlot>,
     /// Users' own physical slots with their restart positions.
     pub user_slots: BTreeMap<String, Option<howdah_base::Lsn>>,
 }
@@ -151,6 +153,15 @@ fn facts(probe: Probe, history: History) -> Facts {
         },
         replay_lag_ms: probe.replay_lag_ms,
         slots: probe.slots.iter().filter_map(|slot| directory_of(&slot.name)).collect(),
+        logical_slots: probe
+            .slots
+            .iter()
+            .filter(|slot| !slot.physical && !slot.kept)
+            .map(|slot| {
+                let (confirmed, restart) = (slot.confirmed, slot.restart_lsn);
+                (slot.name.clone(), LogicalSlot { confirmed, restart })
+            })
+            .collect(),
         user_slots: probe
             .slots
             .iter()

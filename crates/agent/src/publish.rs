@@ -181,6 +181,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         started_unix_ms: facts.and_then(|f| f.started_unix_ms),
         sizes: facts.map(|f| f.sizes.clone()).unwrap_or_default(),
         answer: None,
+        logical_slots: facts.map(|f| f.logical_slots.clone()).unwrap_or_default(),
         file_print: Some(config.file_print.clone()),
         agent: Some(config.agent.clone()),
     }

@@ -13,7 +13,12 @@ use crate::PgError;
 /// Replaces `path`: written beside it, fsynced, renamed, and the directory fsynced. A file that
 /// holds this text already is only made sure of.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), PgError> {
-    if fs::read(path).is_ok_and(|now| now == text.as_bytes()) {
+    write_bytes(path, text.as_bytes())
+}
+
+/// The same for what is no text.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), PgError> {
+    if fs::read(path).is_ok_and(|now| now == bytes) {
         let file = File::open(path).map_err(PgError::io("open", path))?;
         file.sync_all().map_err(PgError::io("fsync", path))?;
         return sync_parent(path);
@@ -26,7 +31,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), PgError> {
         .mode(0o600)
         .open(&fresh)
         .map_err(PgError::io("write", &fresh))?;
-    file.write_all(text.as_bytes()).map_err(PgError::io("write", &fresh))?;
+    file.write_all(bytes).map_err(PgError::io("write", &fresh))?;
     file.sync_all().map_err(PgError::io("fsync", &fresh))?;
     rename(&fresh, path)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use howdah_base::record::LogicalSlot;
 use howdah_base::{History, Lsn, Timeline};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
@@ -306,6 +307,32 @@ impl Session {
         let ours = |slot: &&Slot| slot.physical && !slot.name.starts_with("howdah_");
         for slot in there.iter().filter(ours).filter(|slot| !wanted.contains_key(&slot.name)) {
             self.drop_slot(&slot.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Users' logical slots on a standby, moved forward to where their consumers are, and dropped
+    /// where the primary has none of that name any more.
+    pub async fn keep_logical_slots(
+        &self,
+        wanted: &BTreeMap<String, LogicalSlot>,
+    ) -> Result<(), PgError> {
+        let there = self.slots().await?;
+        for slot in there.iter().filter(|slot| !slot.physical && !slot.kept) {
+            let Some(goal) = wanted.get(&slot.name) else {
+                self.drop_slot(&slot.name).await?;
+                continue;
+            };
+            let Some(at) = goal.confirmed.filter(|at| slot.confirmed.is_some_and(|c| c < *at))
+            else {
+                continue;
+            };
+            let literal = literals(std::slice::from_ref(&slot.name));
+            let advance = format!(
+                "select pg_replication_slot_advance({literal}, \
+                 least('{at}'::pg_lsn, pg_last_wal_replay_lsn()))"
+            );
+            self.run(&advance).await?;
         }
         Ok(())
     }

@@ -71,6 +71,7 @@ impl World {
             failover_priority: 0,
             replicate_from: None,
             first_node: None,
+            witness: false,
         }
     }
 
@@ -178,6 +179,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         sizes: Default::default(),
         answer: None,
         file_print: None,
+        logical_slots: Default::default(),
         agent: None,
         problems: Vec::new(),
         leaving: decision.is_some_and(|d| d.leaving),

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use howdah_base::{DirectoryId, NodeName, Term, Tick};
 use howdah_ha::StopMode;
-use tokio::time::{Instant, sleep};
+use howdah_postgres::logical;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Order;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
 
+/// Copying the state of logical slots, a few hundred bytes each, may hold a start up this long.
+const SLOTS_WITHIN: Duration = Duration::from_secs(10);
 /// How often a starting server is asked whether it takes connections.
 const ASK_EVERY: Duration = Duration::from_millis(40);
 /// A fast shutdown may take this long before the guard ends every process, milliseconds.
@@ -53,11 +56,41 @@ pub(crate) async fn standby(
 async fn start(order: Order, conf: ConfState, deadline: Option<Tick>) -> Result<Outcome, String> {
     let conf = order.configure(conf).await?;
     clear_lock_files(&order).await?;
+    if conf.standby {
+        bring_logical_slots(&order).await;
+    }
     order.shared.guard.start(&order.shared.config, deadline).await?;
     // From here on the loop extends the deadline with each renewal: recovery may take long.
     let _ = order.events.send(Event::Alive(true)).await;
     accepting(&order).await?;
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// Users' logical slots that are not here yet, while the server is down: they can be copied only
+/// now. A standby without them still is one.
+async fn bring_logical_slots(order: &Order) {
+    let shared = &order.shared;
+    let leader = order.store.leader.as_ref().map(|leader| &leader.value.node);
+    let source = leader.filter(|leader| **leader != shared.config.node);
+    let source = source.and_then(|leader| order.store.members.get(leader));
+    let Some(source) = source.filter(|member| !member.logical_slots.is_empty()) else { return };
+    let install = &shared.config.install;
+    if install.major >= logical::KEPT_SINCE {
+        return;
+    }
+    let data_dir = &shared.config.own().data_dir;
+    let copied = async {
+        let conninfo = shared.conninfo(&source.node, "howdah")?;
+        logical::copy(install, &conninfo, data_dir, &source.logical_slots)
+            .await
+            .map_err(|e| e.to_string())
+    };
+    match timeout(SLOTS_WITHIN, copied).await {
+        Ok(Ok(names)) if names.is_empty() => {}
+        Ok(Ok(names)) => tracing::info!("logical slots are kept here too: {}", names.join(", ")),
+        Ok(Err(error)) => tracing::warn!("logical slots are not kept here: {error}"),
+        Err(_) => tracing::warn!("logical slots are not kept here: `{}` is slow", source.node),
+    }
 }
 
 /// The guard refuses to start while a process of the instance is left, so a lock file that

@@ -37,6 +37,7 @@ pub fn member(name: &str) -> Member {
         sizes: Default::default(),
         answer: None,
         file_print: None,
+        logical_slots: Default::default(),
         agent: None,
         problems: Vec::new(),
         leaving: false,

@@ -231,6 +231,7 @@ impl World {
         match name {
             "async" => self.view.settings.durability = Durability::Async,
             "strict" => self.view.settings.strict = true,
+            "witness" => self.view.settings.witness = true,
             "first_node" => self.view.settings.first_node = Some(node("n2")),
             upstream if upstream.starts_with('n') => {
                 self.view.settings.replicate_from = Some(node(upstream));
@@ -315,5 +316,6 @@ fn settings() -> Settings {
         failover_priority: 0,
         replicate_from: None,
         first_node: None,
+        witness: false,
     }
 }

@@ -15,6 +15,7 @@ mod bootstrap;
 mod client_address;
 mod fresh_connections;
 mod host_lost;
+mod logical_slot;
 mod postmaster_killed;
 mod rejoin;
 mod standby_copied_anew;

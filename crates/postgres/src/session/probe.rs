@@ -56,6 +56,10 @@ pub struct Slot {
     pub physical: bool,
     pub active: bool,
     pub restart_lsn: Option<Lsn>,
+    /// Of a logical one: its consumer has everything before this.
+    pub confirmed: Option<Lsn>,
+    /// PostgreSQL itself keeps it on standbys (17 and later).
+    pub kept: bool,
 }
 
 /// One row of text and JSON. The timeline of a primary is in the name of the WAL file that it
@@ -77,7 +81,9 @@ select r.standby,
      'flush', flush_lsn, 'replay', replay_lsn, 'sync_priority', sync_priority))::text
      from pg_stat_replication) as senders,
   (select json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
-     'active', active, 'restart_lsn', restart_lsn))::text from pg_replication_slots where not temporary) as slots,
+     'active', active, 'restart_lsn', restart_lsn, 'confirmed', confirmed_flush_lsn,
+     'kept', coalesce((to_jsonb(s) ->> 'failover')::boolean, false)))::text
+     from pg_replication_slots s where not temporary) as slots,
   (select system_identifier from pg_control_system())::text as system_identifier,
   (select json_agg(name order by name)::text from pg_settings where pending_restart) as pending,
   json_build_object(

@@ -61,7 +61,8 @@ impl Server {
         let server = Server::bare(name);
         let copied = Command::new("cp").arg("-a").arg(template()).arg(&server.data_dir).status();
         assert!(copied.expect("cp runs").success(), "copy the template");
-        let file = DirectoryFile { id: server.id(), node: server.node(), fresh: false, adopted: false };
+        let file =
+            DirectoryFile { id: server.id(), node: server.node(), fresh: false, adopted: false };
         directory::write_file(&server.data_dir, &file).expect("identity");
         server
     }
@@ -105,7 +106,7 @@ impl Server {
         let source = self.conninfo(primary);
         let copy = basebackup::Copy {
             source: &source,
-            slot,
+            slot: Some(slot),
             data_dir: &self.data_dir,
             state_dir: &self.state_dir,
             file: &file,
@@ -355,7 +356,8 @@ fn template() -> PathBuf {
         let made = place.join("made");
         fs::remove_dir_all(&made).ok();
         let node: NodeName = "template".parse().expect("a name");
-        let file = DirectoryFile { id: DirectoryId::new(&node, 0), node, fresh: true, adopted: false };
+        let file =
+            DirectoryFile { id: DirectoryId::new(&node, 0), node, fresh: true, adopted: false };
         // A test has a runtime already: this one is a thread's own.
         let making = made.clone();
         let thread = std::thread::spawn(move || {

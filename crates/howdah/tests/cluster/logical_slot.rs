@@ -1,0 +1,52 @@
+//! A user's logical replication slot is on every standby, moves forward with its consumer, and
+//! after a failover gives the changes that the consumer has not had yet, and no others.
+
+use std::time::Duration;
+
+use crate::{TAKEOVER_WITHIN, three};
+
+const SOON: Duration = Duration::from_secs(60);
+const FIND: &str = "SELECT slot_type FROM pg_replication_slots WHERE slot_name = 'feed'";
+const READ: &str = "SELECT count(*) FROM pg_logical_slot_get_changes('feed', NULL, NULL) \
+                    WHERE data LIKE 'table public.t:%'";
+const CONFIRMED: &str =
+    "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'feed'";
+
+#[test]
+fn users_logical_slot_survives_a_failover() {
+    let cluster = three().parameter("wal_level", "logical").start();
+    let old = cluster.primary();
+    old.sql_in("app", "CREATE TABLE t (i int)").expect("made");
+    old.sql_in("app", "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')")
+        .expect("made");
+    old.sql_in("app", "INSERT INTO t SELECT generate_series(1, 5)").expect("written");
+    for standby in cluster.standbys() {
+        cluster.wait_for("the slot is on every standby", SOON, || {
+            (standby.sql(FIND).ok()? == "logical").then_some(())
+        });
+    }
+    cluster.wait_whole();
+    assert_eq!(old.sql_in("app", READ).expect("read"), "5", "the consumer reads what there is");
+    let confirmed = old.sql(CONFIRMED).expect("asked");
+    for standby in cluster.standbys() {
+        cluster.wait_for("the standby's slot has moved as far", SOON, || {
+            (standby.sql(CONFIRMED).ok()? == confirmed).then_some(())
+        });
+    }
+    old.sql_in("app", "INSERT INTO t SELECT generate_series(6, 13)").expect("written");
+
+    old.kill9_everything();
+    let new = cluster.wait_for_other_primary(&old.name, TAKEOVER_WITHIN);
+    cluster.wait_for("the consumer goes on where it was", SOON, || {
+        (new.sql_in("app", READ).ok()? == "8").then_some(())
+    });
+
+    new.sql("SELECT pg_drop_replication_slot('feed')").expect("dropped");
+    old.start();
+    cluster.wait_whole();
+    for node in cluster.nodes() {
+        cluster.wait_for("a slot that was dropped is dropped everywhere", SOON, || {
+            node.sql(FIND).ok()?.is_empty().then_some(())
+        });
+    }
+}
