@@ -300,9 +300,21 @@ pub struct Member {
     /// Fingerprint of the file that this node was started with: of the parts that all must share.
     #[serde(default)]
     pub file_print: Option<String>,
+    /// Users' logical slots that PostgreSQL does not keep on standbys by itself.
+    #[serde(default)]
+    pub logical_slots: BTreeMap<String, LogicalSlot>,
     /// Drawn when the agent started: tells two agents of one node apart.
     #[serde(default)]
     pub agent: Option<String>,
+}
+
+/// A logical replication slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LogicalSlot {
+    /// Its consumer has everything before this.
+    pub confirmed: Option<Lsn>,
+    /// It needs the WAL from here on.
+    pub restart: Option<Lsn>,
 }
 
 /// The state of one server, in Patroni's sense of `state` and `role`.
