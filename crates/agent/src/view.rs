@@ -98,6 +98,7 @@ impl Agent {
             failover_priority: tags.failover_priority,
             replicate_from: tags.replicate_from.clone(),
             first_node: self.shared.config.spec.first_node.clone(),
+            witness: self.shared.config.is_witness(),
         }
     }
 

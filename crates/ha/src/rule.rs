@@ -43,6 +43,7 @@ rules! {
     RestartOrdered = 110, "an operator asked for a restart: the server is shut down and started in place";
     ReinitOrdered = 111, "an operator asked for a new copy of this directory";
     EndOrder = 112, "what an operator asked of this node is done, or is not possible";
+    Witness = 113, "this node is a witness: it keeps the store and has no PostgreSQL";
 
     ClaimInitialize = 201, "no cluster exists yet: ask for the right to create it";
     AwaitInitialize = 202, "another node is creating the cluster";

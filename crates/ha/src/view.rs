@@ -39,6 +39,8 @@ pub struct Settings {
     pub replicate_from: Option<NodeName>,
     /// Only this node may create the cluster; any when `None`.
     pub first_node: Option<NodeName>,
+    /// This node has no PostgreSQL.
+    pub witness: bool,
 }
 
 /// What a commit waits for.

@@ -15,6 +15,9 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
     if !view.store.reachable {
         return Some(Step::wait(Rule::StoreAway, ""));
     }
+    if view.settings.witness {
+        return Some(Step::wait(Rule::Witness, ""));
+    }
     if let Some(job) = view.job {
         return Some(Step::wait(Rule::Busy, format!("{job:?}")));
     }
