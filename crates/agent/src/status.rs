@@ -110,7 +110,13 @@ fn node_status(
         reason: member.map(|m| m.reason.clone()).unwrap_or_default(),
         not_promotable: match member {
             Some(_) if leads => None,
+            Some(m) if m.witness => Some("it is a witness: it has no PostgreSQL".to_owned()),
             Some(m) => election::not_promotable(view, &agent.memory, m),
+            None => Some("its agent does not answer".to_owned()),
+        },
+        not_switchable: match member {
+            Some(_) if leads => None,
+            Some(m) => election::not_switchable(view, m),
             None => Some("its agent does not answer".to_owned()),
         },
         pending_restart: member.map(|m| m.pending_restart.clone()).unwrap_or_default(),
@@ -137,13 +143,20 @@ fn problems(view: &View, nodes: &[NodeStatus]) -> Vec<String> {
         let name = &node.node;
         if !node.alive {
             all.push(format!("`{name}` is gone: its agent does not answer"));
-        } else if !matches!(node.state, ServerState::Primary | ServerState::Streaming) {
+        } else if !is_witness(node)
+            && !matches!(node.state, ServerState::Primary | ServerState::Streaming)
+        {
             all.push(format!("`{name}` is {}: {}", worded(node.state), node.reason));
         }
         all.extend(node.problems.iter().map(|problem| format!("`{name}`: {problem}")));
     }
     all.extend(durability(view));
     all
+}
+
+/// It runs, and has nothing that could be amiss but what it says itself.
+fn is_witness(node: &NodeStatus) -> bool {
+    node.member.as_ref().is_some_and(|member| member.witness)
 }
 
 fn durability(view: &View) -> Option<String> {

@@ -44,7 +44,7 @@ pub fn can_take_over<'s>(
         if leads(node) {
             return Err(Refusal::new(format!("it leads already: `{to}`")));
         }
-        return match why_not(node) {
+        return match why_not(status, node) {
             None => Ok(vec![node]),
             Some(why) => Err(Refusal::new(format!("`{to}` cannot take over: {why}"))
                 .hint(format!("howdah explain {to}"))),
@@ -52,24 +52,25 @@ pub fn can_take_over<'s>(
     }
     let others: Vec<&NodeStatus> = status.nodes.iter().filter(|node| !leads(node)).collect();
     let fit: Vec<&NodeStatus> =
-        others.iter().copied().filter(|node| why_not(node).is_none()).collect();
+        others.iter().copied().filter(|node| why_not(status, node).is_none()).collect();
     if !fit.is_empty() {
         return Ok(fit);
     }
     let whys: Vec<String> = others
         .iter()
-        .filter_map(|node| Some(format!("{}: {}", node.node, why_not(node)?)))
+        .filter_map(|node| Some(format!("{}: {}", node.node, why_not(status, node)?)))
         .collect();
     let whys = if whys.is_empty() { "there is no other".to_owned() } else { whys.join("; ") };
     Err(Refusal::new(format!("no node can take over: {whys}")).hint("howdah explain"))
 }
 
-fn why_not(node: &NodeStatus) -> Option<String> {
+fn why_not(status: &ClusterStatus, node: &NodeStatus) -> Option<String> {
     if !node.alive {
         return Some("it does not report".to_owned());
     }
     if node.fenced.is_some() {
         return Some("it is fenced".to_owned());
     }
-    node.not_promotable.clone()
+    // Between a live leader and one that is gone the conditions differ.
+    if leader_lives(status) { node.not_switchable.clone() } else { node.not_promotable.clone() }
 }

@@ -60,6 +60,9 @@ pub struct NodeStatus {
     pub reason: String,
     /// Why this node cannot be promoted now; `None` when it can.
     pub not_promotable: Option<String>,
+    /// Why the primary cannot be moved to this node now while it is alive; `None` when it can.
+    #[serde(default)]
+    pub not_switchable: Option<String>,
     pub pending_restart: Vec<String>,
     pub problems: Vec<String>,
     /// Its server is to stay down.

@@ -10,6 +10,9 @@ use howdah_base::{History, NodeName, Position, Tick};
 
 use crate::{Durability, Memory, View};
 
+/// WAL, in bytes, that a candidate for a switchover may lack when it is asked for.
+const SWITCHOVER_LAG_MAX: u64 = 64 << 20;
+
 /// How long, in `async`, nodes get to report before those that have done so decide.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// How long, in `async`, a better candidate gets to act.
@@ -133,6 +136,28 @@ pub fn not_promotable(view: &View, memory: &Memory, member: &Member) -> Option<S
     }
     let report = Report { term: view.store.term, position, history: history.clone() };
     barred(view, memory, member, &report)
+}
+
+/// Why a live leader cannot hand over to `member` now: for asking before it is tried. What it
+/// lacks at this moment it still receives; far behind it would take too long.
+pub fn not_switchable(view: &View, member: &Member) -> Option<String> {
+    if member.witness {
+        return Some("it has no PostgreSQL".to_owned());
+    }
+    if member.no_failover {
+        return Some("it is tagged no_failover".to_owned());
+    }
+    if view.store.fenced.contains(&member.node) {
+        return Some("it is fenced".to_owned());
+    }
+    if member.server != ServerState::Streaming {
+        return Some("it is not streaming".to_owned());
+    }
+    let leader = view.leader().and_then(|leader| view.store.members.get(&leader.node));
+    let end = leader.and_then(|leader| leader.position).map(|p| p.lsn);
+    let lag = end.zip(member.position).map(|(end, at)| end.bytes_past(at.lsn));
+    let far = lag.filter(|lag| *lag > SWITCHOVER_LAG_MAX)?;
+    Some(format!("it is {far} bytes behind"))
 }
 
 /// The reports for the last term, this node's own fresh one among them.

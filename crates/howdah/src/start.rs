@@ -101,6 +101,7 @@ fn waiting(spec: &ClusterSpec, me: &NodeName, why: &str) -> ClusterStatus {
         rule: 0,
         reason: if name == me { format!("waits for the store: {why}") } else { String::new() },
         not_promotable: None,
+        not_switchable: None,
         pending_restart: Vec::new(),
         problems: Vec::new(),
         fenced: None,

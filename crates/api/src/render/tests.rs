@@ -31,6 +31,7 @@ fn node(number: u16, state: ServerState) -> NodeStatus {
         rule: 60,
         reason: "follow n1".to_owned(),
         not_promotable: None,
+        not_switchable: None,
         pending_restart: Vec::new(),
         fenced: None,
         order: None,
@@ -176,7 +177,11 @@ fn who_streams_from_whom() {
     status.nodes[2].member = Some(from("n2"));
     status.nodes.push(NodeStatus { member: Some(from("n2")), ..node(4, ServerState::Streaming) });
     status.nodes.push(NodeStatus { member: Some(from("n1")), ..node(5, ServerState::Streaming) });
-    status.nodes.push(NodeStatus { lag_bytes: None, lag_ms: None, ..node(6, ServerState::Standby) });
+    status.nodes.push(NodeStatus {
+        lag_bytes: None,
+        lag_ms: None,
+        ..node(6, ServerState::Standby)
+    });
     check("cascade.topology.txt", &topology(&status));
 }
 

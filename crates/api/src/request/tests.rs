@@ -28,6 +28,7 @@ fn node(text: &str, state: ServerState, not_promotable: Option<&str>) -> NodeSta
         rule: 0,
         reason: String::new(),
         not_promotable: not_promotable.map(str::to_owned),
+        not_switchable: not_promotable.map(str::to_owned),
         pending_restart: Vec::new(),
         problems: Vec::new(),
         fenced: None,

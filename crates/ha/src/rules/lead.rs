@@ -6,10 +6,7 @@ use howdah_base::record::{Intent, IntentKind, Member, ServerState, Sync};
 use howdah_base::{DirectoryId, NodeName, Position, Term};
 
 use super::{Case, Step, lead_down, upstream};
-use crate::{Command, Job, Rule, Running, Server, StopMode, voters};
-
-/// WAL, in bytes, that a candidate for a switchover may lack when it is asked for.
-const SWITCHOVER_LAG_MAX: u64 = 64 << 20;
+use crate::{Command, Job, Rule, Running, Server, StopMode, election, voters};
 
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
@@ -152,9 +149,9 @@ fn target(case: &Case<'_>, to: Option<&NodeName>) -> Result<NodeName, String> {
     let mut fit: Vec<&Member> = Vec::new();
     let others = case.view.store.members.values().filter(|m| m.node != case.view.me);
     for member in others.filter(|m| !m.witness && (to.is_none() || to == Some(&m.node))) {
-        match unfit(case, member) {
+        match election::not_switchable(case.view, member) {
             None => fit.push(member),
-            Some(why) => barred.push(format!("`{}` {why}", member.node)),
+            Some(why) => barred.push(format!("`{}`: {why}", member.node)),
         }
     }
     let best = fit.into_iter().max_by_key(|m| {
@@ -166,20 +163,4 @@ fn target(case: &Case<'_>, to: Option<&NodeName>) -> Result<NodeName, String> {
         (None, _) if barred.is_empty() => Err("there is no standby".to_owned()),
         (None, _) => Err(barred.join("; ")),
     }
-}
-
-/// Why a standby cannot be the target of a switchover now.
-fn unfit(case: &Case<'_>, member: &Member) -> Option<String> {
-    if member.no_failover {
-        return Some("is tagged no_failover".to_owned());
-    }
-    if case.view.store.fenced.contains(&member.node) {
-        return Some("is fenced".to_owned());
-    }
-    if member.server != ServerState::Streaming {
-        return Some("is not streaming".to_owned());
-    }
-    let mine = case.view.running().map(|r| r.position.lsn).unwrap_or_default();
-    let lag = member.position.map_or(u64::MAX, |p| mine.bytes_past(p.lsn));
-    (lag > SWITCHOVER_LAG_MAX).then(|| format!("is {lag} bytes behind"))
 }

@@ -91,7 +91,7 @@ fn copies_are_made_from_the_node_that_the_file_names_for_it() {
     copied.kill9_everything();
     std::fs::remove_dir_all(&copied.data_dir).expect("removed");
     copied.start();
-    cluster.wait_for("n3 is copied from n2", crate::TAKEOVER_WITHIN, || {
+    cluster.wait_for("n3 is copied from n2", TAKEOVER_WITHIN, || {
         copied.log_text().contains("copied from `n2`").then_some(())
     });
     cluster.wait_whole();
