@@ -87,8 +87,7 @@ fn path(shared: &Shared) -> PathBuf {
 fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<ServerConf, String> {
     let spec = shared.spec();
     let config = &shared.config;
-    let effective =
-        howdah_spec::effective(&spec, &config.node, &config.machine, config.install.major);
+    let effective = howdah_spec::effective(&spec, &config.node, &config.machine, config.major());
     let mut parameters: BTreeMap<String, String> =
         effective.into_iter().map(|(name, effective)| (name, effective.value)).collect();
     for (name, size) in &state.sizes {
@@ -108,7 +107,7 @@ fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<S
     set("ssl_key_file", config.tls.server_key.display().to_string());
     set("synchronous_standby_names", state.setting());
     let (conninfo, slot) = upstream(state, shared, id)?;
-    let keeps_slots = config.install.major >= howdah_postgres::logical::KEPT_SINCE;
+    let keeps_slots = config.major() >= howdah_postgres::logical::KEPT_SINCE;
     if keeps_slots && state.standby && !conninfo.is_empty() {
         // The worker that synchronizes failover slots asks in a database.
         set("primary_conninfo", format!("{conninfo} dbname='postgres'"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use howdah_base::NodeName;
 use howdah_postgres::install::Install;
-use howdah_spec::{ClusterSpec, Machine, NodeSpec};
+use howdah_spec::{ClusterSpec, Machine, NodeKind, NodeSpec};
 use howdah_store::Store;
 use tokio::sync::watch;
 
@@ -20,7 +20,8 @@ pub struct AgentConfig {
     /// Its text: what the store gets when it knows none yet.
     pub text: String,
     pub store: Arc<dyn Store>,
-    pub install: Install,
+    /// PostgreSQL's programs; `None` on a witness.
+    pub install: Option<Install>,
     pub machine: Machine,
     pub tls: TlsFiles,
     /// Folder against which relative secret files are resolved.
@@ -58,6 +59,20 @@ impl AgentConfig {
     /// When the file does not name this node: the binary checks that before it builds this.
     pub fn own(&self) -> &NodeSpec {
         self.spec.nodes.get(&self.node).expect("the file names this node")
+    }
+
+    pub fn is_witness(&self) -> bool {
+        self.own().kind == NodeKind::Witness
+    }
+
+    /// PostgreSQL's programs, for jobs that only a node with data does.
+    pub(crate) fn install(&self) -> Result<&Install, String> {
+        self.install.as_ref().ok_or_else(|| "a witness has no PostgreSQL".to_owned())
+    }
+
+    /// PostgreSQL's major version; zero on a witness.
+    pub(crate) fn major(&self) -> u32 {
+        self.install.as_ref().map_or(0, |install| install.major)
     }
 
     pub(crate) fn socket_dir(&self) -> PathBuf {

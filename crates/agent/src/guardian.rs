@@ -8,6 +8,7 @@ use howdah_guard::{Guard, GuardError, Phase, Refusal, Request, State, StopMode};
 use howdah_postgres::server;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::config::AgentConfig;
@@ -16,43 +17,55 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Killed processes end in milliseconds, unless they wait for a dead disk.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 
-/// The way to this node's guard.
+/// The way to this node's guard; a witness has none, and nothing to guard.
 #[derive(Debug)]
 pub(crate) struct Guardian {
-    guard: Guard,
+    guard: Option<Guard>,
 }
+
+const WITNESS: &str = "a witness has no guard";
 
 impl Guardian {
     /// Attaches to the node's guard; starts one when there is none.
     pub async fn attach(config: &AgentConfig) -> Result<Guardian, String> {
+        if config.is_witness() {
+            return Ok(Guardian { guard: None });
+        }
         let socket = config.guard_socket();
         if let Ok(guard) = Guard::attach(&socket).await {
-            return Ok(Guardian { guard });
+            return Ok(Guardian { guard: Some(guard) });
         }
         let log = config.own().state_dir.join("log/guard.log");
         start(&config.exe, &socket, &config.own().data_dir, &log)?;
         let guard = Guard::attach(&socket).await.map_err(|e| e.to_string())?;
-        Ok(Guardian { guard })
+        Ok(Guardian { guard: Some(guard) })
     }
 
-    pub fn events(&self) -> tokio::sync::mpsc::Receiver<howdah_guard::Event> {
-        self.guard.events()
+    /// What the guard tells; ends at once on a witness.
+    pub fn events(&self) -> mpsc::Receiver<howdah_guard::Event> {
+        self.guard.as_ref().map_or_else(|| mpsc::channel(1).1, Guard::events)
     }
 
-    pub async fn state(&self) -> Result<State, String> {
-        self.guard.state().await.map_err(|e| e.to_string())
+    async fn state(&self) -> Result<Option<State>, String> {
+        let Some(guard) = &self.guard else { return Ok(None) };
+        guard.state().await.map(Some).map_err(|e| e.to_string())
     }
 
     /// Whether any process of the instance may be left.
     pub async fn alive(&self) -> Result<bool, String> {
-        Ok(self.state().await?.phase != Phase::Empty)
+        Ok(self.state().await?.is_some_and(|state| state.phase != Phase::Empty))
+    }
+
+    /// Whether any process of the instance is there now.
+    pub async fn has_processes(&self) -> Result<bool, String> {
+        Ok(self.state().await?.is_some_and(|state| state.alive_processes > 0))
     }
 
     /// The guard has gone or does not answer: ends the instance in its place, and a frozen
     /// guard too. Blocking.
     pub fn replace(&self, data_dir: &Path) -> Result<(), String> {
         howdah_guard::sweep(data_dir, SWEEP_WITHIN).map_err(|e| e.to_string())?;
-        if let Some(pid) = self.guard.pid() {
+        if let Some(pid) = self.guard.as_ref().and_then(Guard::pid) {
             // Gone already is as good.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -62,14 +75,15 @@ impl Guardian {
     /// Starts PostgreSQL; with a deadline it is armed before the process exists.
     pub async fn start(&self, config: &AgentConfig, deadline: Option<Tick>) -> Result<(), String> {
         let own = config.own();
-        let (program, args, env) = server::start_command(&config.install, &own.data_dir);
+        let (program, args, env) = server::start_command(config.install()?, &own.data_dir);
         let log = own.state_dir.join("log/postgresql-start.log");
         self.request(Request::Start { program, args, env, log, deadline }).await
     }
 
     /// Moves the write deadline.
     pub async fn extend(&self, deadline: Tick) -> Result<(), GuardError> {
-        self.guard.request(Request::Extend { deadline }).await.map(drop)
+        let Some(guard) = &self.guard else { return Ok(()) };
+        guard.request(Request::Extend { deadline }).await.map(drop)
     }
 
     pub async fn stop(&self, mode: StopMode, within_ms: u32) -> Result<(), String> {
@@ -78,7 +92,8 @@ impl Guardian {
 
     /// Kills every process; that there is none is as good.
     pub async fn kill(&self) -> Result<(), String> {
-        match self.guard.request(Request::Kill).await {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        match guard.request(Request::Kill).await {
             Ok(_) | Err(GuardError::Refused(Refusal::NotRunning)) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
@@ -86,7 +101,8 @@ impl Guardian {
 
     /// Ends the guard, once no process of the instance is left.
     pub async fn leave(&self) -> Result<(), String> {
-        match self.guard.request(Request::Leave).await {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        match guard.request(Request::Leave).await {
             // It may be gone before its answer is read.
             Ok(_) | Err(GuardError::Gone) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -106,7 +122,8 @@ impl Guardian {
     }
 
     async fn request(&self, request: Request) -> Result<(), String> {
-        self.guard.request(request).await.map(drop).map_err(|e| e.to_string())
+        let guard = self.guard.as_ref().ok_or(WITNESS)?;
+        guard.request(request).await.map(drop).map_err(|e| e.to_string())
     }
 }
 

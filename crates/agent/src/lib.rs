@@ -99,7 +99,7 @@ pub async fn start(
     config: AgentConfig,
 ) -> Result<(Channels, impl Future<Output = Result<End, String>>), String> {
     let guard = Guardian::attach(&config).await?;
-    let state = guard.state().await?;
+    let alive = guard.has_processes().await?;
     let shared = Arc::new(Shared::new(config, guard));
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let publisher = Publisher::new();
@@ -111,7 +111,7 @@ pub async fn start(
         vitals: publisher.vitals.subscribe(),
         asks: events.clone(),
     };
-    let alive = watch::Sender::new(state.alive_processes > 0);
+    let alive = watch::Sender::new(alive);
     let agent = Agent {
         lease: adopt(&shared).await,
         conf: conf::ConfState::load(&shared),

@@ -52,6 +52,13 @@ pub(crate) struct Disk {
     pub adopted: bool,
 }
 
+impl Disk {
+    /// A witness has no data directory, and what lies at its place is not looked at.
+    fn none() -> Disk {
+        Disk { directory: Directory::Missing, sizes: BTreeMap::new(), adopted: false }
+    }
+}
+
 /// Asks the server while it is alive, every second and whenever it is told to.
 pub(crate) async fn probe(
     shared: Arc<Shared>,
@@ -193,7 +200,8 @@ pub(crate) fn read_disk(shared: &Arc<Shared>, events: &mpsc::Sender<Event>) {
 /// What lies in the data directory now. Blocking.
 pub(crate) fn disk(shared: &Shared) -> Disk {
     let own = shared.config.own();
-    let state = directory::read(&shared.config.install, &own.data_dir, &own.state_dir);
+    let Ok(install) = shared.config.install() else { return Disk::none() };
+    let state = directory::read(install, &own.data_dir, &own.state_dir);
     let (sizes, file) = match &state {
         DirectoryState::Ready(ready) => (ready.control.sizes.clone(), ready.file.clone()),
         _ => (BTreeMap::new(), None),

@@ -147,7 +147,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         postgres_port: own.postgres_port,
         peer_port: own.peer_port,
         http_port: own.http_port,
-        directory: Some(agent.announced(recreate)),
+        directory: (!config.is_witness()).then(|| agent.announced(recreate)),
         server: server_state(view, recreate),
         position: running.map(|r| r.position).or(view.local.end),
         history: running
@@ -174,7 +174,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         at_unix_ms: clock::unix_ms(),
         version: facts.map(|f| f.version.clone()),
         tags: tags.free.clone(),
-        witness: false,
+        witness: config.is_witness(),
         clone_from: tags.clone_from,
         replicate_from: tags.replicate_from.clone(),
         zone: tags.zone.clone(),
@@ -190,6 +190,7 @@ fn member(agent: &Agent, view: &View) -> Member {
 fn server_state(view: &View, recreate: bool) -> ServerState {
     match (&view.local.directory, &view.local.server) {
         (Directory::Refused(_), _) => ServerState::Refused,
+        _ if view.settings.witness => ServerState::Stopped,
         _ if recreate => ServerState::Creating,
         (Directory::Missing | Directory::Unusable(_), _) => ServerState::Creating,
         (_, Server::Down) => ServerState::Stopped,

@@ -48,7 +48,10 @@ impl Agent {
     fn wanted_sizes(&self) -> Sizes {
         let config = &self.shared.config;
         let spec = self.shared.spec();
-        let major = config.install.major;
+        if config.is_witness() {
+            return Sizes::default();
+        }
+        let major = config.major();
         sizes::wanted(&howdah_spec::effective(&spec, &config.node, &config.machine, major))
     }
 

@@ -56,7 +56,7 @@ async fn copy(shared: &Shared, status: &ClusterStatus) -> Result<(), String> {
     if !mine.is_none_or(|mine| mine.is_empty()) || !primary.user_slots.is_empty() {
         session.keep_user_slots(&primary.user_slots).await.map_err(|e| e.to_string())?;
     }
-    if shared.config.install.major < logical::KEPT_SINCE {
+    if shared.config.major() < logical::KEPT_SINCE {
         session.keep_logical_slots(&primary.logical_slots).await.map_err(|e| e.to_string())?;
     }
     Ok(())
@@ -70,7 +70,7 @@ async fn restart_for_logical_slots(
     last: &mut Option<Instant>,
 ) {
     let recently = last.is_some_and(|at| at.elapsed() < RESTART_AGAIN);
-    if shared.config.install.major >= logical::KEPT_SINCE || recently || status.paused.is_some() {
+    if shared.config.major() >= logical::KEPT_SINCE || recently || status.paused.is_some() {
         return;
     }
     let leader = status.nodes.iter().find(|n| Some(&n.node) == status.leader.as_ref());
@@ -86,7 +86,7 @@ async fn restart_for_logical_slots(
     }
     let data_dir = shared.config.own().data_dir.clone();
     let starts: Vec<_> = primary.logical_slots.values().map(|slot| slot.restart).collect();
-    let install = shared.config.install.clone();
+    let Ok(install) = shared.config.install().cloned() else { return };
     let usable = crate::jobs::blocking(move || {
         let control = howdah_postgres::control::read(&install, &data_dir);
         let segment = control.map_err(|e| e.to_string())?.segment;

@@ -21,7 +21,7 @@ use howdah_api::{
 use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
 use howdah_proxy::{Counters, ProxyConfig};
-use howdah_spec::{ClusterSpec, NodeSpec};
+use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use howdah_store::Store;
 use howdah_tls::Identity;
 use tokio::runtime::{Builder, Runtime};
@@ -240,10 +240,14 @@ fn agent_config(
     let tls = prepared.layout.tls();
     let of = |name: &str| howdah_tls::Pair::at(&tls, name);
     let (server, replicator) = (of(node.as_str()), of("replicator"));
+    let own = &spec.nodes[node];
     Ok(AgentConfig {
         node: node.clone(),
         store,
-        install: facts::install(&spec, &spec.nodes[node].data_dir)?,
+        install: match own.kind {
+            NodeKind::Data => Some(facts::install(&spec, &own.data_dir)?),
+            NodeKind::Witness => None,
+        },
         machine: facts::machine(&spec),
         tls: TlsFiles {
             ca: tls.join("ca.crt"),

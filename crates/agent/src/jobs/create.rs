@@ -14,7 +14,7 @@ pub(crate) async fn initdb(order: Order) -> Result<Outcome, String> {
     let (id, node) = (order.planned.clone(), config.node.clone());
     let file = DirectoryFile { id, node, fresh: true, adopted: false };
     let locale = config.spec.postgresql.locale.clone();
-    howdah_postgres::initdb::run(&config.install, &config.own().data_dir, &locale, &file)
+    howdah_postgres::initdb::run(config.install()?, &config.own().data_dir, &locale, &file)
         .await
         .map_err(|e| e.to_string())?;
     Ok(Outcome { said: Some("the database cluster is created".to_owned()), ..Outcome::default() })
@@ -45,7 +45,7 @@ pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Out
     let leads = order.store.leader.as_ref().is_some_and(|leader| leader.value.node == from);
     let slot = leads.then(|| id.slot(term));
     howdah_postgres::basebackup::run(
-        &config.install,
+        config.install()?,
         &howdah_postgres::basebackup::Copy {
             source: &source,
             slot: slot.as_deref(),

@@ -19,7 +19,7 @@ pub(crate) async fn write(command: Command, order: Order) -> Result<Outcome, Str
         lease,
         reason,
         at_unix_ms: clock::unix_ms(),
-        major: order.shared.config.install.major,
+        major: order.shared.config.major(),
     };
     let history: Vec<Change> = order
         .snapshot

@@ -14,7 +14,7 @@ pub(crate) async fn read_end(order: Order) -> Result<Outcome, String> {
     let hint = order.end_hint;
     let end = blocking(move || {
         let config = &shared.config;
-        howdah_postgres::wal::end(&config.install, &config.own().data_dir, hint)
+        howdah_postgres::wal::end(config.install()?, &config.own().data_dir, hint)
             .map_err(|e| e.to_string())
     })
     .await?;
@@ -28,7 +28,7 @@ pub(crate) async fn rewind(order: Order, from: NodeName) -> Result<Outcome, Stri
     let source = order.shared.conninfo(&from, "howdah_rewind")?;
     let own = config.own();
     let said =
-        howdah_postgres::rewind::run(&config.install, &own.data_dir, &own.state_dir, &source)
+        howdah_postgres::rewind::run(config.install()?, &own.data_dir, &own.state_dir, &source)
             .await
             .map_err(|e| e.to_string())?;
     Ok(Outcome { said: Some(said.to_string()), ..Outcome::default() })

@@ -74,7 +74,7 @@ async fn bring_logical_slots(order: &Order) {
     let source = leader.filter(|leader| **leader != shared.config.node);
     let source = source.and_then(|leader| order.store.members.get(leader));
     let Some(source) = source.filter(|member| !member.logical_slots.is_empty()) else { return };
-    let install = &shared.config.install;
+    let Ok(install) = shared.config.install() else { return };
     if install.major >= logical::KEPT_SINCE {
         return;
     }

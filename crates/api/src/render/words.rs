@@ -13,6 +13,7 @@ const SIZES: [(&str, u64); 4] =
 pub fn role(node: &NodeStatus) -> &'static str {
     match node.state {
         _ if !node.alive => NOTHING,
+        _ if is_witness(node) => "witness",
         ServerState::Primary | ServerState::PrimaryGated => "primary",
         ServerState::Standby | ServerState::Streaming => "standby",
         _ => NOTHING,
@@ -23,6 +24,7 @@ pub fn role(node: &NodeStatus) -> &'static str {
 pub fn state(node: &NodeStatus) -> &'static str {
     match node.state {
         _ if !node.alive => "not seen",
+        _ if is_witness(node) => "running",
         ServerState::Creating => "being created",
         ServerState::Stopped => "stopped",
         ServerState::Starting => "starting",
@@ -34,6 +36,10 @@ pub fn state(node: &NodeStatus) -> &'static str {
         ServerState::Refused => "refused",
         ServerState::Unknown => "no answer",
     }
+}
+
+fn is_witness(node: &NodeStatus) -> bool {
+    node.member.as_ref().is_some_and(|member| member.witness)
 }
 
 /// Bytes behind and time behind: `16.0 MB, 3.2 s`.

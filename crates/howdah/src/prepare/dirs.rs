@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use howdah_base::NodeName;
-use howdah_spec::{NodeSpec, StoreSpec};
+use howdah_spec::{NodeKind, NodeSpec, StoreSpec};
 use nix::unistd::{Uid, User};
 
 use super::Layout;
@@ -80,9 +80,10 @@ pub fn make_all(
 }
 
 fn make_node(layout: &Layout, node: &NodeSpec, server: &Account) -> anyhow::Result<()> {
-    for dir in [&node.data_dir, &node.state_dir] {
-        make_given(layout, dir, server)?;
+    if node.kind == NodeKind::Data {
+        make_given(layout, &node.data_dir, server)?;
     }
+    make_given(layout, &node.state_dir, server)?;
     server.act(|| {
         make(&node.state_dir.join("run"), 0o700)?;
         make(&super::layout::log_dir(node), 0o700)

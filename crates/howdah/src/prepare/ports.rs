@@ -13,6 +13,7 @@ use howdah_base::NodeName;
 use howdah_spec::{ClusterSpec, NodeSpec};
 
 use crate::failure::Failure;
+use crate::keeper;
 
 /// What a node listens for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +24,9 @@ pub enum Purpose {
     Rw,
     Ro,
     Any,
+    /// Of a managed store only.
+    Store,
+    StorePeer,
 }
 
 /// `node` was to listen on `wanted` and gets `got`.
@@ -44,8 +48,9 @@ pub fn replace_taken(
 ) -> anyhow::Result<Vec<Replacement>> {
     let mut reserved: BTreeSet<u16> = spec.nodes.values().flat_map(ports).collect();
     let mut replaced = Vec::new();
+    let managed = keeper::managed(spec).is_some();
     for (name, node) in &mut spec.nodes {
-        for purpose in Purpose::ALL {
+        for purpose in Purpose::ALL.into_iter().filter(|purpose| managed || !purpose.is_store()) {
             let listen = purpose.listen(node);
             let wanted = *purpose.port(node);
             if is_free(&listen, wanted) {
@@ -96,8 +101,20 @@ pub fn is_free_now(listen: &[IpAddr], port: u16) -> bool {
 }
 
 impl Purpose {
-    pub const ALL: [Purpose; 6] =
-        [Purpose::Postgres, Purpose::Peer, Purpose::Http, Purpose::Rw, Purpose::Ro, Purpose::Any];
+    pub const ALL: [Purpose; 8] = [
+        Purpose::Postgres,
+        Purpose::Peer,
+        Purpose::Http,
+        Purpose::Rw,
+        Purpose::Ro,
+        Purpose::Any,
+        Purpose::Store,
+        Purpose::StorePeer,
+    ];
+
+    fn is_store(self) -> bool {
+        matches!(self, Purpose::Store | Purpose::StorePeer)
+    }
 
     fn port(self, node: &mut NodeSpec) -> &mut u16 {
         match self {
@@ -107,13 +124,15 @@ impl Purpose {
             Purpose::Rw => &mut node.rw_port,
             Purpose::Ro => &mut node.ro_port,
             Purpose::Any => &mut node.any_port,
+            Purpose::Store => &mut node.store_port,
+            Purpose::StorePeer => &mut node.store_peer_port,
         }
     }
 
-    /// PostgreSQL always listens on loopback, for the proxy beside it.
+    /// PostgreSQL always listens on loopback, for the proxy beside it, and etcd for its node.
     fn listen(self, node: &NodeSpec) -> Vec<IpAddr> {
         let mut listen = node.listen.clone();
-        if self == Purpose::Postgres {
+        if matches!(self, Purpose::Postgres | Purpose::Store) {
             listen.retain(|address| !address.is_unspecified());
             listen.push(Ipv4Addr::LOCALHOST.into());
             listen.dedup();
@@ -129,6 +148,8 @@ impl Purpose {
             Purpose::Rw => "rw",
             Purpose::Ro => "ro",
             Purpose::Any => "any",
+            Purpose::Store => "store",
+            Purpose::StorePeer => "store_peer",
         }
     }
 
@@ -140,6 +161,8 @@ impl Purpose {
             Purpose::Rw => "rw endpoint",
             Purpose::Ro => "ro endpoint",
             Purpose::Any => "any endpoint",
+            Purpose::Store => "member of the store",
+            Purpose::StorePeer => "member of the store, for other members,",
         }
     }
 }

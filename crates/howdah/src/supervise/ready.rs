@@ -8,7 +8,7 @@ use howdah_base::NodeName;
 use howdah_base::record::ServerState;
 use howdah_base::status::{ClusterStatus, NodeStatus};
 use howdah_ha::Rule;
-use howdah_spec::ClusterSpec;
+use howdah_spec::{ClusterSpec, NodeKind};
 use tokio::time::{Instant, sleep};
 
 use crate::ask::Asker;
@@ -49,6 +49,9 @@ fn is_ready(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
     let is_up = |name: &NodeName| {
         let node = status.nodes.iter().find(|node| node.node == *name && node.alive);
         let is_leader = status.leader.as_ref() == Some(name);
+        if spec.nodes[name].kind == NodeKind::Witness {
+            return node.is_some();
+        }
         let wanted = if is_leader { ServerState::Primary } else { ServerState::Streaming };
         node.is_some_and(|node| node.state == wanted)
     };
@@ -57,8 +60,9 @@ fn is_ready(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
 
 /// What the operator will try next is to kill the primary: standbys must count by then.
 fn may_lose_a_node(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
-    let may_vote = spec.nodes.values().filter(|node| !node.tags.no_sync).count();
-    status.nodes_spare.is_none_or(|spare| spare > 0) || spec.nodes.len() == 1 || may_vote < 2
+    let data = || spec.nodes.values().filter(|node| node.kind == NodeKind::Data);
+    let may_vote = data().filter(|node| !node.tags.no_sync).count();
+    status.nodes_spare.is_none_or(|spare| spare > 0) || data().count() == 1 || may_vote < 2
 }
 
 /// When each sentence was last said, so that a node that goes to and fro does not fill the
@@ -81,7 +85,7 @@ impl Progress {
             let before = self.now.insert(node.node.clone(), doing.clone());
             if before.as_ref() != Some(&doing) {
                 self.say_once_in_a_while(&node.node, doing);
-            } else if remind && !is_settled(node.state) {
+            } else if remind && !is_settled(node.state) && !is_witness(node) {
                 let why = format!(" ({})", node.reason);
                 let why = if doing.contains(&node.reason) { "" } else { &why };
                 say(format!("{}: still: {doing}{why}", node.node));
@@ -101,6 +105,10 @@ impl Progress {
     }
 }
 
+fn is_witness(node: &NodeStatus) -> bool {
+    node.member.as_ref().is_some_and(|member| member.witness)
+}
+
 fn is_settled(state: ServerState) -> bool {
     matches!(state, ServerState::Primary | ServerState::Streaming)
 }
@@ -111,6 +119,7 @@ fn doing(node: &NodeStatus, status: &ClusterStatus) -> String {
     let leads = status.leader.is_some() && upstream.is_none();
     let words = match (node.state, upstream) {
         (ServerState::Creating, _) => return creating(node, upstream),
+        _ if is_witness(node) => "witness",
         (ServerState::Stopped, _) if leads => "starting",
         (ServerState::Stopped, Some(_)) => "not started yet",
         (ServerState::Stopped, None) => "stopped",

@@ -2,7 +2,7 @@
 
 use howdah_base::NodeName;
 use howdah_postgres::install::Install;
-use howdah_spec::parameters;
+use howdah_spec::{NodeKind, parameters};
 
 use crate::ask::known_node;
 use crate::facts;
@@ -26,13 +26,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (parsed, mut mistakes) = howdah_spec::parse_leniently(&name, &text, &file::context(&path));
     let spec = &parsed.spec;
     // Without a node there is no directory to find a server for, and the file says so itself.
-    let Some(first) = spec.nodes.keys().next() else {
+    let data = spec.nodes.iter().find(|(_, node)| node.kind == NodeKind::Data);
+    let Some(first) = data.map(|(name, _)| name) else {
         return Err(file::rejected(&mistakes).into());
     };
     let node = match &args.node {
         Some(node) if mistakes.0.is_empty() => known_node(spec, node)?.0,
         _ => first,
     };
+    if spec.nodes[node].kind == NodeKind::Witness {
+        // No PostgreSQL is wanted on its machine.
+        say(format!("{name} is good; {node} is a witness: it needs etcd and no PostgreSQL"));
+        return Ok(());
+    }
     let server = match facts::server(spec, &spec.nodes[node]) {
         Ok(server) => server,
         // What is wrong with the file comes first: it may be why no server was found.
