@@ -23,8 +23,10 @@ pub use standing::{Standing, standing};
 use crate::firing::Firing;
 use crate::seen::Seen;
 
-/// What is kept over the end of the agent.
+/// What is kept over the end of the agent, also of an older version: a field that is added to
+/// anything in here needs a default.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Kept {
     pub state: State,
     /// By hook.

@@ -5,6 +5,7 @@
 //!  Seen ─► Holder ── hold until T | drop ──► timer on CLOCK_BOOTTIME ── netlink ──► interface
 //!                  Unix socket, JSON lines      at T: removes the address     (lifetime: T)
 //!                                               while held: gratuitous ARP, unsolicited NA
+//!                                               before it goes: connections to it are reset
 //! ```
 //! The helper holds a deadline as the guard does: an agent that is frozen, killed or cut off
 //! from the store does not extend it, and the address goes. The kernel holds it a second time,
@@ -16,6 +17,7 @@
 //! Absent on purpose: any other address than the one of its command line. What the agent, or
 //! who has taken it over, can do with the helper's privilege is to hold this one or drop it.
 
+mod connections;
 mod duty;
 mod error;
 mod frames;

@@ -12,6 +12,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerFd, TimerSetTimeFlags};
 
+use super::connections;
 use super::duty::{Due, Duty};
 use super::error::VipError;
 use super::kernel::Kernel;
@@ -90,6 +91,11 @@ impl Server {
     }
 
     fn remove(&mut self) -> Result<(), VipError> {
+        match connections::reset(self.options.address) {
+            Ok(0) => {}
+            Ok(count) => self.say.line(&format!("connections reset: `{count}`")),
+            Err(error) => self.say.line(&format!("goes on all the same: {error}")),
+        }
         let removed = self.kernel.remove();
         match &removed {
             Ok(()) => {

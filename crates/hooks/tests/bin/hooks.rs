@@ -3,8 +3,12 @@
 //! `howdah-hooks-test vip-helper --socket S --address A/P --interface I [--owner UID]`
 //! `howdah-hooks-test leader STATE SOCKET A/P INTERFACE LEASE_MS`: a node that leads for ever,
 //! renewing its deadline.
+//! `howdah-hooks-test listen PORT`: takes connections and says nothing, as a busy server.
+//! `howdah-hooks-test connect ADDRESS:PORT FILE`: a client that waits; FILE says what for.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,16 +30,35 @@ fn main() -> ExitCode {
             lead(&words[1..]);
             Ok(())
         }
+        Some("listen") => Ok(listen(&words[1])),
+        Some("connect") => Ok(connect(&words[1], &words[2])),
         other => Err(format!("not a word: {other:?}")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            use std::io::Write;
             writeln!(std::io::stderr(), "error: {error}").ok();
             ExitCode::FAILURE
         }
     }
+}
+
+/// On IPv6 and IPv4 at once, as a server on all addresses.
+fn listen(port: &str) {
+    let port = port.parse().expect("a port");
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).expect("listen");
+    let _held: Vec<_> = listener.incoming().collect();
+}
+
+fn connect(address: &str, file: &str) {
+    let mut stream = TcpStream::connect(address).expect("connect");
+    stream.write_all(b"a question").expect("asked");
+    std::fs::write(file, "waits").expect("noted");
+    let ended = match stream.read(&mut [0]) {
+        Ok(count) => format!("{count} bytes"),
+        Err(error) => error.kind().to_string(),
+    };
+    std::fs::write(file, ended).expect("noted");
 }
 
 fn options(words: &[String]) -> HelperOptions {

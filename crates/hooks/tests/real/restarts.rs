@@ -120,6 +120,9 @@ async fn a_node_that_stops_lets_its_last_hook_end() {
     let running = world.start();
     world.is_idle().await;
     world.is(Role::Stopped, 7, None);
+    // The agent has ended, and nobody publishes anything any more.
+    let unknown = world.seen.borrow().clone();
+    world.seen = tokio::sync::watch::Sender::new(unknown);
     running.stop(Duration::from_secs(10)).await;
     assert_eq!(world.lines("told"), ["on_stop"]);
 }

@@ -153,6 +153,57 @@ async fn it_moves_with_the_primary_ipv6() {
     moves(SIX).await;
 }
 
+/// A client that waits for an answer would else wait until its own TCP gives up.
+async fn waiting_clients_are_reset(address: &str) {
+    let mut network = Network::new();
+    let node = Node::new(&mut network, "a", address);
+    let running = node.start();
+    node.leads_for(7, Duration::from_secs(60));
+    until("it has it", || network.has("a", address), String::new).await;
+    network.start("a", PROGRAM, &["listen".to_owned(), "7777".to_owned()]);
+    let at =
+        if address.contains(':') { format!("[{address}]:7777") } else { format!("{address}:7777") };
+    let own = if address.contains(':') { "[fd77::2]:7777" } else { "10.77.0.2:7777" };
+    for (name, to) in [("first", at.as_str()), ("second", at.as_str()), ("own", own)] {
+        let file = node.world.path().join(name).display().to_string();
+        let words = ["connect".to_owned(), to.to_owned(), file.clone()];
+        let says = || std::fs::read_to_string(&file).is_ok_and(|text| text == "waits");
+        // It may be that nobody listens yet.
+        let mut client = network.start("c", PROGRAM, &words);
+        until(
+            "a client waits",
+            || {
+                if !says() && network.has_ended(client) {
+                    client = network.start("c", PROGRAM, &words);
+                }
+                says()
+            },
+            String::new,
+        )
+        .await;
+    }
+    node.world.follows("n2", 8);
+    until("it is gone", || !network.has("a", address), String::new).await;
+    let told = Instant::now();
+    for name in ["first", "second"] {
+        let reset = || node.world.lines(name) == ["connection reset"];
+        until("a client is told", reset, || format!("{:?}", node.world.lines(name))).await;
+    }
+    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
+    assert_eq!(node.world.lines("own"), ["waits"], "whom it does not concern is left alone");
+    running.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn waiting_clients_are_reset_ipv4() {
+    waiting_clients_are_reset(FOUR).await;
+}
+
+#[tokio::test]
+async fn waiting_clients_are_reset_ipv6() {
+    waiting_clients_are_reset(SIX).await;
+}
+
 /// The hook that is told of the role finds the address where it belongs.
 #[tokio::test]
 async fn it_is_there_before_hooks_are_called_and_gone_before_they_are() {
