@@ -22,11 +22,13 @@ use howdah_base::NodeName;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
 
 use crate::ask::Asker;
 use crate::keeper;
 use crate::prepare::Prepared;
+use crate::renew;
 use crate::talk::say;
 
 use screen::print_welcome;
@@ -60,6 +62,7 @@ async fn supervise(prepared: Arc<Prepared>, audience: Audience) -> anyhow::Resul
     let mut signals = Signals::listen()?;
     let asker = Asker::of(&prepared);
     let keepers = start(&prepared);
+    tokio::spawn(renew_daily(prepared.clone()));
     if audience == Audience::Operator {
         tokio::select! {
             outcome = until_ready(&prepared.spec, &asker) => {
@@ -70,6 +73,19 @@ async fn supervise(prepared: Arc<Prepared>, audience: Audience) -> anyhow::Resul
     }
     signals.stop().await;
     stop(&prepared, &asker, keepers, &mut signals).await
+}
+
+/// `up` may be root where its nodes are not, and then only it can read the CA's key.
+async fn renew_daily(prepared: Arc<Prepared>) {
+    loop {
+        sleep(renew::EVERY).await;
+        let spec = prepared.spec.clone();
+        match spawn_blocking(move || renew::renew(&spec, false)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => say(format!("howdah: certificates were not renewed: {error:#}")),
+            Err(error) => say(format!("howdah: certificates were not renewed: {error}")),
+        }
+    }
 }
 
 fn start(prepared: &Arc<Prepared>) -> BTreeMap<NodeName, Keeper> {

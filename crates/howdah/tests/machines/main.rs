@@ -4,7 +4,9 @@
 mod certificates;
 mod compose;
 mod joining;
+mod machines;
 mod package;
 mod refusals;
 mod rig;
+mod three;
 mod units;

@@ -93,16 +93,30 @@ impl Site {
         err
     }
 
-    /// Starts a node of one machine and leaves it running.
-    pub fn run(&self, node: &str, machine: u8) {
-        let log = File::create(self.path(&format!("{node}.log"))).expect("make a log");
+    /// Starts a node of one machine and leaves it running; its process.
+    pub fn run(&self, node: &str, machine: u8) -> i32 {
+        let log = self.path(&format!("{node}.log"));
+        let log = File::options().create(true).append(true).open(log).expect("open a log");
         let child = Command::new(BINARY)
             .args(["run", "--node", node, "-f", &self.resolved(machine)])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log)
             .spawn();
-        self.children.lock().expect("lock").push(child.expect("start howdah run"));
+        let child = child.expect("start howdah run");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        self.children.lock().expect("lock").push(child);
+        pid
+    }
+
+    /// Waits for the end of a node that was started here.
+    #[track_caller]
+    pub fn wait_for_end(&self, pid: i32) -> std::process::ExitStatus {
+        self.wait("the node ends", || {
+            let mut children = self.children.lock().expect("lock");
+            let child = children.iter_mut().find(|child| child.id().cast_signed() == pid)?;
+            child.try_wait().expect("its end")
+        })
     }
 
     /// The cluster as node `n1` or `n2` sees it.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use howdah_base::record::ServerState;
+
 use crate::rig::{Site, text};
 
 #[test]
@@ -61,6 +63,27 @@ fn verify(root: &std::path::Path) {
     assert!(done.status.success(), "{said}");
     let complaints: Vec<&str> = said.lines().filter(|line| line.contains("howdah-test")).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// What the unit's restart does to the node: another agent, the same server, no other leader.
+#[test]
+fn an_agent_that_leaves_is_followed_by_another_and_nobody_notices() {
+    let site = Site::prepared();
+    let agent = site.run("n1", 1);
+    site.wait_for("n1", ServerState::Primary);
+    let postmaster = || {
+        let path = site.base(1).join("nodes/n1/data/postmaster.pid");
+        fs::read_to_string(path).expect("a server").lines().next().map(str::to_owned)
+    };
+    let (server, term) = (postmaster(), site.status(1).expect("a status").term);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), nix::sys::signal::Signal::SIGUSR2)
+        .expect("a signal");
+    assert!(site.wait_for_end(agent).success(), "it was asked to");
+    assert_eq!(postmaster(), server, "the server goes on without an agent");
+    site.run("n1", 1);
+    site.wait_for("n1", ServerState::Primary);
+    assert_eq!(postmaster(), server);
+    assert_eq!(site.status(1).expect("a status").term, term, "and nobody took over");
 }
 
 /// `systemctl` is played by a script: what it says of the job decides which signal is sent.
