@@ -1,7 +1,7 @@
 //! Redeems tokens for the API: the one place that knows both the files and the cluster.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -53,7 +53,7 @@ impl Keeper {
         status.is_some_and(|s| s.nodes.iter().any(|line| line.node == *node && line.alive))
     }
 
-    fn redeem(&self, request: &JoinRequest, file: &PathBuf) -> Result<Welcome, Denied> {
+    fn redeem(&self, request: &JoinRequest, file: &Path) -> Result<Welcome, Denied> {
         let mut token = kept::read(file).map_err(broken)?.ok_or_else(unknown)?;
         let now = now_unix();
         let key = match token.open(&request.id, &request.secret, now) {
@@ -138,7 +138,7 @@ impl Doorkeeper for Keeper {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<String, Denied> {
+fn read(path: &Path) -> Result<String, Denied> {
     let found = secret::read_file(path).map_err(broken)?;
     let found = found.map(|secret| secret.expose().clone());
     found.ok_or_else(|| broken(format!("not found: `{}`", path.display())))
