@@ -16,6 +16,7 @@
 mod action;
 mod clock;
 mod firing;
+mod from_status;
 mod journal;
 mod run;
 mod seen;
@@ -24,6 +25,7 @@ pub mod calls;
 pub mod vip;
 
 pub use firing::Firing;
+pub use from_status::Beside;
 pub use seen::{Leader, Reason, Role, Seen};
 
 use std::collections::BTreeMap;

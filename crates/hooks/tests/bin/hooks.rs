@@ -30,8 +30,14 @@ fn main() -> ExitCode {
             lead(&words[1..]);
             Ok(())
         }
-        Some("listen") => Ok(listen(&words[1])),
-        Some("connect") => Ok(connect(&words[1], &words[2])),
+        Some("listen") => {
+            listen(&words[1]);
+            Ok(())
+        }
+        Some("connect") => {
+            connect(&words[1], &words[2]);
+            Ok(())
+        }
         other => Err(format!("not a word: {other:?}")),
     };
     match outcome {
