@@ -166,7 +166,8 @@ fn facts(probe: Probe, history: History) -> Facts {
             .filter(|slot| !slot.physical && !slot.kept)
             .map(|slot| {
                 let (confirmed, restart) = (slot.confirmed, slot.restart_lsn);
-                (slot.name.clone(), LogicalSlot { confirmed, restart })
+                let database = slot.database.clone().unwrap_or_default();
+                (slot.name.clone(), LogicalSlot { database, confirmed, restart })
             })
             .collect(),
         user_slots: probe

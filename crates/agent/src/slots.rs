@@ -1,14 +1,15 @@
 //! A standby's replication slots: users' own, physical and logical, kept as they stand on the
 //! primary, so that a failover loses none; and those of nodes that stream from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::ask::Ask;
-use howdah_base::record::{Conditions, ServerState};
+use howdah_base::record::{Conditions, LogicalSlot, ServerState};
 use howdah_base::status::{ClusterStatus, NodeStatus};
 use howdah_postgres::logical;
+use howdah_postgres::session::Session;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -57,7 +58,27 @@ async fn copy(shared: &Shared, status: &ClusterStatus) -> Result<(), String> {
         session.keep_user_slots(&primary.user_slots).await.map_err(|e| e.to_string())?;
     }
     if shared.config.major() < logical::KEPT_SINCE {
-        session.keep_logical_slots(&primary.logical_slots).await.map_err(|e| e.to_string())?;
+        session.drop_logical_slots(&primary.logical_slots).await.map_err(|e| e.to_string())?;
+        let here = own.and_then(|own| own.member.as_ref()).map(|m| &m.logical_slots);
+        advance(shared, here.unwrap_or(&BTreeMap::new()), &primary.logical_slots).await?;
+    }
+    Ok(())
+}
+
+/// Each slot that is behind its consumer, in its own database.
+async fn advance(
+    shared: &Shared,
+    here: &BTreeMap<String, LogicalSlot>,
+    there: &BTreeMap<String, LogicalSlot>,
+) -> Result<(), String> {
+    for (name, goal) in there {
+        let at = here.get(name).and_then(|slot| slot.confirmed);
+        let Some(to) = goal.confirmed.filter(|to| at.is_some_and(|at| at < *to)) else { continue };
+        let config = &shared.config;
+        let port = config.own().postgres_port;
+        let session = Session::connect(&config.socket_dir(), port, &goal.database).await;
+        let session = session.map_err(|e| e.to_string())?;
+        session.advance_logical_slot(name, to).await.map_err(|e| e.to_string())?;
     }
     Ok(())
 }

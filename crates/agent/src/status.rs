@@ -1,7 +1,7 @@
 //! The status that people see, built from the view that decisions are made from.
 
 use howdah_base::DirectoryId;
-use howdah_base::record::{Change, Config, Member, ServerState, Sync, key};
+use howdah_base::record::{Change, Config, Member, Pause, ServerState, Sync, key};
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
 use howdah_ha::{Durability, View, election};
 
@@ -16,7 +16,7 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
     let shared = &agent.shared;
     let spec = shared.spec();
     let nodes: Vec<NodeStatus> =
-        shared.config.nodes_of().keys().map(|node| node_status(agent, view, own, node)).collect();
+        spec.nodes.iter().map(|(node, spec)| node_status(agent, view, own, node, spec)).collect();
     let history: Vec<Change> = record(agent, key::HISTORY).unwrap_or_default();
     let config: Option<Config> = record(agent, key::CONFIG);
     ClusterStatus {
@@ -35,7 +35,7 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
         },
         endpoints: endpoints(agent),
         nodes_spare: nodes_spare(view),
-        problems: problems(view, &nodes),
+        problems: paused(agent).into_iter().chain(problems(view, &nodes)).collect(),
         nodes,
         history: history.into_iter().rev().take(HISTORY_SHOWN).rev().collect(),
         config_revision: config.map_or(0, |c| c.revision),
@@ -54,7 +54,7 @@ fn endpoints(agent: &Agent) -> Vec<Endpoint> {
             Endpoint { node: node.clone(), name: name.to_owned(), host: spec.host.clone(), port }
         })
     };
-    agent.shared.config.nodes_of().iter().flat_map(of).collect()
+    agent.shared.spec().nodes.iter().flat_map(of).collect()
 }
 
 /// Nodes that may be lost while another still has every acknowledged commit *and* can be found
@@ -86,8 +86,8 @@ fn node_status(
     view: &View,
     own: &Member,
     node: &howdah_base::NodeName,
+    spec: &howdah_spec::NodeSpec,
 ) -> NodeStatus {
-    let spec = &agent.shared.config.nodes_of()[node];
     let member = if *node == view.me { Some(own) } else { view.store.members.get(node) };
     let leader = view.leader().and_then(|l| view.store.members.get(&l.node));
     let behind = |m: &Member| {
@@ -126,6 +126,16 @@ fn node_status(
         alive: member.is_some() && (view.store.reachable || *node == view.me),
         member: member.cloned(),
     }
+}
+
+/// Nobody is to wonder why nothing happens.
+fn paused(agent: &Agent) -> Option<String> {
+    let pause: Pause = record(agent, key::PAUSE)?;
+    Some(format!(
+        "the cluster is paused, by {}: nothing is promoted, started or stopped by itself; hint: \
+         howdah resume",
+        pause.by
+    ))
 }
 
 /// What is wrong, in sentences; empty when all is well.

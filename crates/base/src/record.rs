@@ -309,8 +309,11 @@ pub struct Member {
 }
 
 /// A logical replication slot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LogicalSlot {
+    /// The database in which it decodes.
+    #[serde(default)]
+    pub database: String,
     /// Its consumer has everything before this.
     pub confirmed: Option<Lsn>,
     /// It needs the WAL from here on.

@@ -157,7 +157,10 @@ fn listed(names: &BTreeSet<DirectoryId>) -> String {
 /// Replaced, about to be made anew, or away for so long that an election would miss its answer.
 fn must_leave(case: &Case<'_>, id: &DirectoryId) -> bool {
     is_replaced(case.view, id)
-        || case.view.member_of(id).is_some_and(|m| m.leaving)
+        || case
+            .view
+            .member_of(id)
+            .is_some_and(|m| m.leaving || case.view.store.fenced.contains(&m.node))
         || case.passed(case.memory.absent.get(id).copied(), ABSENT_AFTER)
 }
 

@@ -311,30 +311,28 @@ impl Session {
         Ok(())
     }
 
-    /// Users' logical slots on a standby, moved forward to where their consumers are, and dropped
-    /// where the primary has none of that name any more.
-    pub async fn keep_logical_slots(
+    /// Of users' logical slots on a standby: drops those that the primary has not any more.
+    pub async fn drop_logical_slots(
         &self,
         wanted: &BTreeMap<String, LogicalSlot>,
     ) -> Result<(), PgError> {
         let there = self.slots().await?;
-        for slot in there.iter().filter(|slot| !slot.physical && !slot.kept) {
-            let Some(goal) = wanted.get(&slot.name) else {
-                self.drop_slot(&slot.name).await?;
-                continue;
-            };
-            let Some(at) = goal.confirmed.filter(|at| slot.confirmed.is_some_and(|c| c < *at))
-            else {
-                continue;
-            };
-            let literal = literals(std::slice::from_ref(&slot.name));
-            let advance = format!(
-                "select pg_replication_slot_advance({literal}, \
-                 least('{at}'::pg_lsn, pg_last_wal_replay_lsn()))"
-            );
-            self.run(&advance).await?;
+        let ours = there.iter().filter(|slot| !slot.physical && !slot.kept);
+        for slot in ours.filter(|slot| !wanted.contains_key(&slot.name)) {
+            self.drop_slot(&slot.name).await?;
         }
         Ok(())
+    }
+
+    /// Moves a logical slot forward to where its consumer is, as far as this standby has replayed.
+    /// Legal only in a session in the slot's own database.
+    pub async fn advance_logical_slot(&self, name: &str, to: Lsn) -> Result<(), PgError> {
+        let name = literals(&[name.to_owned()]);
+        self.run(&format!(
+            "select pg_replication_slot_advance({name}, \
+             least('{to}'::pg_lsn, pg_last_wal_replay_lsn()))"
+        ))
+        .await
     }
 
     /// The role that standbys log in as; does nothing when it is there.

@@ -7,7 +7,7 @@ use howdah_base::status::{ClusterStatus, NodeStatus};
 
 use super::problems;
 use super::table::{cells, table};
-use super::words::{NOTHING, lag, role, state};
+use super::words::{NOTHING, lag, moment, role, state};
 
 /// Who is what, how far behind, where clients connect, and what is wrong.
 pub fn screen(status: &ClusterStatus) -> String {
@@ -18,11 +18,16 @@ pub fn screen(status: &ClusterStatus) -> String {
 fn head(status: &ClusterStatus) -> String {
     let leader = status.leader.as_ref().map_or("no leader".to_owned(), |n| format!("leader {n}"));
     let store = &status.store;
+    let planned = status.planned.as_ref().map(|planned| {
+        let to = planned.to.as_ref().map_or("the best standby".to_owned(), ToString::to_string);
+        let (at, by) = (moment(planned.at_unix_ms), &planned.by);
+        format!("planned: a switchover to {to} at {at} UTC, asked for by {by}\n")
+    });
     let reachable = if store.reachable { "reachable" } else { "not reachable" };
     format!(
         "cluster {}, {leader}, term {}, as {} sees it\n\
          durability {}: {}\n\
-         store {}: {reachable}; cluster file: revision {}\n",
+         store {}: {reachable}; cluster file: revision {}\n{}",
         status.cluster,
         status.term,
         status.seen_by,
@@ -30,6 +35,7 @@ fn head(status: &ClusterStatus) -> String {
         spare(status.nodes_spare),
         store.kind,
         status.config_revision,
+        planned.unwrap_or_default(),
     )
 }
 

@@ -58,6 +58,8 @@ pub struct Slot {
     pub restart_lsn: Option<Lsn>,
     /// Of a logical one: its consumer has everything before this.
     pub confirmed: Option<Lsn>,
+    /// Of a logical one: the database in which it decodes.
+    pub database: Option<String>,
     /// PostgreSQL itself keeps it on standbys (17 and later).
     pub kept: bool,
 }
@@ -82,6 +84,7 @@ select r.standby,
      from pg_stat_replication) as senders,
   (select json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
      'active', active, 'restart_lsn', restart_lsn, 'confirmed', confirmed_flush_lsn,
+     'database', database,
      'kept', coalesce((to_jsonb(s) ->> 'failover')::boolean, false)))::text
      from pg_replication_slots s where not temporary) as slots,
   (select system_identifier from pg_control_system())::text as system_identifier,
