@@ -114,6 +114,8 @@ pgdg_hint() {
 }
 
 check_test_tools() {
+    scripts/majors.sh ||
+        say "tests on other majors of PostgreSQL than this machine's are left out"
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || add_components
     cargo nextest --version >/dev/null 2>&1 && return 0
     say "cargo-nextest is missing, will be compiled: it takes some minutes, once"

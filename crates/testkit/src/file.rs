@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::PortLease;
+use crate::{PortLease, majors};
 
 /// A node's ports, as the file names them.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,9 @@ impl ClusterFile {
             ] {
                 file.set(&section, key, &port.to_string());
             }
+        }
+        if let Some(programs) = majors::chosen_bin_dir() {
+            file.set("postgresql", "bin_dir", &format!("{:?}", programs.display().to_string()));
         }
         file.set("postgresql.parameters", "shared_buffers", "\"32MB\"");
         file.set("postgresql.parameters", "max_connections", "\"60\"");

@@ -11,6 +11,7 @@ pub mod file;
 pub mod http;
 pub mod journal;
 pub mod logs;
+pub mod majors;
 pub mod node;
 pub mod pg_node;
 pub mod ports;
