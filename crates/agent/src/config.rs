@@ -1,6 +1,5 @@
 //! What an agent is told at its start.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,9 +89,5 @@ impl AgentConfig {
             all.push(loopback);
         }
         all
-    }
-
-    pub(crate) fn nodes_of(&self) -> &BTreeMap<NodeName, NodeSpec> {
-        &self.spec.nodes
     }
 }

@@ -280,7 +280,7 @@ fn reinit(seen: &Snapshot, node: &NodeName, from: Option<&NodeName>, by: &str) -
 
 fn fence(shared: &Shared, seen: &Snapshot, node: &NodeName, by: &str) -> Recorded {
     let key = format!("{}{node}", key::FENCED);
-    if !shared.config.nodes_of().contains_key(node) {
+    if !shared.spec().nodes.contains_key(node) {
         let what = format!("no node is named `{node}`");
         return Err(Refusal::new(what).class(RefusalClass::Absent));
     }

@@ -112,9 +112,9 @@ impl Shared {
 
     /// How this node reaches another one's server for replication.
     pub fn conninfo(&self, node: &NodeName, application: &str) -> Result<String, String> {
-        let target = self
-            .config
-            .nodes_of()
+        let spec = self.spec();
+        let target = spec
+            .nodes
             .get(node)
             .ok_or_else(|| format!("the cluster file does not name the node: `{node}`"))?;
         let tls = &self.config.tls;

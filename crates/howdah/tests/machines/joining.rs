@@ -67,3 +67,33 @@ fn a_token_may_come_by_standard_input() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(base.join("tls/n2.crt").exists());
 }
+
+/// The file had one node; a second one is added while the first runs.
+#[test]
+fn a_node_that_is_new_in_the_file_joins_a_cluster_that_runs() {
+    let site = Site::new();
+    let whole = fs::read_to_string(site.file()).expect("the file");
+    let (before, rest) = whole.split_once("[nodes.n2]").expect("n2");
+    let (_, after) = rest.split_once("\n\n").expect("a section after it");
+    fs::write(site.file(), format!("{before}{after}")).expect("write");
+    site.ok(&["prepare", "--node", "n1", "-f", &site.file()]);
+    site.run("n1", 1);
+    site.wait_for("n1", ServerState::Primary);
+    let said = site.refused(&["token", "create", "n2", "-f", &site.file()]);
+    assert!(said.contains("no such node: `n2`") && said.contains("howdah apply"), "{said}");
+
+    fs::write(site.file(), &whole).expect("write");
+    site.wait("the new file is in force", || {
+        site.howdah(&["apply", "-f", &site.file()]).status.success().then_some(())
+    });
+    site.wait("the status knows of n2", || site.line(1, "n2"));
+    let token = site.token("n2", &[]);
+    let base = site.base(2).display().to_string();
+    site.ok(&["join", &token, "--base-dir", &base]);
+    site.run("n2", 2);
+    site.wait_for("n2", ServerState::Streaming);
+    let moved = site.ok(&["switchover", "--to", "n2", "-f", &site.file()]);
+    site.wait_for("n2", ServerState::Primary);
+    site.wait_for("n1", ServerState::Streaming);
+    assert!(!moved.is_empty());
+}
