@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use howdah_base::record::ServerState;
-use howdah_base::status::ClusterStatus;
+use howdah_base::status::{ClusterStatus, NodeStatus};
 use tokio_postgres::Config;
 
 use crate::file::{ClusterFile, Ports};
@@ -158,8 +158,11 @@ impl Cluster {
 
     /// A node that was killed a moment ago still shines in the others' eyes.
     fn amiss_by_themselves(&self, primary: &Node) -> Option<String> {
-        let wanted = |node: &Node| state_of(node.name == primary.name);
-        let other = self.nodes.iter().find(|node| node.state() != Some(wanted(node)))?;
+        let wanted = |node: &Node, line: &NodeStatus| {
+            is_witness(line) || line.state == state_of(node.name == primary.name)
+        };
+        let is_well = |node: &Node| node.own_status().is_ok_and(|line| wanted(node, &line));
+        let other = self.nodes.iter().find(|node| !is_well(node))?;
         Some(format!("{} says of itself: {:?}", other.name, other.state()))
     }
 
@@ -169,6 +172,9 @@ impl Cluster {
         }
         status.nodes.iter().find_map(|line| {
             let is_primary = line.node.as_str() == primary.name;
+            if line.alive && is_witness(line) {
+                return None;
+            }
             if !line.alive || line.state != state_of(is_primary) {
                 return Some(format!("{} is {:?}: {}", line.node, line.state, line.reason));
             }
@@ -270,6 +276,10 @@ impl Drop for Cluster {
         let undeclared = logs::undeclared(&self.nodes, &expected);
         assert!(undeclared.is_empty(), "undeclared errors in the logs:\n{undeclared}");
     }
+}
+
+fn is_witness(line: &NodeStatus) -> bool {
+    line.member.as_ref().is_some_and(|member| member.witness)
 }
 
 /// What a node of a whole cluster is.

@@ -16,6 +16,9 @@ pub struct Ports {
     pub rw: u16,
     pub ro: u16,
     pub any: u16,
+    /// Of a managed store's member, for clients and for its peers.
+    pub store: u16,
+    pub store_peer: u16,
 }
 
 impl Ports {
@@ -27,6 +30,8 @@ impl Ports {
             rw: lease.next_port(),
             ro: lease.next_port(),
             any: lease.next_port(),
+            store: lease.next_port(),
+            store_peer: lease.next_port(),
         }
     }
 }
@@ -53,6 +58,8 @@ impl ClusterFile {
                 ("rw_port", ports.rw),
                 ("ro_port", ports.ro),
                 ("any_port", ports.any),
+                ("store_port", ports.store),
+                ("store_peer_port", ports.store_peer),
             ] {
                 file.set(&section, key, &port.to_string());
             }

@@ -124,6 +124,34 @@ impl Node {
         Process::read(pid).filter(|p| p.cwd.starts_with(&self.data_dir)).map(|p| p.pid)
     }
 
+    /// The process that keeps this node's member of a managed store.
+    pub fn keeper_pid(&self) -> Option<i32> {
+        let found = self.processes().into_iter();
+        found.filter(|p| is_verb(p, "keep-store")).map(|p| p.pid).next()
+    }
+
+    /// This node's etcd.
+    pub fn etcd_pid(&self) -> Option<i32> {
+        let found = self.processes().into_iter();
+        found.filter(|p| is_verb(p, &format!("--name={}", self.name))).map(|p| p.pid).next()
+    }
+
+    #[track_caller]
+    pub fn kill9_etcd(&self) {
+        process::signal(self.etcd_pid().expect("an etcd"), Signal::SIGKILL);
+    }
+
+    /// SIGSTOP: its sockets stay open and nothing answers.
+    #[track_caller]
+    pub fn freeze_etcd(&self) {
+        process::signal(self.etcd_pid().expect("an etcd"), Signal::SIGSTOP);
+    }
+
+    #[track_caller]
+    pub fn thaw_etcd(&self) {
+        process::signal(self.etcd_pid().expect("an etcd"), Signal::SIGCONT);
+    }
+
     /// Every process of the server: they stand in its data directory.
     pub fn server_processes(&self) -> Vec<Process> {
         process::all().into_iter().filter(|p| p.cwd.starts_with(&self.data_dir)).collect()
@@ -171,7 +199,8 @@ impl Node {
         process::kill_until_none("every process of the node is gone", || self.processes());
     }
 
-    /// Agent, guard, server, and programs that they run on the node's directories.
+    /// Agent, guard, server, and programs that they run on the node's directories; a managed
+    /// store's member too.
     pub fn processes(&self) -> Vec<Process> {
         let home = self.data_dir.parent().unwrap_or(&self.data_dir);
         let mut found = process::working_on(home);
@@ -190,11 +219,14 @@ impl Node {
         process::signal(self.agent_pid().expect("an agent"), Signal::SIGCONT);
     }
 
-    /// SIGTERM, as a service manager stops it; waits for the end of all its processes.
+    /// SIGTERM, as a service manager stops it; waits for the end of all its processes but those
+    /// of the store, which goes on.
     #[track_caller]
     pub fn stop(&self) {
         process::signal(self.agent_pid().expect("an agent"), Signal::SIGTERM);
-        self.wait_gone("the stopped node", || !self.processes().is_empty());
+        let stays =
+            |p: &Process| is_verb(p, "keep-store") || is_verb(p, &format!("--name={}", self.name));
+        self.wait_gone("the stopped node", || !self.processes().iter().all(stays));
     }
 
     #[track_caller]

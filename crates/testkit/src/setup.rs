@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use crate::cluster::WHOLE_WITHIN;
 use crate::file::{ClusterFile, Ports};
 use crate::node::Node;
-use crate::{Cluster, PortLease, Scratch, writer};
+use crate::{Cluster, PortLease, Scratch, Store, writer};
 
 /// A cluster that is being described; [`Setup::start`] makes it.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Setup {
         let names: Vec<(String, Ports)> =
             (1..=size).map(|n| (format!("n{n}"), Ports::lease(&mut lease))).collect();
         let file = ClusterFile::new(&scratch.path().join("base"), &names);
-        Setup { binary, names, file, scratch, lease }
+        Setup { binary, names, file, scratch, lease }.on(Store::usual())
     }
 
     /// Sets a key of the cluster file to a TOML value.
@@ -33,6 +33,22 @@ impl Setup {
     pub fn set(mut self, section: &str, key: &str, value: &str) -> Setup {
         self.file.set(section, key, value);
         self
+    }
+
+    /// Keeps the record there, whatever the other clusters of this run do.
+    #[must_use]
+    pub fn on(mut self, store: Store) -> Setup {
+        match store {
+            Store::Embedded => self.file.remove("store.etcd"),
+            Store::Etcd => self.file.set("store.etcd", "managed", "true"),
+        }
+        self
+    }
+
+    /// This node has a member of the store and no PostgreSQL.
+    #[must_use]
+    pub fn witness(self, node: &str) -> Setup {
+        self.set(&format!("nodes.{node}"), "kind", "\"witness\"")
     }
 
     /// Standbys' confirmations are not waited for.
