@@ -25,7 +25,7 @@ use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use howdah_store::Store;
 use howdah_tls::Identity;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::admit::{self, Admitted};
 use crate::certificates::Watch;
@@ -321,21 +321,27 @@ fn follow_file(
     receiver
 }
 
-/// Operators' requests, one after the other.
+/// Operators' requests, beside each other: one that is under way can be given up by another.
 async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
+    let places = Arc::new(Semaphore::new(REQUESTS_MAX));
     while let Some(request) = inbox.recv().await {
         if request.kind == Ask::Stop {
             let _ = request.reply.send(Ok("the node is stopping".to_owned()));
             channels.shut_down(false).await;
             continue;
         }
-        let (reply, answer) = oneshot::channel();
-        let asked = Asked { what: request.kind, by: request.by, reply };
-        let answer = match channels.ask(asked).await {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(gone("the agent has ended"))),
-            Err(error) => Err(gone(&error)),
-        };
-        let _ = request.reply.send(answer);
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let channels = Arc::clone(&channels);
+        tokio::spawn(async move {
+            let (reply, answer) = oneshot::channel();
+            let asked = Asked { what: request.kind, by: request.by, reply };
+            let answer = match channels.ask(asked).await {
+                Ok(()) => answer.await.unwrap_or_else(|_| Err(gone("the agent has ended"))),
+                Err(error) => Err(gone(&error)),
+            };
+            let _ = request.reply.send(answer);
+            drop(place);
+        });
     }
 }
 
