@@ -1,11 +1,12 @@
-# Three targets; each sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
+# Each target sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
 
-.PHONY: help demo test bench
+.PHONY: help demo test test-etcd bench
 .SILENT:
 
 help:
 	echo 'make demo    run a cluster of three nodes on this machine, in the foreground'
 	echo 'make test    everything that must hold: format, lints, rules of the house, all tests'
+	echo 'make test-etcd   every story of a cluster once more, with etcd as the store'
 	echo 'make bench   Howdah and its peers, measured in the same run'
 
 demo:
@@ -15,6 +16,10 @@ demo:
 test:
 	scripts/setup.sh test
 	scripts/test.sh
+
+test-etcd:
+	scripts/setup.sh test
+	scripts/test-etcd.sh
 
 bench:
 	scripts/setup.sh bench

@@ -9,7 +9,7 @@ use howdah_testkit::{Cluster, Journal, Node, Setup, Writer};
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
 
 #[test]
-fn agent_frozen_in_async_the_old_server_ends_before_the_new_term_begins() {
+pub fn agent_frozen_in_async_the_old_server_ends_before_the_new_term_begins() {
     let (cluster, journal) = freeze_and_thaw(three().asynchronous().lease("4s"));
     let status = cluster.status();
     let begun = status.history.last().expect("a change of the term").at_unix_ms;
@@ -24,7 +24,7 @@ fn agent_frozen_in_async_the_old_server_ends_before_the_new_term_begins() {
 }
 
 #[test]
-fn agent_frozen_in_quorum_every_acknowledged_row_is_on_the_new_primary() {
+pub fn agent_frozen_in_quorum_every_acknowledged_row_is_on_the_new_primary() {
     let (cluster, journal) = freeze_and_thaw(three().lease("4s"));
     let present = howdah_testkit::writer::rows(&cluster.plan()).expect("read the rows back");
     assert_eq!(journal.missing_from(&present), [0_i64; 0]);

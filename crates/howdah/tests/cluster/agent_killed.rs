@@ -11,7 +11,7 @@ use howdah_testkit::{Writer, wait};
 use crate::{ROWS_WITHIN, three};
 
 #[test]
-fn agent_killed_and_started_again_leaves_postgresql_and_the_term_alone() {
+pub fn agent_killed_and_started_again_leaves_postgresql_and_the_term_alone() {
     let cluster = three().start();
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(100, ROWS_WITHIN);
@@ -31,7 +31,7 @@ fn agent_killed_and_started_again_leaves_postgresql_and_the_term_alone() {
 }
 
 #[test]
-fn agent_of_a_standby_killed_is_no_reason_for_anything() {
+pub fn agent_of_a_standby_killed_is_no_reason_for_anything() {
     let cluster = three().start();
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(100, ROWS_WITHIN);
@@ -46,7 +46,7 @@ fn agent_of_a_standby_killed_is_no_reason_for_anything() {
 }
 
 #[test]
-fn guard_killed_takes_postgresql_with_it_and_the_cluster_heals() {
+pub fn guard_killed_takes_postgresql_with_it_and_the_cluster_heals() {
     let cluster = three().start();
     cluster.expect_error("the guard is gone");
     let client = Writer::start(cluster.plan());

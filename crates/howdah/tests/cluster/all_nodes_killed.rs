@@ -6,12 +6,12 @@ use howdah_testkit::{Setup, Writer};
 use crate::{ROWS_WITHIN, three};
 
 #[test]
-fn all_nodes_killed_in_quorum() {
+pub fn all_nodes_killed_in_quorum() {
     comes_back(three());
 }
 
 #[test]
-fn all_nodes_killed_in_async() {
+pub fn all_nodes_killed_in_async() {
     comes_back(three().asynchronous());
 }
 

@@ -8,7 +8,7 @@ use howdah_testkit::{Plan, writer};
 use crate::three;
 
 #[test]
-fn apply_changes_parameters_roles_and_databases() {
+pub fn apply_changes_parameters_roles_and_databases() {
     let mut cluster = three().start();
     let servers: Vec<_> = cluster.nodes().iter().map(|node| node.postmaster_pid()).collect();
     cluster.file.set("postgresql.parameters", "work_mem", "\"7MB\"");

@@ -9,7 +9,7 @@ use howdah_testkit::{Writer, writer};
 use crate::{ROWS_WITHIN, three};
 
 #[test]
-fn three_started_at_once_make_one_database() {
+pub fn three_started_at_once_make_one_database() {
     let cluster = three().start();
     let identify = "SELECT system_identifier FROM pg_control_system()";
     let made: BTreeSet<String> =
@@ -29,7 +29,7 @@ fn three_started_at_once_make_one_database() {
 }
 
 #[test]
-fn the_role_and_database_of_the_file_are_there_and_writable_through_every_node() {
+pub fn the_role_and_database_of_the_file_are_there_and_writable_through_every_node() {
     let cluster = three().start();
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(50, ROWS_WITHIN);
@@ -47,7 +47,7 @@ fn the_role_and_database_of_the_file_are_there_and_writable_through_every_node()
 }
 
 #[test]
-fn health_checks_tell_the_primary_from_the_standbys_as_patronis_do() {
+pub fn health_checks_tell_the_primary_from_the_standbys_as_patronis_do() {
     let cluster = three().start();
     let primary = cluster.primary();
     for node in cluster.nodes() {

@@ -6,14 +6,14 @@ use howdah_testkit::{Cluster, Setup, Writer};
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
 
 #[test]
-fn host_lost_in_quorum_loses_no_acknowledged_row() {
+pub fn host_lost_in_quorum_loses_no_acknowledged_row() {
     let (cluster, client) = lose_and_bring_back(three());
     client.stop_and_check();
     drop(cluster);
 }
 
 #[test]
-fn host_lost_in_async_goes_on_and_heals() {
+pub fn host_lost_in_async_goes_on_and_heals() {
     let (cluster, client) = lose_and_bring_back(three().asynchronous());
     let plan = cluster.plan();
     let journal = client.stop();

@@ -13,6 +13,7 @@ mod apply;
 mod backend_killed;
 mod bootstrap;
 mod client_address;
+mod etcd;
 mod fresh_connections;
 mod host_lost;
 mod logical_slot;

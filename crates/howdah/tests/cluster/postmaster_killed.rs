@@ -8,12 +8,12 @@ use howdah_testkit::{Setup, Writer};
 use crate::{ROWS_WITHIN, three};
 
 #[test]
-fn postmaster_killed_in_quorum() {
+pub fn postmaster_killed_in_quorum() {
     survives(three());
 }
 
 #[test]
-fn postmaster_killed_in_async() {
+pub fn postmaster_killed_in_async() {
     survives(three().asynchronous());
 }
 

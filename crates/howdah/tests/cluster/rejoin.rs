@@ -8,7 +8,7 @@ use howdah_testkit::{Cluster, Node, writer};
 use crate::{TAKEOVER_WITHIN, three};
 
 #[test]
-fn old_primary_without_wal_of_its_own_follows_at_once() {
+pub fn old_primary_without_wal_of_its_own_follows_at_once() {
     let cluster = three().start();
     let old = cluster.primary();
     let directory = directory_id(old);
@@ -22,7 +22,7 @@ fn old_primary_without_wal_of_its_own_follows_at_once() {
 }
 
 #[test]
-fn old_primary_with_wal_that_nobody_else_has_is_rewound() {
+pub fn old_primary_with_wal_that_nobody_else_has_is_rewound() {
     let cluster = three().asynchronous().set("ha", "max_lag_on_failover", "\"64MB\"").start();
     let old = cluster.primary();
     writer::query(&cluster.plan(), "CREATE TABLE kept AS SELECT 1").expect("written");

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use howdah_testkit::Writer;
+use howdah_testkit::{Store, Writer};
 
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
 
 #[test]
-fn one_standby_lost_hardly_anyone_notices() {
+pub fn one_standby_lost_hardly_anyone_notices() {
     let cluster = three().start();
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(100, ROWS_WITHIN);
@@ -26,7 +26,11 @@ fn one_standby_lost_hardly_anyone_notices() {
 }
 
 #[test]
-fn both_standbys_lost_the_primary_stands_alone_and_goes_on() {
+pub fn both_standbys_lost_the_primary_stands_alone_and_goes_on() {
+    if Store::usual() == Store::Etcd {
+        // Two of three members of the store are lost: told in `etcd/hosts.rs`.
+        return;
+    }
     let cluster = three().start();
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(100, ROWS_WITHIN);
@@ -50,7 +54,11 @@ fn both_standbys_lost_the_primary_stands_alone_and_goes_on() {
 /// A standby that stays away stops being a voter, so that the loss of the primary after it is
 /// survived too.
 #[test]
-fn a_standby_stays_away_then_the_primary_is_lost_too() {
+pub fn a_standby_stays_away_then_the_primary_is_lost_too() {
+    if Store::usual() == Store::Etcd {
+        // Two of three members of the store are lost: told in `etcd/hosts.rs`.
+        return;
+    }
     let cluster = three().start();
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(100, ROWS_WITHIN);

@@ -11,12 +11,12 @@ use crate::{ROWS_WITHIN, three};
 const GAP_MAX: Duration = Duration::from_secs(5);
 
 #[test]
-fn switchover_under_load_in_quorum() {
+pub fn switchover_under_load_in_quorum() {
     moves_and_moves_back(three());
 }
 
 #[test]
-fn switchover_under_load_in_async_loses_nothing() {
+pub fn switchover_under_load_in_async_loses_nothing() {
     moves_and_moves_back(three().asynchronous());
 }
 
@@ -44,7 +44,7 @@ fn moves_and_moves_back(setup: Setup) {
 }
 
 #[test]
-fn switchover_to_a_node_that_does_not_exist_is_refused_and_changes_nothing() {
+pub fn switchover_to_a_node_that_does_not_exist_is_refused_and_changes_nothing() {
     let cluster = three().start();
     let (primary, term) = (cluster.primary().name.clone(), cluster.status().term);
     let output = cluster.howdah(&["switchover", "--to", "n9"]);

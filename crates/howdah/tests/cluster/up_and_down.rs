@@ -10,7 +10,7 @@ use crate::three;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
-fn up_twice_goes_on_where_it_was() {
+pub fn up_twice_goes_on_where_it_was() {
     let cluster = three().prepare();
     up(&cluster);
     writer::query(&cluster.plan(), "CREATE TABLE kept AS SELECT 42 AS n").expect("written");
@@ -33,7 +33,7 @@ fn up_twice_goes_on_where_it_was() {
 }
 
 #[test]
-fn an_agent_that_dies_under_up_is_started_again() {
+pub fn an_agent_that_dies_under_up_is_started_again() {
     let cluster = three().prepare();
     up(&cluster);
     let primary = cluster.primary();
