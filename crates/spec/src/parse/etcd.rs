@@ -43,9 +43,8 @@ fn refuse_mixture(table: &Table<'_>, spec: &EtcdSpec) {
     if !spec.managed && spec.endpoints.is_empty() {
         let hint = "add `endpoints = [\"https://10.0.0.1:2379\"]`, or write `managed = true`";
         let what = "no endpoints of etcd: `store.etcd.endpoints`".to_owned();
-        match table.get("managed").or(table.get("endpoints")) {
-            Some(value) => value.wrong(what, hint),
-            None => {}
+        if let Some(value) = table.get("managed").or(table.get("endpoints")) {
+            value.wrong(what, hint);
         }
     }
     if spec.cert.is_some() != spec.key.is_some()
