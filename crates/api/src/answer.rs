@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::audit::{Audit, Entry, Outcome};
 use crate::auth::{CHALLENGE, Denied, Proof, admit};
 use crate::routes::{Found, Right, Route, find, methods};
-use crate::{Access, Asker, Bounds, Feeds, FileInForce, changing, page, reading};
+use crate::{Access, Asker, Bounds, CertName, Feeds, FileInForce, changing, page, reading};
 
 /// What the paths read and write.
 #[derive(Debug)]
@@ -211,6 +211,8 @@ impl Call {
     /// Who asked, for the history: whom the asker names, else what is known.
     fn by(&self, proof: &Proof) -> String {
         match (self.named(), proof) {
+            // What a certificate proves, no header takes away.
+            (_, Proof::Certificate(name @ CertName::Operator(_))) => name.to_string(),
             (Some(named), _) => named,
             (None, Proof::User(user)) => format!("{user} ({})", self.asker.address.ip()),
             (None, _) => self.asker.to_string(),

@@ -81,6 +81,9 @@ pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepare
     let _lock = Lock::wait_for(&layout.prepare_lock())?;
     settle_ports(&layout, &mut spec, caller)?;
     let nodes = nodes_here(&spec, &layout, caller);
+    if !layout.ca().exists() && may_found(&spec, caller) {
+        check_founder(&spec, &nodes)?;
+    }
     dirs::make_all(&layout, &spec.store, &nodes, &server)?;
     if may_found(&spec, caller) {
         founding::grant(&layout, &spec, &nodes, &server)?;
@@ -115,6 +118,25 @@ fn nodes_here(
 /// A node that is started on its second machine must not found a cluster of its own there.
 fn may_found(spec: &ClusterSpec, caller: Caller<'_>) -> bool {
     !matches!(caller, Caller::Run(_)) || here::is_one_machine(spec)
+}
+
+/// Of several machines one founds the cluster, and the file says which: two that are prepared by
+/// mistake would be two clusters of one name.
+fn check_founder(spec: &ClusterSpec, here: &BTreeMap<NodeName, NodeSpec>) -> anyhow::Result<()> {
+    let data = || spec.nodes.iter().find(|(_, node)| node.kind == NodeKind::Data);
+    let founder = spec.first_node.as_ref().or_else(|| data().map(|(name, _)| name));
+    let Some(founder) = founder.filter(|founder| !here.contains_key(*founder)) else {
+        return Ok(());
+    };
+    let node = here.keys().next().map_or("NODE", NodeName::as_str);
+    Err(Failure::failed(format!(
+        "a cluster of several machines begins on the machine of `{founder}`"
+    ))
+    .hint(format!(
+        "there: howdah prepare --node {founder}, and howdah token create {node}; here what that \
+         prints. To begin elsewhere, set `first_node` in the file"
+    ))
+    .into())
 }
 
 fn several_machines(file: &ClusterFile) -> Failure {

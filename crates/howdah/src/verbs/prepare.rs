@@ -4,7 +4,7 @@ use howdah_base::NodeName;
 
 use crate::ask::known_node;
 use crate::file::FileArg;
-use crate::prepare::{Caller, prepare};
+use crate::prepare::{Caller, here, prepare};
 use crate::talk::out;
 
 /// Make folders, certificates and passwords; start nothing
@@ -26,10 +26,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let prepared = prepare(&file, caller)?;
     let base = prepared.layout.base().display();
     out(format!("prepared `{base}`; servers run as {}", prepared.server.name));
-    out(format!("\nstart all nodes here:\n  howdah up{}", file.typed));
-    out("\nor each under a service manager:");
-    for node in prepared.spec.nodes.keys() {
-        out(format!("  howdah run --node {node} -f {}", prepared.layout.file().display()));
+    if here::is_one_machine(&prepared.spec) {
+        out(format!("\nstart all nodes here:\n  howdah up{}", file.typed));
+        out("\nor each under a service manager:");
+    } else {
+        out("\nstart the nodes of this machine:");
+    }
+    let resolved = prepared.layout.file();
+    let here = here::here(&prepared.spec, &prepared.layout);
+    for node in here.keys() {
+        out(format!("  howdah run --node {node} -f {}", resolved.display()));
+    }
+    let elsewhere = prepared.spec.nodes.keys().filter(|node| !here.contains_key(*node));
+    for (at, node) in elsewhere.enumerate() {
+        if at == 0 {
+            out("\nlet the other machines in; each command prints what to type there:");
+        }
+        out(format!("  howdah token create {node} -f {}", resolved.display()));
     }
     Ok(())
 }

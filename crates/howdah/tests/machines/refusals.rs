@@ -137,6 +137,9 @@ fn a_node_does_not_found_a_cluster_on_its_second_machine() {
     assert!(said.contains("is not one of cluster test yet"), "{said}");
     assert!(said.contains("howdah token create n2"), "{said}");
     assert!(!site.base(1).join("tls/ca.crt").exists());
+    let said = site.refused(&["prepare", "--node", "n2", "-f", &site.file()]);
+    assert!(said.contains("begins on the machine of `n1`"), "{said}");
+    assert!(!site.base(1).join("tls/ca.crt").exists());
     let said = site.refused(&["up", "-f", &site.file()]);
     assert!(said.contains("runs the nodes of one machine"), "{said}");
 }

@@ -50,6 +50,7 @@ fn three_machines_become_a_cluster_and_any_of_them_can_be_asked() {
     machines.ok("w", &["switchover", "--to", standby, "-f", &machines.resolved("w")]);
     machines.wait("the standby leads", || leads("w", standby).then_some(()));
     plain_changes_are_refused(&machines);
+    an_operator_needs_no_more_than_a_folder(&machines);
     the_witness_is_renewed(&machines);
 }
 
@@ -82,6 +83,26 @@ fn plain_changes_are_refused(machines: &Machines) {
         &machines.on("w", "bash", &["-c", &script.replace("POST /pause", "GET /status")]).stdout,
     );
     assert!(answer.contains(" 200 "), "reading needs nothing: {answer}");
+}
+
+/// On a machine that is no node: the file as it was written, and a certificate.
+fn an_operator_needs_no_more_than_a_folder(machines: &Machines) {
+    let folder = machines.path("anna").display().to_string();
+    let file = machines.resolved("db2");
+    machines.ok("db2", &["certs", "operator", "anna", "--out", &folder, "-f", &file]);
+    let written = fs::read_to_string(machines.path("howdah.toml")).expect("the file");
+    let laptop = written.replace(&machines.base("db1").display().to_string(), "/no/such/folder");
+    let file = machines.path("laptop.toml").display().to_string();
+    fs::write(&file, laptop).expect("written");
+    machines.ok("w", &["pause", "--client", &folder, "-f", &file]);
+    let paused = machines.wait("it is paused", || machines.status("w")?.paused);
+    assert!(paused.by.contains("operator:anna"), "{paused:?}");
+    machines.ok("w", &["resume", "--client", &folder, "-f", &file]);
+    fs::remove_file(machines.path("anna/operator.crt")).expect("removed");
+    let refused =
+        machines.on("w", crate::rig::BINARY, &["pause", "--client", &folder, "-f", &file]);
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("neither a token nor"), "{said}");
 }
 
 /// Its certificate comes into its last third; a data node signs, the witness fetches, and the
