@@ -56,3 +56,54 @@ impl Skew {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use howdah_store::Entry;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    /// A picture in which `n2` has written its record at `revision`, at this moment of its clock.
+    fn picture(revision: u64, at_unix_ms: u64) -> Snapshot {
+        let member = serde_json::json!({
+            "node": "n2", "host": "h", "postgres_port": 1, "peer_port": 2, "http_port": 3,
+            "directory": null, "server": "stopped", "position": null, "history": null,
+            "replayed": null, "streaming_from": null, "replay_lag_ms": null, "report": null,
+            "ended": null, "rule": 1, "reason": "", "at_unix_ms": at_unix_ms, "version": null,
+        });
+        let entry = Entry { value: member.to_string(), revision, lease: None };
+        Snapshot { revision, entries: [("members/n2".to_owned(), entry)].into() }
+    }
+
+    fn problems(pictures: &[(u64, Snapshot)]) -> Vec<String> {
+        let (mut skew, me) = (Skew::default(), "n1".parse().expect("a name"));
+        for (at, picture) in pictures {
+            skew.take_in(picture, &me, Tick(*at), NOW + at);
+        }
+        skew.problems()
+    }
+
+    #[test]
+    fn a_record_that_changes_tells_its_nodes_clock() {
+        let ahead = problems(&[(0, picture(1, NOW)), (1000, picture(2, NOW + 301_000))]);
+        assert_eq!(
+            ahead,
+            ["the clock of `n2` is 300 s ahead of this node's: one of them is wrong"]
+        );
+        let behind = problems(&[(0, picture(1, 5)), (1000, picture(2, NOW - 99_000))]);
+        assert!(behind[0].contains("100 s behind"), "{behind:?}");
+        let right = problems(&[(0, picture(1, 5)), (1000, picture(2, NOW + 30_000))]);
+        assert_eq!(right, [""; 0]);
+    }
+
+    #[test]
+    fn what_may_be_old_tells_nothing() {
+        assert_eq!(problems(&[(0, picture(1, 5))]), [""; 0], "the first picture");
+        let same = problems(&[(0, picture(1, 5)), (1000, picture(1, 5))]);
+        assert_eq!(same, [""; 0], "an unchanged record");
+        let late = problems(&[(0, picture(1, 5)), (600_000, picture(2, NOW))]);
+        assert_eq!(late, [""; 0], "the store was away for ten minutes");
+    }
+}

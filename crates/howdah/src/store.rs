@@ -139,7 +139,7 @@ pub async fn wait(
             Err(refusal) => refusal,
         };
         let report = kept.borrow().clone();
-        let (sentence, lasting) = judge(&refusal, report.as_ref());
+        let (sentence, lasting) = judge(prepared, &refusal, report.as_ref());
         let since = *refused_since.get_or_insert_with(Instant::now);
         if !lasting {
             refused_since = None;
@@ -165,14 +165,16 @@ async fn try_once(
 
 /// The sentence, and whether waiting does not help. What the keeper says of the own member
 /// explains more than that nobody answers.
-fn judge(error: &anyhow::Error, report: Option<&Report>) -> (String, bool) {
+fn judge(prepared: &Prepared, error: &anyhow::Error, report: Option<&Report>) -> (String, bool) {
     if let Some(report) = report.filter(|r| r.phase != Phase::Well && !r.why.is_empty()) {
         return (report.why.clone(), report.phase == Phase::Refused);
     }
-    let waits = matches!(
-        error.downcast_ref(),
-        Some(StoreError::Unreachable { .. } | StoreError::Io { .. })
-    );
+    let waits = match error.downcast_ref() {
+        Some(StoreError::Unreachable { .. }) => true,
+        // A file of this machine will not mend itself.
+        Some(StoreError::Io { .. }) => matches!(prepared.spec.store, StoreSpec::Etcd(_)),
+        _ => false,
+    };
     (format!("{error:#}"), !waits)
 }
 
