@@ -13,7 +13,7 @@ use tokio_postgres::Config;
 use crate::file::{ClusterFile, Ports};
 use crate::node::Node;
 use crate::setup::Setup;
-use crate::{Plan, PortLease, Scratch, logs, process, wait};
+use crate::{Machines, Plan, PortLease, Scratch, logs, process, wait};
 
 /// A cluster starts, or heals, within this, on a busy machine of two cores.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(90);
@@ -28,6 +28,8 @@ pub struct Cluster {
     /// Parts of ERROR lines that the test provokes.
     pub(crate) expected: Mutex<Vec<String>>,
     pub(crate) scratch: Scratch,
+    /// When every node has a machine of its own.
+    pub(crate) machines: Option<Machines>,
     pub(crate) _lease: PortLease,
 }
 
@@ -48,9 +50,9 @@ impl Cluster {
         &self.nodes
     }
 
-    /// Where Howdah keeps the cluster's files.
+    /// Where Howdah keeps the cluster's files; of several machines, the first one's.
     pub fn base_dir(&self) -> PathBuf {
-        self.scratch.path().join("base")
+        self.nodes[0].base_dir.clone()
     }
 
     /// A directory of the test's own, beside the cluster's.
@@ -70,22 +72,27 @@ impl Cluster {
     #[track_caller]
     pub fn start_all(&self) {
         for node in &self.nodes {
+            self.join_if_new(node);
             node.start();
         }
     }
 
-    /// Runs a verb of the binary with the cluster's file, to its end.
+    /// Runs a verb of the binary with the cluster's file, to its end; of several machines, on
+    /// the first that answers.
     #[track_caller]
     pub fn howdah(&self, arguments: &[&str]) -> Output {
         let (verb, rest) = arguments.split_first().expect("a verb");
-        Command::new(&self.binary)
-            .arg(verb)
-            .arg("-f")
-            .arg(self.file_path())
-            .args(rest)
-            .stdin(Stdio::null())
-            .output()
-            .expect("run `howdah`")
+        let mut command = match &self.machines {
+            Some(_) => self.answering().command(&self.binary),
+            None => Command::new(&self.binary),
+        };
+        command.arg(verb).arg("-f").arg(self.file_path()).args(rest);
+        command.stdin(Stdio::null()).output().expect("run `howdah`")
+    }
+
+    fn answering(&self) -> &Node {
+        let answers = self.nodes.iter().find(|node| node.status().is_ok());
+        answers.unwrap_or(&self.nodes[0])
     }
 
     /// As [`Cluster::howdah`]; it must succeed. Its standard output.
@@ -235,7 +242,7 @@ impl Cluster {
         let password = self.password("app");
         let host = |node: &Node| {
             let mut config = Config::new();
-            config.host("127.0.0.1").port(port(&node.ports)).user("app").dbname("app");
+            config.host(node.host.to_string()).port(port(&node.ports)).user("app").dbname("app");
             config.password(&password);
             config
         };
@@ -251,8 +258,8 @@ impl Cluster {
     /// A client that goes straight to one node's server, past the endpoints.
     #[track_caller]
     pub fn plan_direct(&self, node: &Node) -> Plan {
-        let port = node.ports.postgres;
-        Plan::to(vec![self.hosts(|_| port).remove(0)])
+        let at = self.nodes.iter().position(|each| each.name == node.name).expect("a node of it");
+        Plan::to(vec![self.hosts(|ports| ports.postgres).swap_remove(at)])
     }
 
     /// Declares an ERROR that this test provokes: a part of its line.

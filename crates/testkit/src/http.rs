@@ -17,13 +17,27 @@ pub fn get(port: u16, path: &str) -> Result<Answer> {
     request(port, "GET", path, "", "")
 }
 
+/// As [`get`], of another machine.
+pub fn get_at(address: SocketAddr, path: &str) -> Result<Answer> {
+    request_at(address, "GET", path, "", "")
+}
+
 pub fn post(port: u16, path: &str, body: &str) -> Result<Answer> {
     request(port, "POST", path, "Content-Type: application/json\r\n", body)
 }
 
 /// `headers` are whole lines, each with its end. Bounded: a frozen server costs seconds.
 pub fn request(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    request_at(SocketAddr::from(([127, 0, 0, 1], port)), method, path, headers, body)
+}
+
+fn request_at(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     // A switchover answers only when it is done.
     let bound = if method == "GET" { 2 } else { 120 };

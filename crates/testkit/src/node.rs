@@ -1,6 +1,7 @@
 //! One node under test: started, asked, and hurt the way an operator's bad day would.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -13,6 +14,7 @@ use howdah_base::status::{ClusterStatus, NodeStatus};
 use nix::sys::signal::Signal;
 
 use crate::file::Ports;
+use crate::machines::Space;
 use crate::process::{self, Process};
 use crate::{http, wait};
 
@@ -20,7 +22,13 @@ use crate::{http, wait};
 #[derive(Debug)]
 pub struct Node {
     pub name: String,
+    /// Where it listens.
+    pub host: Ipv4Addr,
     pub ports: Ports,
+    /// The network of its machine, when it has one of its own.
+    pub(crate) space: Option<Space>,
+    /// Where Howdah keeps its files; on one machine all nodes share it.
+    pub base_dir: PathBuf,
     pub data_dir: PathBuf,
     pub state_dir: PathBuf,
     /// What the agent prints.
@@ -42,13 +50,8 @@ impl Node {
         if let Some(previous) = agent.as_mut() {
             previous.try_wait().ok();
         }
-        let child = Command::new(&self.binary)
-            .args(["run", "--node", &self.name, "-f"])
-            .arg(&self.file)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("share the log"))
-            .stderr(log)
-            .spawn();
+        let child =
+            self.run_command().stdout(log.try_clone().expect("share the log")).stderr(log).spawn();
         *agent = Some(child.expect("start `howdah run`"));
     }
 
@@ -56,10 +59,8 @@ impl Node {
     /// not ended after `at_most`.
     #[track_caller]
     pub fn start_refused(&self, at_most: Duration) -> Output {
-        let mut child = Command::new(&self.binary)
-            .args(["run", "--node", &self.name, "-f"])
-            .arg(&self.file)
-            .stdin(Stdio::null())
+        let mut child = self
+            .run_command()
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -76,6 +77,24 @@ impl Node {
             String::from_utf8_lossy(&output.stderr)
         );
         output
+    }
+
+    fn run_command(&self) -> Command {
+        let mut command = self.command(&self.binary);
+        command.args(["run", "--node", &self.name, "-f"]).arg(&self.file);
+        command
+    }
+
+    /// A program that will run where this node does.
+    pub fn command(&self, program: &Path) -> Command {
+        match &self.space {
+            Some(space) => space.command(program),
+            None => {
+                let mut command = Command::new(program);
+                command.stdin(Stdio::null());
+                command
+            }
+        }
     }
 
     fn agent(&self) -> MutexGuard<'_, Option<Child>> {
@@ -107,8 +126,8 @@ impl Node {
             let words: Vec<&str> = p.arguments.iter().map(String::as_str).collect();
             words.windows(2).any(|pair| pair == ["--node", self.name.as_str()])
         };
-        let base = self.data_dir.ancestors().nth(3)?;
-        let found = process::working_on(base).into_iter().find(|p| is_verb(p, "run") && runs(p));
+        let found =
+            process::working_on(&self.base_dir).into_iter().find(|p| is_verb(p, "run") && runs(p));
         found.map(|process| process.pid)
     }
 
@@ -239,9 +258,13 @@ impl Node {
         );
     }
 
+    fn http_address(&self) -> SocketAddr {
+        SocketAddr::from((self.host, self.ports.http))
+    }
+
     /// The cluster as this node sees it.
     pub fn status(&self) -> Result<ClusterStatus> {
-        let answer = http::get(self.ports.http, "/status")?;
+        let answer = http::get_at(self.http_address(), "/status")?;
         ensure!(answer.code == 200, "status code {}: {}", answer.code, answer.body);
         serde_json::from_str(&answer.body).context("read the status")
     }
@@ -259,7 +282,7 @@ impl Node {
 
     /// The status code of a health check, such as `/primary`; `None` when nobody answers.
     pub fn health(&self, path: &str) -> Option<u16> {
-        http::get(self.ports.http, path).ok().map(|answer| answer.code)
+        http::get_at(self.http_address(), path).ok().map(|answer| answer.code)
     }
 
     /// Runs SQL as the superuser, over the server's own socket; rows as lines, columns

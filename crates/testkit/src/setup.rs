@@ -1,21 +1,23 @@
 //! The description of a cluster under test: what differs from the defaults, then how far to
 //! start it.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::cluster::WHOLE_WITHIN;
 use crate::file::{ClusterFile, Ports};
 use crate::node::Node;
-use crate::{Cluster, PortLease, Scratch, Store, writer};
+use crate::{Cluster, Machines, PortLease, Scratch, Store, writer};
 
 /// A cluster that is being described; [`Setup::start`] makes it.
 #[derive(Debug)]
 pub struct Setup {
     binary: PathBuf,
-    names: Vec<(String, Ports)>,
-    file: ClusterFile,
-    scratch: Scratch,
+    pub(crate) names: Vec<(String, Ports)>,
+    pub(crate) file: ClusterFile,
+    pub(crate) scratch: Scratch,
+    pub(crate) machines: Option<Machines>,
     lease: PortLease,
 }
 
@@ -25,7 +27,7 @@ impl Setup {
         let names: Vec<(String, Ports)> =
             (1..=size).map(|n| (format!("n{n}"), Ports::lease(&mut lease))).collect();
         let file = ClusterFile::new(&scratch.path().join("base"), &names);
-        Setup { binary, names, file, scratch, lease }.on(Store::usual())
+        Setup { binary, names, file, scratch, machines: None, lease }.on(Store::usual())
     }
 
     /// Sets a key of the cluster file to a TOML value.
@@ -70,25 +72,40 @@ impl Setup {
 
     /// Makes directories, certificates and secrets; starts nothing.
     #[track_caller]
-    pub fn prepare(self) -> Cluster {
-        let Setup { binary, names, file, scratch, lease } = self;
-        let home = |name: &str| scratch.path().join("base/nodes").join(name);
-        let nodes = names.into_iter().map(|(name, ports)| Node {
-            data_dir: home(&name).join("data"),
-            state_dir: home(&name).join("state"),
-            log: scratch.path().join(format!("{name}.log")),
-            binary: binary.clone(),
-            file: scratch.path().join("howdah.toml"),
+    pub fn prepare(mut self) -> Cluster {
+        let names = std::mem::take(&mut self.names);
+        let nodes = names.into_iter().map(|(name, ports)| self.node(name, ports)).collect();
+        let Setup { binary, file, scratch, machines, lease, .. } = self;
+        let expected = Mutex::new(Vec::new());
+        let cluster = Cluster { nodes, file, binary, expected, scratch, machines, _lease: lease };
+        cluster.write_file();
+        match &cluster.machines {
+            Some(_) => cluster.prepare_first_machine(),
+            None => drop(cluster.howdah_ok(&["prepare"])),
+        }
+        cluster
+    }
+
+    fn node(&self, name: String, ports: Ports) -> Node {
+        let scratch = self.scratch.path();
+        let machine = self.machines.as_ref().map(|machines| machines.machine(&name));
+        let base_dir = match machine {
+            Some(_) => scratch.join(&name),
+            None => scratch.join("base"),
+        };
+        Node {
+            host: machine.map_or(Ipv4Addr::LOCALHOST, |machine| machine.address),
+            space: machine.map(|machine| machine.space().clone()),
+            data_dir: base_dir.join("nodes").join(&name).join("data"),
+            state_dir: base_dir.join("nodes").join(&name).join("state"),
+            log: scratch.join(format!("{name}.log")),
+            binary: self.binary.clone(),
+            file: machine.map_or(scratch, |_| &base_dir).join("howdah.toml"),
             agent: Mutex::new(None),
+            base_dir,
             name,
             ports,
-        });
-        let nodes = nodes.collect();
-        let expected = Mutex::new(Vec::new());
-        let cluster = Cluster { nodes, file, binary, expected, scratch, _lease: lease };
-        cluster.write_file();
-        cluster.howdah_ok(&["prepare"]);
-        cluster
+        }
     }
 
     /// Prepares and starts all nodes at once, and waits until the cluster is whole and lets

@@ -1,6 +1,9 @@
-//! One machine: a namespace, its processes, a directory.
+//! One machine: a namespace and its processes. Files are not apart: a test gives each machine
+//! directories of its own.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,35 +15,24 @@ use crate::process::{self, Process};
 #[derive(Debug)]
 pub struct Machine {
     pub name: String,
-    /// Without a port.
-    pub address: String,
+    pub address: Ipv4Addr,
     /// The other end of its cable, in the switch.
     pub(super) port: String,
     space: Space,
-    dir: PathBuf,
 }
 
 impl Machine {
-    pub(super) fn new(name: &str, at: &str, port: &str, space: Space, dir: PathBuf) -> Machine {
-        Machine { name: name.to_owned(), address: at.to_owned(), port: port.to_owned(), space, dir }
+    pub(super) fn new(name: &str, address: Ipv4Addr, port: &str, space: Space) -> Machine {
+        Machine { name: name.to_owned(), address, port: port.to_owned(), space }
     }
 
     pub fn space(&self) -> &Space {
         &self.space
     }
 
-    /// Its own directory. Files of other machines can be seen from here too: only the network
-    /// is apart.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// A program that will run on this machine, with nothing on its standard input.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.space.path().display())).arg("--").arg(program);
-        command.current_dir(&self.dir).stdin(Stdio::null());
-        command
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.space.command(program)
     }
 
     /// Everything that runs on it.
@@ -87,6 +79,13 @@ impl Space {
     #[track_caller]
     pub(super) fn ip(&self, words: &str) {
         assert!(ip(&format!("-n {} {words}", self.name)), "`ip {words}` in {}", self.name);
+    }
+
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command.stdin(Stdio::null());
+        command
     }
 
     /// Moves the calling thread, and what it starts from now on, into it.

@@ -12,16 +12,17 @@
 //! one. Every test has its own switch, so all use the same addresses.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use cable::Cables;
 pub use machine::{Machine, Space};
 
-use crate::{Scratch, process};
+use crate::process;
 
 mod cable;
+mod cluster;
 mod machine;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ mod tests;
 /// All of them, so that leftovers are recognised: `howdah-<pid of the test>-<n>-<machine>`.
 const PREFIX: &str = "howdah-";
 const DESK: &str = "desk";
-const DESK_ADDRESS: &str = "10.77.0.250";
+/// The last byte of its address.
+const DESK_NUMBER: u8 = 250;
 
 /// Machines and their network. On drop every process in them is killed, the network is gone,
 /// and the calling thread is back where it was.
@@ -39,7 +41,6 @@ pub struct Machines {
     desk: Machine,
     switch: Space,
     home: File,
-    scratch: Scratch,
 }
 
 impl Machines {
@@ -49,34 +50,29 @@ impl Machines {
     pub fn new(names: &[&str]) -> Option<Machines> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         sweep();
-        let scratch = Scratch::new();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("{PREFIX}{}-{number}-", std::process::id());
         let space = |name: &str| Space::add(&format!("{prefix}{name}"));
         let switch = space("switch")?;
         switch.ip("link add br0 type bridge");
         switch.ip("link set br0 up");
-        let plug = |name: &str, port: &str, address: &str| {
-            let space = space(name)?;
+        let plug = |name: &str, number: u8| {
+            let (space, port) = (space(name)?, format!("p{number}"));
+            let address = Ipv4Addr::new(10, 77, 0, number);
             let to = switch.name();
             space.ip(&format!("link add eth0 type veth peer name {port} netns {to}"));
             switch.ip(&format!("link set {port} master br0 up"));
             space.ip(&format!("addr add {address}/24 dev eth0"));
             space.ip("link set eth0 up");
             space.ip("link set lo up");
-            let dir = scratch.path().join(name);
-            fs::create_dir(&dir).expect("make the machine's directory");
-            Some(Machine::new(name, address, port, space, dir))
+            Some(Machine::new(name, address, &port, space))
         };
-        let machines = names
-            .iter()
-            .zip(1..)
-            .map(|(name, at)| plug(name, &format!("p{at}"), &format!("10.77.0.{at}")));
+        let machines = names.iter().zip(1..).map(|(name, number)| plug(name, number));
         let machines = machines.collect::<Option<Vec<_>>>()?;
-        let desk = plug(DESK, "p0", DESK_ADDRESS)?;
+        let desk = plug(DESK, DESK_NUMBER)?;
         let home = File::open("/proc/thread-self/ns/net").expect("the network of this thread");
         desk.space().enter();
-        Some(Machines { machines, desk, switch, home, scratch })
+        Some(Machines { machines, desk, switch, home })
     }
 
     /// The machine of that name.
@@ -101,11 +97,6 @@ impl Machines {
     /// What lies between the machines, to be cut and healed.
     pub fn cables(&self) -> Cables<'_> {
         Cables::new(self, &self.switch)
-    }
-
-    /// A directory of the test's own; each machine has one below it, of its own name.
-    pub fn scratch(&self) -> &Path {
-        self.scratch.path()
     }
 }
 

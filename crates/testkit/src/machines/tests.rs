@@ -1,7 +1,7 @@
 //! The network itself: what arrives, what vanishes, and that nothing is left behind.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn three() -> Option<Machines> {
 }
 
 fn at(machine: &Machine, port: u16) -> SocketAddr {
-    SocketAddr::from((machine.address.parse::<Ipv4Addr>().expect("an address"), port))
+    SocketAddr::from((machine.address, port))
 }
 
 /// A socket that lives on a machine, whoever holds it.
@@ -51,10 +51,10 @@ fn machines_reach_each_other_and_only_by_their_own_addresses() {
     let stream = a.space().inside(|| TcpStream::connect_timeout(&at(b, 7), LONG));
     let (_, peer) = listener.accept().expect("accepted");
     assert!(stream.is_ok());
-    assert_eq!(peer.ip().to_string(), a.address);
+    assert_eq!(peer.ip(), a.address);
     a.space().inside(|| TcpListener::bind(at(b, 8))).expect_err("that address is b's");
     TcpStream::connect_timeout(&at(b, 7), LONG).expect("the test sits at the desk");
-    assert_eq!(listener.accept().expect("accepted").1.ip().to_string(), DESK_ADDRESS);
+    assert_eq!(listener.accept().expect("accepted").1.ip(), machines.desk().address);
 }
 
 #[test]
