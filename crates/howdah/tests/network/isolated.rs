@@ -1,0 +1,61 @@
+//! The primary's machine is cut from the others and lives on. It ends its own server before
+//! anyone else may write, and a client that goes straight to it is told of nothing after that.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use howdah_testkit::{Cluster, Setup, Writer};
+
+use crate::watch::Watch;
+use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
+
+#[test]
+fn in_quorum_an_isolated_primary_gives_way_and_nothing_is_lost() {
+    let Some(setup) = three() else { return };
+    let cluster = setup.start();
+    let old = cluster.primary();
+    let watch = Watch::start(&cluster);
+    let cut_at = Instant::now();
+    isolate_and_rejoin(&cluster, || watch.wait_for_rows(100, ROWS_WITHIN));
+    told_nothing_in_the_new_term(&cluster, watch.last_at(&old.name).expect("rows"));
+    let gap = watch.judge(cut_at);
+    assert!(gap < Duration::from_secs(20), "no row for {gap:?}");
+}
+
+/// In async nothing but the lease keeps the old primary from acknowledging.
+#[test]
+fn in_async_an_isolated_primary_ends_before_the_new_term_begins() {
+    let Some(setup) = three().map(Setup::asynchronous) else { return };
+    let cluster = setup.start();
+    let direct = Writer::start(cluster.plan_direct(cluster.primary()));
+    direct.wait_for_rows(100, ROWS_WITHIN);
+    let client = Writer::start_on_table(cluster.plan());
+    isolate_and_rejoin(&cluster, || client.wait_for_rows(100, ROWS_WITHIN));
+    let journal = direct.stop();
+    told_nothing_in_the_new_term(&cluster, journal.acknowledged.last().expect("rows").at);
+}
+
+fn isolate_and_rejoin(cluster: &Cluster, meanwhile: impl Fn()) {
+    let old = cluster.primary();
+    cluster.cables().isolate(&old.name);
+    let new = cluster.wait_for_other_primary(&old.name, TAKEOVER_WITHIN);
+    assert!(old.server_processes().is_empty(), "the old server ended first\n{}", cluster.seen());
+    meanwhile();
+    assert_ne!(old.health("/primary"), Some(200), "and it knows that it is none");
+    assert_eq!(old.health("/liveness"), Some(200), "its agent is well");
+    cluster.cables().rejoin(&old.name);
+    cluster.wait_whole();
+    assert_eq!(cluster.primary().name, new.name, "who comes back follows");
+    meanwhile();
+}
+
+#[track_caller]
+fn told_nothing_in_the_new_term(cluster: &Cluster, last: Instant) {
+    let begun = cluster.status().history.last().expect("a change of the term").at_unix_ms;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let last_ms = now_ms - last.elapsed().as_millis();
+    assert!(
+        last_ms <= u128::from(begun),
+        "the old server acknowledged a row {} ms into the new term",
+        last_ms - u128::from(begun)
+    );
+}
