@@ -14,14 +14,22 @@ pub struct Howdah {
     cluster: Cluster,
     /// The node that [`Fault::HostLoss`] took away.
     lost: Option<String>,
+    on_machines: bool,
 }
 
 impl Howdah {
     /// Starts three nodes of the binary that lies beside this program, or that `HOWDAH_BIN`
     /// names.
     pub fn start() -> Result<Howdah> {
-        let binary = binary()?;
-        Ok(Howdah { cluster: Cluster::of(3, binary).start(), lost: None })
+        let cluster = Cluster::of(3, binary()?).start();
+        Ok(Howdah { cluster, lost: None, on_machines: false })
+    }
+
+    /// The same on three machines, each a network namespace, with the nodes' own etcd. For root.
+    pub fn start_on_machines() -> Result<Howdah> {
+        let setup = Cluster::of(3, binary()?).on_machines();
+        let cluster = setup.context("network namespaces, which are for root")?.start();
+        Ok(Howdah { cluster, lost: None, on_machines: true })
     }
 }
 
@@ -32,8 +40,12 @@ impl Stack for Howdah {
 
     fn description(&self) -> String {
         let status = self.cluster.status();
+        let place = match self.on_machines {
+            true => "three machines (network namespaces), the nodes' own etcd",
+            false => "three nodes of one machine, the embedded store",
+        };
         format!(
-            "{}; durability `{}`, every other setting as it comes",
+            "{}; {place}; durability `{}`, every other setting as it comes",
             env!("CARGO_PKG_VERSION"),
             status.durability
         )
@@ -57,7 +69,10 @@ impl Stack for Howdah {
         match fault {
             Fault::Crash => primary.kill9_postmaster(),
             Fault::HostLoss => {
-                primary.kill9_everything();
+                match self.on_machines {
+                    true => self.cluster.lose_host(primary),
+                    false => primary.kill9_everything(),
+                }
                 self.lost = Some(primary.name.clone());
             }
             Fault::Switchover => {
@@ -71,7 +86,11 @@ impl Stack for Howdah {
 
     fn bring_back(&mut self) -> Result<()> {
         if let Some(name) = self.lost.take() {
-            self.cluster.node(&name).start();
+            let node = self.cluster.node(&name);
+            match self.on_machines {
+                true => self.cluster.return_host(node),
+                false => node.start(),
+            }
         }
         Ok(())
     }

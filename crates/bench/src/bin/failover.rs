@@ -2,6 +2,9 @@
 //!
 //!     cargo run --release -p howdah-bench --bin failover -- --rounds 5
 //!
+//! With `--machines` Howdah alone, on three network namespaces with the nodes' own etcd: a host is
+//! lost by its network going dark before everything on it is killed.
+//!
 //! Prints a table and writes `benches/results/failover-<date>.md`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the screen")]
@@ -15,23 +18,26 @@ use howdah_bench::patroni::Patroni;
 use howdah_bench::report::{self, Account};
 use howdah_bench::{Fault, Stack, idle, machine, round};
 
-const USAGE: &str = "usage: failover [--rounds N] [--only howdah|patroni] [--output FILE]";
+const USAGE: &str =
+    "usage: failover [--rounds N] [--only howdah|patroni] [--machines] [--output FILE]";
 /// Processor time at rest is measured for this long.
 const REST: Duration = Duration::from_secs(30);
 
 fn main() -> Result<()> {
     let options = Options::read()?;
-    let mut stacks = start(options.only.as_deref())?;
+    let mut stacks = start(&options)?;
     let mut accounts: Vec<Account> = stacks.iter().map(|stack| Account::of(&**stack)).collect();
     let outcome = measure(&options, &mut stacks, &mut accounts);
     let (date, facts) = (machine::today(), machine::facts());
-    let command = format!("failover --rounds {}", options.rounds);
+    let place = if options.machines { " --machines" } else { "" };
+    let command = format!("failover --rounds {}{place}", options.rounds);
     let mut text = report::markdown(&date, &command, &facts, &accounts);
     if let Err(error) = &outcome {
         text = format!("{text}\n## Incomplete\n\nThe run ended early: {error}\n");
     }
     println!("{text}");
-    let output = options.output.unwrap_or_else(|| results().join(format!("failover-{date}.md")));
+    let name = if options.machines { "failover-machines" } else { "failover" };
+    let output = options.output.unwrap_or_else(|| results().join(format!("{name}-{date}.md")));
     std::fs::write(&output, text).with_context(|| format!("write `{}`", output.display()))?;
     eprintln!("written: {}", output.display());
     outcome
@@ -60,8 +66,13 @@ fn measure(
 }
 
 /// Both stacks are up for the whole run and take turns.
-fn start(only: Option<&str>) -> Result<Vec<Box<dyn Stack>>> {
+fn start(options: &Options) -> Result<Vec<Box<dyn Stack>>> {
+    let only = options.only.as_deref();
     let mut stacks: Vec<Box<dyn Stack>> = Vec::new();
+    if options.machines {
+        stacks.push(Box::new(Howdah::start_on_machines()?));
+        return Ok(stacks);
+    }
     if only != Some("patroni") {
         stacks.push(Box::new(Howdah::start()?));
     }
@@ -84,14 +95,19 @@ fn results() -> PathBuf {
 struct Options {
     rounds: u32,
     only: Option<String>,
+    machines: bool,
     output: Option<PathBuf>,
 }
 
 impl Options {
     fn read() -> Result<Options> {
-        let mut options = Options { rounds: 5, only: None, output: None };
+        let mut options = Options { rounds: 5, only: None, machines: false, output: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
+            if name == "--machines" {
+                options.machines = true;
+                continue;
+            }
             let value = arguments.next().context(USAGE)?;
             match name.as_str() {
                 "--rounds" => options.rounds = value.parse().context(USAGE)?,
