@@ -5,8 +5,9 @@
 //! reading of them (`config.py`, `dcs/*.py`).
 
 mod address;
+pub(crate) mod carry;
 mod dcs;
-mod environment;
+pub(crate) mod environment;
 mod local;
 
 #[cfg(test)]
