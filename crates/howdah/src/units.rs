@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use howdah_base::{ClusterName, NodeName};
 
+use crate::leave::LEFT;
+
 /// Where a machine's administrator puts units.
 const FOLDER: &str = "etc/systemd/system";
 /// How long a stop may take, seconds: PostgreSQL writes its last checkpoint. After that systemd
@@ -75,7 +77,10 @@ impl Service<'_> {
              KillMode=process\n\
              SendSIGKILL=no\n\
              TimeoutStopSec={STOP_WITHIN_S}\n\
-             Restart=always\n\
+             # Who was asked to stop stays stopped; who left for another is followed by one.\n\
+             Restart=on-failure\n\
+             RestartForceExitStatus={LEFT}\n\
+             SuccessExitStatus={LEFT}\n\
              RestartSec=1\n\
              # A backend that the kernel kills for memory is PostgreSQL's own affair.\n\
              OOMPolicy=continue\n\
@@ -153,7 +158,9 @@ mod tests {
         let wanted = ["@.service", "-certs.service", "-certs.timer"];
         assert_eq!(names, wanted.map(|end| format!("{at}{end}")));
         let agent = &units[0].text;
-        for line in ["KillMode=process", "SendSIGKILL=no", "OOMPolicy=continue", "Restart=always"] {
+        for line in
+            ["KillMode=process", "SendSIGKILL=no", "OOMPolicy=continue", "Restart=on-failure"]
+        {
             assert!(agent.lines().any(|there| there == line), "{line}\n{agent}");
         }
         let start = "ExecStart=/usr/bin/howdah run --node %i --file /var/x/howdah.toml";

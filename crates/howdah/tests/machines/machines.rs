@@ -8,12 +8,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use howdah_base::status::{ClusterStatus, NodeStatus};
-use howdah_testkit::{Scratch, wait};
+use howdah_testkit::{Scratch, process, wait};
 
 use crate::rig::{BINARY, text};
 
 /// Names, in the order of machines.
 pub const NODES: [&str; 3] = ["db1", "db2", "w"];
+/// All of them, so that leftovers are recognised: `howdah-<pid of the test>-<machine>`.
+const PREFIX: &str = "howdah-";
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// A witness and two nodes with data, on a network of their own. On drop everything goes.
@@ -28,7 +30,8 @@ impl Machines {
     /// `None` where this process may not make networks.
     pub fn new() -> Option<Machines> {
         let scratch = Scratch::new();
-        let prefix = format!("hj{}", std::process::id());
+        sweep();
+        let prefix = format!("{PREFIX}{}", std::process::id());
         let machines = Machines { prefix, children: Mutex::default(), scratch };
         machines.cable()?;
         fs::write(machines.path("howdah.toml"), machines.file()).expect("write the file");
@@ -165,6 +168,19 @@ impl Drop for Machines {
 pub fn address(node: &str) -> String {
     let at = NODES.iter().position(|name| *name == node).expect("a machine");
     format!("10.77.0.{}", at + 1)
+}
+
+/// Removes the namespaces of tests that were killed and could not do it themselves.
+fn sweep() {
+    let Ok(listed) = Command::new("ip").args(["netns", "list"]).output() else { return };
+    for line in text(&listed.stdout).lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+        let owner = owner.and_then(|(pid, _)| pid.parse().ok());
+        if owner.is_some_and(|pid| !process::is_alive(pid)) {
+            ip(&format!("netns del {name}"));
+        }
+    }
 }
 
 fn ip(words: &str) -> Option<()> {
