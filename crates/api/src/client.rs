@@ -10,7 +10,7 @@ use howdah_tls::Refused;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -65,6 +65,8 @@ pub struct Ask<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     tls: Option<Arc<ClientConfig>>,
+    /// Who asks, by his own account: for the history and the audit log.
+    by: Option<HeaderValue>,
 }
 
 impl Client {
@@ -75,7 +77,13 @@ impl Client {
 
     /// By TLS; the node must prove to be the host that is asked.
     pub fn by_tls(tls: Arc<ClientConfig>) -> Client {
-        Client { tls: Some(tls) }
+        Client { tls: Some(tls), by: None }
+    }
+
+    /// Says who asks; a name that no header can hold is left out.
+    #[must_use]
+    pub fn by(self, name: &str) -> Client {
+        Client { by: HeaderValue::try_from(name).ok(), ..self }
     }
 
     /// Reads `path` from the node at `address` (`host:port`).
@@ -91,7 +99,10 @@ impl Client {
 
     /// Asks the node at `address`.
     pub async fn ask(&self, address: &str, ask: &Ask<'_>) -> Result<Answer, NoAnswer> {
-        let request = request(address, ask)?;
+        let mut request = request(address, ask)?;
+        if let Some(by) = &self.by {
+            request.headers_mut().insert(BY, by.clone());
+        }
         match timeout(ask.within, self.converse(address, request, ask.within)).await {
             Ok(answer) => answer,
             Err(_) => Err(timed_out(address, ask.within)),
@@ -139,6 +150,8 @@ pub async fn post(
     let ask = Ask { method: Method::POST, path, token: Some(token), body, within };
     Client::plain().ask(address, &ask).await
 }
+
+const BY: HeaderName = HeaderName::from_static("x-howdah-by");
 
 fn request(address: &str, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, NoAnswer> {
     let host = HeaderValue::try_from(address).map_err(|error| broken(address, &error))?;

@@ -4,14 +4,15 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use howdah_api::client::{Answer, Ask, Client, Method, NoAnswer};
 use howdah_base::status::ClusterStatus;
 use howdah_base::{NodeName, Redacted};
 use howdah_spec::{ClusterSpec, NodeSpec};
-use howdah_tls::{Pair, Refused};
+use howdah_tls::{Certificate, Life, Pair, Refused};
+use nix::unistd::{Uid, User};
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -148,8 +149,8 @@ impl Asker {
 
     /// How this node is spoken to.
     fn client_for(&self, door: &Door) -> anyhow::Result<Client> {
-        if door.loopback {
-            return Ok(Client::plain());
+        if !self.by_tls(door) {
+            return Ok(Client::plain().by(&operator()));
         }
         let own = self.layout.client();
         let folder = self.client.as_ref().unwrap_or(&own);
@@ -163,14 +164,22 @@ impl Asker {
             .into());
         };
         let pair = self.certificate();
-        Ok(Client::by_tls(howdah_tls::to_http(&ca, pair.as_ref())?))
+        Ok(Client::by_tls(howdah_tls::to_http(&ca, pair.as_ref())?).by(&operator()))
     }
 
-    /// The operator's certificate, if this user has one.
+    /// Who names a folder of his own may have a certificate and no token.
+    fn by_tls(&self, door: &Door) -> bool {
+        !door.loopback || self.client.is_some()
+    }
+
+    /// The operator's certificate, if this user has one. One that is over would end every
+    /// handshake, those that only read too.
     fn certificate(&self) -> Option<Pair> {
         let folder = self.client.clone().unwrap_or_else(|| self.layout.client());
         let pair = Pair::at(&folder, "operator");
-        std::fs::File::open(&pair.key).is_ok().then_some(pair)
+        let there = Certificate::read(&pair.certificate).ok().flatten()?;
+        let readable = std::fs::File::open(&pair.key).is_ok();
+        (readable && there.life(SystemTime::now()) != Life::Expired).then_some(pair)
     }
 
     /// The token, from wherever this user can read it. Who has a certificate and speaks TLS needs
@@ -183,8 +192,16 @@ impl Asker {
                 return Ok(Some(token));
             }
         }
-        if self.certificate().is_some() && self.doors.iter().all(|door| !door.loopback) {
+        if self.certificate().is_some() && self.doors.iter().all(|door| self.by_tls(door)) {
             return Ok(None);
+        }
+        if let Some(folder) = &self.client {
+            let failure = Failure::failed(format!(
+                "neither a token nor a certificate that is good: `{}`",
+                folder.display()
+            ));
+            let hint = "on a node with data: howdah certs operator NAME, and bring the folder";
+            return Err(failure.hint(hint).into());
         }
         let path = self.layout.client_token();
         Err(Failure::failed(format!("cannot read the cluster's token: `{}`", path.display()))
@@ -194,13 +211,19 @@ impl Asker {
 
     fn silence(&self) -> Failure {
         let supervised = Lock::is_held(&self.layout.up_pid());
-        let verb = if supervised { "logs" } else { "up" };
+        let hint = match (supervised, self.doors.iter().all(|door| door.loopback)) {
+            (true, _) => format!("howdah logs{}", self.typed),
+            (false, true) => format!("howdah up{}", self.typed),
+            (false, false) => {
+                "on their machines: systemctl status 'howdah-*'; and are those ports open?".into()
+            }
+        };
         let addresses: Vec<&str> = self.doors.iter().map(|door| &*door.address).collect();
         Failure::new(
             Exit::NoNode,
             format!("no node answers, asked at: `{}`", addresses.join("`, `")),
         )
-        .hint(format!("howdah {verb}{}", self.typed))
+        .hint(hint)
     }
 }
 
@@ -228,6 +251,13 @@ impl Door {
         let loopback = node.host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
         Door { node: name.clone(), address: http_address(node), loopback }
     }
+}
+
+/// Who types, for the history: also behind sudo.
+fn operator() -> String {
+    let behind = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
+    let own = || User::from_uid(Uid::current()).ok().flatten().map(|user| user.name);
+    behind.or_else(own).unwrap_or_else(|| Uid::current().to_string())
 }
 
 /// A certificate in the way is worth telling: it is no silence.
