@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use howdah_base::Term;
 use howdah_base::ask::{Ask, Refusal, RefusalClass};
 use howdah_base::record::{Answer, Leader, key};
-use howdah_store::{Snapshot, TxnOutcome};
+use howdah_store::{Snapshot, Txn, TxnOutcome};
 use tokio::time::timeout;
 
 use crate::agent::Agent;
@@ -78,19 +79,46 @@ pub(crate) async fn one(shared: &Shared, ask: &Ask, by: &str) -> Result<String, 
         Done::Now(said) => return Ok(said),
         Done::Gone { key, id } => (key, id),
     };
-    let late = || unavailable(format!("it was not done within {DONE_WITHIN:?}"));
-    timeout(DONE_WITHIN, outcome(shared, &key, &id)).await.map_err(|_| late())?
+    match timeout(DONE_WITHIN, outcome(shared, &key, &id, term(&seen))).await {
+        Ok(answer) => answer,
+        Err(_) => Err(withdrawn(shared, &key, &id).await),
+    }
+}
+
+fn term(seen: &Snapshot) -> Option<Term> {
+    seen.get(key::TERM).ok().flatten().map(|(term, _)| term)
 }
 
 /// Follows the request with this id until it is gone from the store.
-async fn outcome(shared: &Shared, key: &str, id: &str) -> Result<String, Refusal> {
+async fn outcome(
+    shared: &Shared,
+    key: &str,
+    id: &str,
+    before: Option<Term>,
+) -> Result<String, Refusal> {
     let store = &shared.config.store;
     loop {
         let now = store.snapshot().await.map_err(unavailable)?;
         if id_at(&now, key).is_none_or(|waits| waits != id) {
-            return end(&now, key, id);
+            return end(&now, key, id, before);
         }
         store.changed(now.revision).await.map_err(unavailable)?;
+    }
+}
+
+/// What was not done in time is taken back: nobody expects it any more.
+async fn withdrawn(shared: &Shared, key: &str, id: &str) -> Refusal {
+    let store = &shared.config.store;
+    let late = format!("it was not done within {DONE_WITHIN:?}");
+    let Ok(now) = store.snapshot().await else { return unavailable(late) };
+    let Some(entry) = now.entries.get(key).filter(|_| id_at(&now, key).as_deref() == Some(id))
+    else {
+        return unavailable(late);
+    };
+    let txn = Txn::new().at(key, entry.revision).delete(key);
+    match store.txn(txn).await {
+        Ok(TxnOutcome::Applied { .. }) => unavailable(format!("{late}, and is withdrawn")),
+        _ => unavailable(late),
     }
 }
 
@@ -100,8 +128,10 @@ fn id_at(now: &Snapshot, key: &str) -> Option<String> {
     value.0.get("id")?.as_str().map(str::to_owned)
 }
 
-fn end(now: &Snapshot, key: &str, id: &str) -> Result<String, Refusal> {
-    let answer = now.get::<Answer>(key::ANSWER).map_err(unavailable)?;
+fn end(now: &Snapshot, key: &str, id: &str, before: Option<Term>) -> Result<String, Refusal> {
+    let node = key.strip_prefix(key::ORDERS);
+    let answers = node.map_or(key::ANSWER.to_owned(), |node| format!("{}{node}", key::ANSWERS));
+    let answer = now.get::<Answer>(&answers).map_err(unavailable)?;
     if let Some((answer, _)) = answer.filter(|(answer, _)| answer.id == id) {
         return Err(Refusal::new(answer.why).class(RefusalClass::Precondition));
     }
@@ -109,10 +139,12 @@ fn end(now: &Snapshot, key: &str, id: &str) -> Result<String, Refusal> {
         return Ok("it is done".to_owned());
     }
     let leader = now.get::<Leader>(key::LEADER).map_err(unavailable)?;
-    Ok(match leader {
-        Some((leader, _)) => format!("{} leads term {}", leader.node, leader.term),
-        None => "it is done".to_owned(),
-    })
+    match leader {
+        Some((leader, _)) if Some(leader.term) > before => {
+            Ok(format!("{} leads term {}", leader.node, leader.term))
+        }
+        _ => Err(unavailable("what became of it is not known: its answer has been replaced")),
+    }
 }
 
 /// What came of it is not known, or it could not be asked.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use howdah_base::Tick;
-use howdah_base::record::{Member, ServerState, key};
+use howdah_base::record::{Answer, Member, ServerState, key};
 use howdah_base::status::ClusterStatus;
 use howdah_base::topology::{Local, Route, Topology};
 use howdah_ha::{Directory, Rule, Server, View};
@@ -180,11 +180,17 @@ fn member(agent: &Agent, view: &View) -> Member {
         zone: tags.zone.clone(),
         started_unix_ms: facts.and_then(|f| f.started_unix_ms),
         sizes: facts.map(|f| f.sizes.clone()).unwrap_or_default(),
-        answer: None,
+        answer: answer(agent),
         logical_slots: facts.map(|f| f.logical_slots.clone()).unwrap_or_default(),
         file_print: Some(config.file_print.clone()),
         agent: Some(config.agent.clone()),
     }
+}
+
+/// Why the last order to this node was not carried out.
+fn answer(agent: &Agent) -> Option<Answer> {
+    let key = format!("{}{}", key::ANSWERS, agent.shared.config.node);
+    agent.snapshot.as_ref()?.get(&key).ok().flatten().map(|(answer, _)| answer)
 }
 
 fn server_state(view: &View, recreate: bool) -> ServerState {

@@ -4,8 +4,10 @@
 use howdah_base::NodeName;
 use howdah_base::ask::{Ask, Refusal, RefusalClass};
 use howdah_base::record::{
-    Conditions, Config, Fence, Intent, IntentKind, Member, Order, OrderKind, Pause, Planned, key,
+    Answer, Conditions, Config, Fence, Intent, IntentKind, Member, Order, OrderKind, Pause,
+    Planned, ServerState, key,
 };
+use howdah_ledger::INTENT_LIVES_MS;
 use howdah_store::{Snapshot, Txn};
 
 use crate::clock;
@@ -108,13 +110,17 @@ fn fit(seen: &Snapshot, to: Option<&NodeName>) -> Result<(), Refusal> {
 }
 
 fn intent(seen: &Snapshot, kind: IntentKind, by: &str) -> Recorded {
-    if let Some((other, _)) = get::<Intent>(seen, key::INTENT)? {
+    let now = clock::unix_ms();
+    let waiting = |other: &Intent| other.sealed || other.until_unix_ms.is_none_or(|at| at >= now);
+    let there = get::<Intent>(seen, key::INTENT)?;
+    if let Some((other, _)) = there.as_ref().filter(|(other, _)| waiting(other)) {
         let what = format!("another request is under way, asked for by {}", other.by);
         return Err(Refusal::new(format!("{what}: `{:?}`", other.kind)));
     }
     let id = fresh_id(seen);
-    let intent = Intent { id: id.clone(), kind, by: by.to_owned() };
-    let txn = Txn::new().absent(key::INTENT).put(key::INTENT, &intent);
+    let until_unix_ms = Some(now + INTENT_LIVES_MS);
+    let intent = Intent { id: id.clone(), kind, by: by.to_owned(), sealed: false, until_unix_ms };
+    let txn = Txn::new().as_seen(key::INTENT, there.map(|(_, at)| at)).put(key::INTENT, &intent);
     Ok(Record { txn, done: Done::Gone { key: key::INTENT.to_owned(), id } })
 }
 
@@ -133,8 +139,8 @@ fn plan(seen: &Snapshot, to: Option<&NodeName>, at_unix_ms: u64, by: &str) -> Re
     Ok(Record { txn, done: Done::Now("the switchover is planned".to_owned()) })
 }
 
-/// The planned one first; else the one under way, as long as its leader's server still runs: the
-/// leader looks once more before it shuts it down.
+/// The planned one first; else the one under way, until its leader seals it: that is the last
+/// thing before the shutdown, and a comparison of both sides, so that exactly one of them wins.
 fn abort(seen: &Snapshot) -> Recorded {
     if let Some((_, revision)) = get::<Planned>(seen, key::PLANNED)? {
         let txn = Txn::new().at(key::PLANNED, revision).delete(key::PLANNED);
@@ -145,14 +151,11 @@ fn abort(seen: &Snapshot) -> Recorded {
         let what = "no switchover is planned or under way";
         return Err(Refusal::new(what).class(RefusalClass::Absent));
     };
-    let running = leader(seen)?.map(|leader| member(seen, &leader)).transpose()?;
-    let running = running.is_some_and(|m| m.server == howdah_base::record::ServerState::Primary);
-    if !running || seen.entries.contains_key(key::HANDOVER) {
+    if intent.sealed || seen.entries.contains_key(key::HANDOVER) {
         let what = "the primary is being shut down already: it cannot be given up any more";
         return Err(Refusal::new(what).hint("howdah status"));
     }
-    let answer =
-        howdah_base::record::Answer { id: intent.id, why: "an operator gave it up".to_owned() };
+    let answer = Answer { id: intent.id, why: "an operator gave it up".to_owned() };
     let txn = Txn::new()
         .at(key::INTENT, revision)
         .absent(key::HANDOVER)
@@ -213,12 +216,14 @@ fn restart(
     by: &str,
 ) -> Recorded {
     let member = member(seen, node)?;
-    let Some(started) = member.started_unix_ms else {
-        let what = format!("the server of `{node}` does not run, so it cannot be restarted");
+    let started = member.started_unix_ms;
+    // One that is down is started: the only way while the cluster is paused.
+    if started.is_none() && member.server != ServerState::Stopped {
+        let what = format!("the server of `{node}` does not answer, so it cannot be restarted");
         return Err(Refusal::new(what).class(RefusalClass::Unavailable).hint("howdah explain"));
-    };
-    let kind =
-        OrderKind::Restart { conditions: conditions.clone(), started_unix_ms: Some(started) };
+    }
+    let conditions = conditions.clone();
+    let kind = OrderKind::Restart { conditions, started_unix_ms: started };
     order(seen, node, kind, at_unix_ms, by)
 }
 

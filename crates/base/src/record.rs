@@ -39,6 +39,8 @@ pub mod key {
     pub const PLANNED: &str = "planned";
     /// [`super::Order`] to a node's own server: `orders/<node>`.
     pub const ORDERS: &str = "orders/";
+    /// [`super::Answer`] to the last order to a node: `answers/<node>`.
+    pub const ANSWERS: &str = "answers/";
     /// [`super::Fence`]: there while a node's server is to stay down: `fenced/<node>`.
     pub const FENCED: &str = "fenced/";
     /// [`super::Config`]: the cluster file in force.
@@ -95,6 +97,13 @@ pub struct Intent {
     pub kind: IntentKind,
     /// Who asked, for the history.
     pub by: String,
+    /// The point of no return: the leader's server is being shut down for it.
+    #[serde(default)]
+    pub sealed: bool,
+    /// Not begun after this moment of the wall clock, milliseconds since 1970: whoever asked has
+    /// been told that it was not done.
+    #[serde(default)]
+    pub until_unix_ms: Option<u64>,
 }
 
 /// What became of a request that was refused or failed.
@@ -125,8 +134,8 @@ pub struct Planned {
     pub by: String,
 }
 
-/// What one node is to do with its own server. The node removes it when it is done, and writes
-/// an [`Answer`] into its member record when it is not.
+/// What one node is to do with its own server. The node removes it when it is done or refused;
+/// then it leaves an [`Answer`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Order {
     pub id: String,
@@ -294,7 +303,7 @@ pub struct Member {
     /// Values in force of the parameters that a standby needs as high as its primary, by name.
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,
-    /// The last order that was refused or failed, and why.
+    /// Its last order, when that was refused or failed, and why.
     #[serde(default)]
     pub answer: Option<Answer>,
     /// Fingerprint of the file that this node was started with: of the parts that all must share.

@@ -38,6 +38,8 @@ pub enum Command {
 
     /// Make the planned switchover an operator's request, with the same id.
     BeginPlanned,
+    /// Remove the planned switchover; the sentence is for whoever asked.
+    DropPlanned(String),
     /// Remove the order to this node, as done or with the reason why it is not.
     EndOrder(Option<String>),
 
@@ -55,8 +57,8 @@ pub enum Command {
     Promote { timeline: Timeline, names: BTreeSet<DirectoryId>, needed: u32 },
     /// Stop the server and leave no process of the instance.
     Stop(StopMode),
-    /// A planned end: CHECKPOINT, hold new clients, drain, fast shutdown. Bounded; before the
-    /// shutdown is sent it is abandoned cleanly.
+    /// A planned end: CHECKPOINT, hold new clients, drain, fast shutdown. Bounded. The request
+    /// for it is sealed right before the shutdown is sent; until then it is abandoned cleanly.
     Switchover { to: NodeName },
     /// Put `ANY needed (names)` in force and prove it.
     SetSync { names: BTreeSet<DirectoryId>, needed: u32 },
@@ -119,6 +121,7 @@ impl Command {
             | Command::Release
             | Command::ClearIntent(_)
             | Command::BeginPlanned
+            | Command::DropPlanned(_)
             | Command::EndOrder(_) => Job::Txn,
             Command::Initdb => Job::Initdb,
             Command::ReadEnd => Job::ReadEnd,

@@ -70,7 +70,7 @@ pub fn verdict(view: &View, memory: &Memory, own: &Report, now: Tick) -> Verdict
 
 /// The node that an operator ordered to take over.
 fn wanted(view: &View) -> Option<NodeName> {
-    match &view.store.intent.as_ref()?.value.kind {
+    match &view.intent()?.kind {
         IntentKind::Failover { to, .. } => Some(to.clone()),
         IntentKind::Switchover { .. } => None,
     }

@@ -50,6 +50,8 @@ impl Memory {
         let offer = view.store.handover.as_ref().filter(|_| view.store.leader_mine);
         self.offered_since = offer.map(|_| self.offered_since.unwrap_or(now));
         self.note_voters(view, now);
+        let asked = view.store.intent.as_ref().map(|intent| &intent.value.id);
+        self.switchover_begun = self.switchover_begun.take().filter(|id| Some(id) == asked);
     }
 
     fn note_leader(&mut self, view: &View, now: Tick) {

@@ -73,7 +73,7 @@ rules! {
     AwaitVoters = 317, "the voters have not confirmed the change yet";
     RefuseSwitchover = 318, "the switchover asked for is not possible";
     Switchover = 319, "a switchover was asked for: the server is shut down cleanly";
-    LetGo = 320, "the server does not start here and a standby can take over: give the lease up";
+    LetGo = 320, "this node's server does not start, or must not: give the lease up";
     Lead = 321, "this node leads";
     AwaitServer = 322, "the server is starting or does not answer";
     SettleRecord = 324, "a write to the record may still be on its way: write it anew, so that none comes later";

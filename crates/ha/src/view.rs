@@ -248,6 +248,16 @@ impl View {
         self.store.sync.as_ref().map(|s| &s.value)
     }
 
+    /// What an operator asked of the cluster, unless its time has passed unbegun.
+    pub fn intent(&self) -> Option<&Intent> {
+        self.store.intent.as_ref().map(|intent| &intent.value).filter(|i| !self.is_late(i))
+    }
+
+    /// Whoever asked has been told that it was not done: so it must not be begun.
+    pub fn is_late(&self, intent: &Intent) -> bool {
+        !intent.sealed && intent.until_unix_ms.is_some_and(|until| until < self.wall_ms)
+    }
+
     /// This node's directory, when it can be started.
     pub fn directory(&self) -> Option<&DirectoryFacts> {
         match &self.local.directory {

@@ -20,14 +20,22 @@ const ALONE_AFTER: Duration = Duration::from_secs(10);
 const ABSENT_AFTER: Duration = Duration::from_secs(20);
 
 /// Last voter lost: the record first, then the setting. Never in `strict`.
-pub(crate) fn stand_alone(case: &Case<'_>, sync: &Sync) -> Option<Step> {
+pub(crate) fn stand_alone(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> {
     if sync.voters.is_empty() {
         return None;
     }
     let to_async = case.view.settings.durability == Durability::Async;
-    let lost = !case.view.settings.strict && case.passed(case.memory.voterless_since, ALONE_AFTER);
-    (to_async || lost).then(|| {
-        let detail = if to_async { "durability is async" } else { "strict is off" };
+    let may = !case.view.settings.strict;
+    let asked = may
+        && sync.voters.iter().all(|id| is_asked_to_leave(case, id))
+        && joining(case, running, sync).is_empty();
+    let lost = may && case.passed(case.memory.voterless_since, ALONE_AFTER);
+    (to_async || asked || lost).then(|| {
+        let detail = match (to_async, asked) {
+            (true, _) => "durability is async",
+            (_, true) => "an operator's order, or a directory to be repaired",
+            _ => "strict is off",
+        };
         let next = Sync {
             revision: sync.revision + 1,
             voters: BTreeSet::new(),
@@ -157,11 +165,14 @@ fn listed(names: &BTreeSet<DirectoryId>) -> String {
 /// Replaced, about to be made anew, or away for so long that an election would miss its answer.
 fn must_leave(case: &Case<'_>, id: &DirectoryId) -> bool {
     is_replaced(case.view, id)
-        || case
-            .view
-            .member_of(id)
-            .is_some_and(|m| m.leaving || case.view.store.fenced.contains(&m.node))
+        || is_asked_to_leave(case, id)
         || case.passed(case.memory.absent.get(id).copied(), ABSENT_AFTER)
+}
+
+/// Its own node asks for it, or it is to stay down.
+fn is_asked_to_leave(case: &Case<'_>, id: &DirectoryId) -> bool {
+    let member = case.view.member_of(id);
+    member.is_some_and(|m| m.leaving || case.view.store.fenced.contains(&m.node))
 }
 
 /// Whether the node that made this directory announces another one now.

@@ -8,6 +8,9 @@ use howdah_base::{NodeName, Term, Timeline};
 use howdah_ha::{Command, Reason, StoreView, TakeOver};
 use howdah_store::{LeaseId, Txn};
 
+/// A request that has not been begun by then is not begun any more, milliseconds.
+pub const INTENT_LIVES_MS: u64 = 60_000;
+
 /// Who writes, and what the history says about it.
 #[derive(Clone, Debug)]
 pub struct Author {
@@ -58,12 +61,22 @@ pub fn txn_for(
         Command::BeginPlanned => {
             let planned = view.planned.as_ref()?;
             let Planned { id, to, by, .. } = planned.value.clone();
-            let intent = Intent { id, kind: IntentKind::Switchover { to }, by };
+            let until_unix_ms = Some(author.at_unix_ms + INTENT_LIVES_MS);
+            let kind = IntentKind::Switchover { to };
+            let intent = Intent { id, kind, by, sealed: false, until_unix_ms };
             mine(view)?
                 .at(key::PLANNED, planned.revision)
                 .absent(key::INTENT)
                 .delete(key::PLANNED)
                 .put(key::INTENT, &intent)
+        }
+        Command::DropPlanned(why) => {
+            let planned = view.planned.as_ref()?;
+            let answer = Answer { id: planned.value.id.clone(), why: why.clone() };
+            mine(view)?
+                .at(key::PLANNED, planned.revision)
+                .delete(key::PLANNED)
+                .put(key::ANSWER, &answer)
         }
         Command::EndOrder(why) => end_order(why.as_ref(), view, author)?,
         _ => return None,
@@ -75,13 +88,27 @@ fn end_order(why: Option<&String>, view: &StoreView, author: &Author) -> Option<
     let order = view.orders.get(&author.node)?;
     let key = format!("{}{}", key::ORDERS, author.node);
     let txn = Txn::new().at(key.clone(), order.revision).delete(key);
+    let answers = format!("{}{}", key::ANSWERS, author.node);
     Some(match why {
-        None => txn,
+        None => txn.delete(answers),
         Some(why) => {
             let answer = Answer { id: order.value.id.clone(), why: why.clone() };
-            txn.put(key::ANSWER, &answer)
+            txn.put(answers, &answer)
         }
     })
+}
+
+/// The point of no return of the switchover in `view`: from here on an operator cannot give it
+/// up. `None` when there is none; refused when it has been given up.
+pub fn seal_txn(view: &StoreView) -> Option<Txn> {
+    let intent = view.intent.as_ref()?;
+    let sealed = Intent { sealed: true, ..intent.value.clone() };
+    Some(
+        mine(view)?
+            .at(key::INTENT, intent.revision)
+            .absent(key::HANDOVER)
+            .put(key::INTENT, &sealed),
+    )
 }
 
 /// This node's own record, hanging on its lease.
@@ -130,6 +157,9 @@ fn take_over(order: &TakeOver, history: &[Change], author: &Author) -> Txn {
     }
     if let Some(revision) = order.intent_revision {
         txn = txn.at(key::INTENT, revision).delete(key::INTENT);
+    } else if order.kind == ChangeKind::Failover {
+        // Nobody fails over by himself once a pause has been answered.
+        txn = txn.absent(key::PAUSE);
     }
     let change = Change {
         timeline: order.timeline,

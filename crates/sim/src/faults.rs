@@ -139,7 +139,8 @@ impl World {
         self.intents += 1;
         let to: Option<NodeName> = to.map(|node| self.nodes[node].name.clone());
         let kind = IntentKind::Switchover { to };
-        let intent = Intent { id: self.intents.to_string(), kind, by: "operator".to_owned() };
+        let (id, by) = (self.intents.to_string(), "operator".to_owned());
+        let intent = Intent { id, kind, by, sealed: false, until_unix_ms: None };
         let txn = Txn::new().absent(key::INTENT).put(key::INTENT, &intent);
         self.store.txn(txn, howdah_base::Tick(self.now));
     }

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use howdah_base::NodeName;
-use howdah_base::record::{Intent, key};
+use howdah_ledger::seal_txn;
 use howdah_postgres::session::Session;
+use howdah_store::TxnOutcome;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Order;
@@ -31,15 +32,17 @@ async fn drain(order: &Order, session: &Session) -> Result<(), String> {
     Ok(())
 }
 
-/// The point of no return: an operator may have given it up meanwhile.
-async fn still_wanted(order: &Order, to: &NodeName) -> Result<(), String> {
-    let Some(asked) = order.store.intent.as_ref() else { return Ok(()) };
-    let abandoned = |why: String| format!("the switchover to `{to}` is abandoned: {why}");
-    let now = order.shared.config.store.snapshot().await.map_err(|e| abandoned(e.to_string()))?;
-    let there = now.get::<Intent>(key::INTENT).map_err(|e| abandoned(e.to_string()))?;
-    match there {
-        Some((intent, _)) if intent.id == asked.value.id => Ok(()),
-        _ => Err(abandoned("it was given up".to_owned())),
+/// The point of no return: an operator may have given it up meanwhile, and cannot any more once
+/// it is sealed. What nobody asked for, the end of a fenced node, needs no seal.
+async fn seal(order: &Order, to: &NodeName) -> Result<(), String> {
+    if order.store.intent.is_none() {
+        return Ok(());
+    }
+    let abandoned = |why: &str| format!("the switchover to `{to}` is abandoned: {why}");
+    let txn = seal_txn(&order.store).ok_or_else(|| abandoned("this node does not lead"))?;
+    match order.shared.config.store.txn(txn).await.map_err(|e| abandoned(&e.to_string()))? {
+        TxnOutcome::Applied { .. } => Ok(()),
+        TxnOutcome::Refused { .. } => Err(abandoned("it was given up")),
     }
 }
 
@@ -54,7 +57,7 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
         .map_err(|e| format!("the switchover to `{to}` is abandoned: {e}"))?;
     drain(&order, &session).await?;
     drop(session);
-    still_wanted(&order, &to).await?;
+    seal(&order, &to).await?;
     let within = order.shared.config.spec.ha.switchover_timeout.0;
     let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     order.shared.guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;

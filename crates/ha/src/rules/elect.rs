@@ -113,12 +113,12 @@ fn take_over(
     let next = next_sync(case, facts, sync, own.position, voters);
     let term = next.term;
     let loss = if sync.voters.is_empty() { loss_bound(case, own) } else { "none".to_owned() };
-    let ordered = case.view.store.intent.as_ref().filter(|intent| {
-        matches!(&intent.value.kind, IntentKind::Failover { to, .. } if *to == case.view.me)
-    });
+    let store = &case.view.store;
+    let ordered = store.intent.as_ref().filter(|_| is_ordered(case));
     let intent_revision = ordered.map(|intent| intent.revision);
     let order = TakeOver { intent_revision, begins: own.position, loss, ..basis(case, next) };
-    let detail = format!("term {term} at {}", own.position);
+    let by = ordered.map(|intent| format!(", asked for by {}", intent.value.by));
+    let detail = format!("term {term} at {}{}", own.position, by.unwrap_or_default());
     case.paced(Job::Txn, Step::act(Rule::TakeOver, detail, Command::TakeOver(order)))
 }
 
@@ -143,17 +143,30 @@ fn loss_bound(case: &Case<'_>, own: &Report) -> String {
     }
 }
 
+/// An operator wants this node to take over.
+pub(crate) fn is_ordered(case: &Case<'_>) -> bool {
+    let kind = case.view.intent().map(|intent| &intent.kind);
+    matches!(kind, Some(IntentKind::Failover { to, .. }) if *to == case.view.me)
+}
+
 /// An operator's order; with `accept_loss` it asks nobody.
 fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     let view = case.view;
     let intent = &view.store.intent.as_ref()?.value;
     let IntentKind::Failover { to, accept_loss } = &intent.kind else { return None };
+    if *to == view.me && view.is_late(intent) {
+        let why = "it could not be begun in time".to_owned();
+        return Some(Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)));
+    }
     let running = view.running().filter(|r| *to == view.me && !r.primary)?;
     let (sync, own) = view.sync().zip(own_report(case, running))?;
     let member = view.store.members.get(&view.me)?;
     let bar = election::barred(view, case.memory, member, &own);
     if let Some(why) = bar.filter(|_| !accept_loss) {
-        let why = format!("{why}; hint: howdah failover --to {to} --accept-data-loss");
+        let loss = loss_bound(case, &own);
+        let why = format!(
+            "{why}; what would be lost: {loss}; hint: howdah failover --to {to} --accept-data-loss"
+        );
         return Some(Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)));
     }
     if !accept_loss {

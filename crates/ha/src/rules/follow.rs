@@ -86,15 +86,15 @@ fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {
     case.paced(Job::Copy, Step::act(rule, detail, command))
 }
 
-/// A new copy by an operator's order: from the node that it names, where that one can give it.
+/// A new copy by an operator's order: from the node that it names, which has been seen to be
+/// able to give it, else as any other.
 pub(crate) fn copy_by_order(case: &Case<'_>, leader: &Leader, from: Option<&NodeName>) -> Step {
     let source = Source::of(case, leader);
     let mut step = copy(&source, case, Rule::ReinitOrdered).recreating();
-    let named = from.and_then(|from| upstream::relays(case, leader, from));
     for command in &mut step.commands {
-        if let (Command::Copy { from, .. }, Some(member)) = (command, named) {
-            from.clone_from(&member.node);
-            step.reason.detail = format!("from `{}`", member.node);
+        if let (Command::Copy { from, .. }, Some(named)) = (command, from) {
+            from.clone_from(named);
+            step.reason.detail = format!("from `{named}`");
         }
     }
     step

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use howdah_base::record::{Intent, IntentKind, Member, ServerState, Sync};
+use howdah_base::record::{Intent, IntentKind, Member, Planned, ServerState, Sync};
 use howdah_base::{DirectoryId, NodeName, Position, Term};
 
 use super::{Case, Step, lead_down, upstream};
 use crate::{Command, Job, Rule, Running, Server, StopMode, election, voters};
+
+/// A planned switchover is begun at most so long after its moment, milliseconds.
+const PLANNED_LATE_MAX_MS: u64 = 300_000;
 
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
@@ -40,7 +43,7 @@ fn lead(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Step {
     }
     settle(case, sync)
         .or_else(|| make_slots(case, running, sync, term))
-        .or_else(|| voters::stand_alone(case, sync))
+        .or_else(|| voters::stand_alone(case, running, sync))
         .or_else(|| open_gate(case, sync))
         .or_else(|| raise_floor(case, running, sync))
         .or_else(|| operator(case))
@@ -109,13 +112,12 @@ fn raise_floor(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> 
 
 /// What an operator asked for.
 fn operator(case: &Case<'_>) -> Option<Step> {
-    let planned = case.view.store.planned.as_ref().filter(|_| case.view.store.intent.is_none());
-    if let Some(planned) = planned.filter(|p| p.value.at_unix_ms <= case.view.wall_ms) {
-        let detail = format!("asked for by {}", planned.value.by);
-        let step = Step::act(Rule::BeginPlanned, detail, Command::BeginPlanned);
-        return Some(case.paced(Job::Txn, step));
+    let view = case.view;
+    let planned = view.store.planned.as_ref().filter(|_| view.store.intent.is_none());
+    if let Some(planned) = planned.filter(|p| p.value.at_unix_ms <= view.wall_ms) {
+        return Some(case.paced(Job::Txn, begin_planned(case, &planned.value)));
     }
-    let intent = &case.view.store.intent.as_ref()?.value;
+    let intent = &view.store.intent.as_ref()?.value;
     Some(match switchover_target(case, intent) {
         Ok(to) => {
             let detail = format!("to `{to}`, asked for by {}", intent.by);
@@ -125,12 +127,30 @@ fn operator(case: &Case<'_>) -> Option<Step> {
     })
 }
 
+/// A moment that is long past is not the one that was planned.
+fn begin_planned(case: &Case<'_>, planned: &Planned) -> Step {
+    let late_ms = case.view.wall_ms.saturating_sub(planned.at_unix_ms);
+    if late_ms > PLANNED_LATE_MAX_MS {
+        let why =
+            format!("its moment passed {} s ago, when nothing could be begun", late_ms / 1000);
+        return Step::act(Rule::RefuseSwitchover, why.clone(), Command::DropPlanned(why));
+    }
+    let detail = format!("asked for by {}", planned.by);
+    Step::act(Rule::BeginPlanned, detail, Command::BeginPlanned)
+}
+
 fn switchover_target(case: &Case<'_>, intent: &Intent) -> Result<NodeName, String> {
     let IntentKind::Switchover { to } = &intent.kind else {
         return Err(format!("`{}` leads now; hint: howdah switchover", case.view.me));
     };
-    if case.memory.switchover_begun.as_ref() == Some(&intent.id) {
-        return Err("it was begun, and no standby took over in time".to_owned());
+    if intent.sealed || case.memory.switchover_begun.as_ref() == Some(&intent.id) {
+        let me = &case.view.me;
+        return Err(format!(
+            "it was begun, and did not end with another primary; hint: howdah logs {me}"
+        ));
+    }
+    if case.view.is_late(intent) {
+        return Err("it could not be begun in time".to_owned());
     }
     target(case, to.as_ref())
 }

@@ -3,8 +3,11 @@
 use howdah_base::record::{Conditions, Order, OrderKind};
 use howdah_base::{DirectoryId, NodeName};
 
-use super::{Case, Step, follow, lead};
+use super::{Case, Step, elect, follow, lead, upstream};
 use crate::{Command, Directory, Job, Rule, Running, Server, StopMode};
+
+/// Failed switchovers after which a primary that is to stay down is just stopped.
+const SWITCHOVER_FAILURES_MAX: u32 = 2;
 
 /// Orders and the fence: before the node's part in the cluster.
 pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
@@ -19,13 +22,15 @@ fn fenced(case: &Case<'_>) -> Option<Step> {
     }
     let stop = |detail: String| Step::act(Rule::FenceNode, detail, Command::Stop(StopMode::Fast));
     match &view.local.server {
-        Server::Running(running) if running.primary => Some(match lead::best_standby(case) {
+        Server::Running(running) if running.primary => Some(match fenced_heir(case) {
             Ok(to) => {
                 let detail = format!("after a switchover to `{to}`");
-                Step::act(Rule::FenceNode, detail, Command::Switchover { to })
+                let step = Step::act(Rule::FenceNode, detail, Command::Switchover { to });
+                case.paced(Job::Switchover, step)
             }
-            Err(why) => stop(format!("nobody can take over: {why}")),
+            Err(why) => stop(why),
         }),
+        Server::Unknown { .. } => Some(stop("it does not answer".to_owned())),
         Server::Running(_) if view.store.leader_mine => None,
         Server::Running(_) => Some(await_leaving(case).unwrap_or_else(|| stop(String::new()))),
         // The leader's hand-over goes on in `lead_down`.
@@ -35,11 +40,21 @@ fn fenced(case: &Case<'_>) -> Option<Step> {
     }
 }
 
-/// A voter leaves first while another is left; the last one just goes, and the leader notices.
+/// To whom a primary that is to stay down is switched over first; not for ever, though.
+fn fenced_heir(case: &Case<'_>) -> Result<NodeName, String> {
+    let failures = case.view.failures.count(Job::Switchover);
+    if failures >= SWITCHOVER_FAILURES_MAX {
+        return Err(format!("{failures} switchovers failed"));
+    }
+    lead::best_standby(case).map_err(|why| format!("nobody can take over: {why}"))
+}
+
+/// A voter leaves first. In `strict` the last one just goes: the leader never stands alone there.
 fn await_leaving(case: &Case<'_>) -> Option<Step> {
     let sync = case.view.sync()?;
     let id = own_directory(case)?;
-    let waits = sync.voters.contains(id) && sync.voters.len() > 1;
+    let replaceable = sync.voters.len() > 1 || !case.view.settings.strict;
+    let waits = sync.voters.contains(id) && replaceable;
     waits.then(|| Step::wait(Rule::LeaveVoters, "an operator's order"))
 }
 
@@ -86,7 +101,11 @@ fn restart(
     let view = case.view;
     let running = view.running()?;
     let now = view.local.started_unix_ms?;
-    if started != Some(now) {
+    let done = match order.at_unix_ms {
+        Some(at) => now >= at,
+        None => started != Some(now),
+    };
+    if done {
         return Some(end(order, None));
     }
     if let Some(why) = unmet(case, running, conditions) {
@@ -147,6 +166,12 @@ fn reinit(
     if sync.directory == facts.id {
         return Some(end(order, Some("it may hold the only copy of a commit".to_owned())));
     }
+    let gives =
+        |from: &&NodeName| **from == leader.node || upstream::relays(case, leader, from).is_some();
+    if let Some(from) = from.filter(|from| !gives(from)) {
+        let why = format!("`{from}` does not stream the leader's timeline: no copy is made of it");
+        return Some(end(order, Some(why)));
+    }
     if let Some(step) = await_leaving(case) {
         return Some(step);
     }
@@ -169,7 +194,8 @@ fn reinit(
 pub(crate) fn paused(case: &Case<'_>, step: Step) -> Step {
     let view = case.view;
     let moved = step.commands.iter().any(moves);
-    let asked = view.store.intent.is_some()
+    let takes_over = step.commands.iter().any(|c| matches!(c, Command::TakeOver(_)));
+    let asked = (view.intent().is_some() && (!takes_over || elect::is_ordered(case)))
         || case.memory.switchover_begun.is_some()
         || due(case).is_some()
         || view.store.fenced.contains(&view.me);

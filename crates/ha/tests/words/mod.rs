@@ -103,6 +103,9 @@ impl World {
             ["sync", "none"] => store.sync = None,
             ["sync", rest @ ..] => self.sync(rest),
             ["handover", to, "end", end] => self.offer(to, end),
+            ["intent", "sealed"] => {
+                store.intent.as_mut().expect("an intent").value.sealed = true;
+            }
             ["intent", rest @ ..] => self.intent(rest),
             ["setting", name] => self.setting(name),
             ["announced", name] => local.announced = Some(directory(name)),
@@ -127,6 +130,7 @@ impl World {
             ["fenced", name] => {
                 store.fenced.insert(node(name));
             }
+            ["wall", ms] => self.view.wall_ms = ms.parse().expect("a number"),
             ["pending"] => local.pending_restart = true,
             ["started", ms] => local.started_unix_ms = ms.parse().ok(),
             ["order", rest @ ..] => self.order(rest),
@@ -175,6 +179,10 @@ impl World {
     }
 
     fn intent(&mut self, words: &[&str]) {
+        let (words, until_unix_ms) = match words {
+            [words @ .., "until", ms] => (words, ms.parse().ok()),
+            words => (words, None),
+        };
         let kind = match words {
             ["switchover"] => IntentKind::Switchover { to: None },
             ["switchover", to] => IntentKind::Switchover { to: Some(node(to)) },
@@ -184,7 +192,8 @@ impl World {
             }
             _ => panic!("not understood: intent {words:?}"),
         };
-        let value = Intent { id: "i".to_owned(), kind, by: "anna".to_owned() };
+        let by = "anna".to_owned();
+        let value = Intent { id: "i".to_owned(), kind, by, sealed: false, until_unix_ms };
         self.view.store.intent = Some(Versioned { value, revision: 8 });
     }
 
@@ -261,7 +270,8 @@ impl World {
 
 fn job(name: &str) -> Job {
     use Job::*;
-    let all = [Txn, Initdb, Copy, Rewind, ReadEnd, Start, Promote, Stop, SetSync, Slots];
+    let all =
+        [Txn, Initdb, Copy, Rewind, ReadEnd, Start, Promote, Stop, SetSync, Slots, Switchover];
     let found = all.into_iter().find(|job| format!("{job:?}") == name);
     found.expect("a job")
 }
