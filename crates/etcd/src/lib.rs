@@ -11,7 +11,7 @@
 //! [`plan::decide`].
 //!
 //! Absent on purpose: no consensus of our own, and nothing of the cluster's record but the
-//! cluster file in force, which says who has a member. The keeper never gives the member's data
+//! cluster file in force, which says who has a member, and where the primary is. The keeper never gives the member's data
 //! away: what cannot be used is put aside.
 
 mod arguments;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use howdah_base::NodeName;
+use howdah_base::record::Leader;
 use tokio::task::JoinSet;
 
 use crate::disk::{self, Remembered};
@@ -33,6 +34,10 @@ pub(crate) async fn look(keeper: &mut Keeper) -> Look {
     led.extend(own_counts.map(|own| own.member.clone()));
     led.extend(others.iter().filter(|other| other.knows_leader()).filter_map(Asked::member));
     read_file(keeper, &led).await;
+    let primary = match &own {
+        Some(own) if own.leads() => read_primary(keeper, &own.member).await,
+        _ => None,
+    };
     let own_view = own.as_ref().map(|own| View {
         cluster: own.status.cluster,
         leader: own.status.leader,
@@ -50,6 +55,7 @@ pub(crate) async fn look(keeper: &mut Keeper) -> Look {
         own: own_view,
         wanted: wanted.collect(),
         file: keeper.file,
+        primary,
         founders: keeper.founding.iter().flat_map(|right| right.members.clone()).collect(),
         others: others.into_iter().map(|asked| (asked.node, asked.answer.other())).collect(),
     };
@@ -70,6 +76,12 @@ pub(crate) struct Own {
     status: Status,
     members: Option<Vec<Known>>,
     member: Member,
+}
+
+impl Own {
+    fn leads(&self) -> bool {
+        self.status.leader == Some(self.status.id)
+    }
 }
 
 impl Keeper {
@@ -158,6 +170,12 @@ async fn ask(node: NodeName, place: Place, link: Option<Member>, tls: TlsFiles) 
     };
     let answer = answer.await;
     Asked { node, url, answer }
+}
+
+/// Where the cluster's primary is, while it can be read.
+async fn read_primary(keeper: &Keeper, own: &Member) -> Option<NodeName> {
+    let record = own.get(&keeper.options.leader_key).await.ok()??;
+    serde_json::from_str::<Leader>(&record).ok().map(|leader| leader.node)
 }
 
 /// The members by the file in force, while somebody can say.

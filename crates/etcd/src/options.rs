@@ -38,6 +38,9 @@ pub struct MemberOptions {
     pub founding: PathBuf,
     /// The key under which the cluster file in force lies in etcd.
     pub config_key: String,
+    /// The key under which the holder of the cluster's lease lies: a
+    /// [`howdah_base::record::Leader`].
+    pub leader_key: String,
     /// Reads the members out of the record under `config_key`.
     pub parse: Parse,
     /// How long a lease of the cluster lasts: etcd's own elections must fit into it.

@@ -91,7 +91,7 @@ async fn ask(keeper: &Keeper, step: Step, look: &Look) -> Done {
         Step::Remove(id) => format!("member {id:x} is being removed from the store"),
         Step::Promote(_) => "its member is catching up".to_owned(),
         Step::Move(_, url) => format!("the others are told that it is reached at `{url}`"),
-        Step::HandOver(id) => format!("member {id:x} is to lead etcd: this one leaves"),
+        Step::HandOver(id) => format!("member {id:x} is to lead etcd in this one's place"),
         _ => String::new(),
     };
     if !matches!(step, Step::Promote(_)) {
@@ -100,6 +100,8 @@ async fn ask(keeper: &Keeper, step: Step, look: &Look) -> Done {
     let mut refused = "no member of the store has a leader".to_owned();
     for member in &look.led {
         match tell(keeper, &step, member).await {
+            // The member itself is as well as before.
+            Ok(()) if matches!(step, Step::HandOver(_)) => return (Phase::Well, String::new()),
             Ok(()) => return (Phase::Starting, said),
             Err(silence) => refused = silence.why().to_owned(),
         }

@@ -8,6 +8,9 @@
 //! - **A member whose data is gone** is replaced by a new one with a new id, never started anew
 //!   under its old id.
 //! - **A new member listens first** (a learner), and counts once it has caught up.
+//! - **etcd is led from another machine than the primary's**, where there is one: when the
+//!   primary's machine is lost, etcd should not have to elect a leader first, which prolongs the
+//!   lost lease on top of the time that it takes.
 //! - **Members leave one at a time**, by the word of etcd's own leader, and never when the rest
 //!   would be without a majority.
 
@@ -29,6 +32,8 @@ pub struct Seen {
     pub file: File,
     /// With whom this node may found the store, itself included; empty without that right.
     pub founders: BTreeSet<NodeName>,
+    /// Where the cluster's primary is; asked by the member that leads only.
+    pub primary: Option<NodeName>,
     /// What the other members of `wanted` say.
     pub others: BTreeMap<NodeName, Other>,
 }
@@ -290,10 +295,16 @@ fn keep(seen: &Seen, view: &View) -> Step {
     if let Some(url) = seen.wanted.get(&seen.me).filter(|url| **url != own.peer_url) {
         return Step::Move(own.id, url.clone());
     }
-    if leader == own.id && seen.file == File::InForce {
-        return let_go(seen, view, own);
+    if leader != own.id {
+        return Step::Rest;
     }
-    Step::Rest
+    match (seen.file, seen.primary == Some(seen.me.clone())) {
+        (File::InForce, primary) => match let_go(seen, view, own) {
+            Step::Rest if primary => make_way(seen, view, own),
+            step => step,
+        },
+        _ => Step::Rest,
+    }
 }
 
 fn own_of<'a>(seen: &Seen, view: &'a View) -> Option<&'a Known> {
@@ -331,6 +342,17 @@ fn let_go(seen: &Seen, view: &View, own: &Known) -> Step {
     if extra.id != own.id {
         return Step::Remove(extra.id);
     }
-    let heir = view.members.iter().find(|m| m.id != own.id && !m.learner && named(m));
+    make_way(seen, view, own)
+}
+
+/// Another member leads etcd, if one answers.
+fn make_way(seen: &Seen, view: &View, own: &Known) -> Step {
+    let answers = |member: &Known| {
+        seen.others.iter().any(|(node, other)| {
+            node.as_str() == member.name
+                && matches!(other, Other::Answers(view) if view.leader == Some(own.id))
+        })
+    };
+    let heir = view.members.iter().find(|m| m.id != own.id && !m.learner && answers(m));
     heir.map_or(Step::Rest, |heir| Step::HandOver(heir.id))
 }

@@ -3,7 +3,7 @@
 //! `GOLDEN=write cargo nextest run -p howdah-etcd` writes what comes out into the file, to be
 //! reviewed as a diff.
 //!
-//! `me n1`; `wanted n1 n2 n3`; `file started`, `first` or `in force`; `founders n1 n2`; `data`,
+//! `me n1`; `primary n1`; `wanted n1 n2 n3`; `file started`, `first` or `in force`; `founders n1 n2`; `data`,
 //! `data 1` with the id that is remembered, `damaged`; `running`; and what a node says: `n2
 //! silent`, `n2 stranger`, `n2: leader 2, n1=1 n2=2 n3=3`. A member's id is followed by `?` when
 //! it has never run and by `+` when it is a learner; `_n3=4` has no name yet.
@@ -31,6 +31,7 @@ fn seen(case: &str) -> Seen {
         own: None,
         wanted: BTreeMap::new(),
         file: File::InForce,
+        primary: None,
         founders: Default::default(),
         others: BTreeMap::new(),
     };
@@ -44,6 +45,7 @@ fn seen(case: &str) -> Seen {
             "file" => seen.file = file(rest),
             "founders" => seen.founders = rest.split(' ').map(name).collect(),
             "data" => seen.data = Data::Present { id: rest.parse().ok() },
+            "primary" => seen.primary = Some(name(rest)),
             "damaged" => seen.data = Data::Damaged(rest.to_owned()),
             "running" => seen.running = true,
             node => drop(said.insert(name(node.trim_end_matches(':')), other(rest))),

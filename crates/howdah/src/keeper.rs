@@ -82,6 +82,7 @@ pub fn options(
         tls: TlsFiles { ca, certificate: pair.certificate, key: pair.key },
         founding: layout.founding(node),
         config_key: format!("{}{}", etcd.prefix, key::CONFIG),
+        leader_key: format!("{}{}", etcd.prefix, key::LEADER),
         parse: Parse::new(move |record| read(&path, record)),
         lease: spec.ha.lease.0,
         quota_bytes: MemberOptions::QUOTA_BYTES,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use howdah_etcd::Phase;
 use howdah_testkit::wait;
 
-use crate::rig::{CONFIG, Rig};
+use crate::rig::{CONFIG, LEADER, Rig, WITHIN};
 
 #[test]
 fn the_first_machine_makes_the_store_and_the_others_join_it() {
@@ -81,4 +81,25 @@ fn members_follow_the_file_in_force() {
     rig.wait_well("n1");
     rig.wait_members("n2", &nodes);
     assert!(rig.path("n1/store/etcd.aside").is_dir());
+}
+
+/// When the primary's machine is lost, etcd should not have to elect a leader as well.
+#[test]
+fn etcd_is_led_from_another_machine_than_the_primarys() {
+    let nodes = ["n1", "n2", "n3"];
+    let rig = Rig::up(&nodes);
+    rig.ctl("n1", &["put", CONFIG, "n1 n2 n3"]);
+    for node in nodes {
+        let leader = format!("{{\"node\":\"{node}\",\"term\":1}}");
+        rig.ctl("n1", &["put", LEADER, &leader]);
+        wait::until(
+            &format!("another member than that of {node} leads"),
+            WITHIN,
+            || {
+                let status = rig.ctl(node, &["endpoint", "status"]);
+                (status.split(", ").nth(4) == Some("false")).then_some(())
+            },
+            || rig.seen(),
+        );
+    }
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 /// A member comes up, or is replaced, within this on a busy machine.
 pub const WITHIN: Duration = Duration::from_secs(60);
 pub const CONFIG: &str = "/howdah/test/config";
+pub const LEADER: &str = "/howdah/test/leader";
 
 pub struct Rig {
     pub places: BTreeMap<NodeName, Place>,
@@ -103,6 +104,7 @@ impl Rig {
             tls: TlsFiles { ca: self.path("tls/ca.crt"), certificate: tls("crt"), key: tls("key") },
             founding: own("founding"),
             config_key: CONFIG.to_owned(),
+            leader_key: LEADER.to_owned(),
             parse: Parse::new(move |record| Ok(of(&record.split(' ').collect::<Vec<_>>()))),
             lease: Duration::from_secs(6),
             quota_bytes: self.quota_bytes,
