@@ -151,3 +151,24 @@ fn default_base() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/".into()));
     data.unwrap_or_else(|| home().join(".local/share")).join("howdah")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_with_one_cluster_needs_no_file_named() {
+        let base = std::env::temp_dir().join(format!("howdah-only-{}", std::process::id()));
+        let make = |cluster: &str| {
+            fs::create_dir_all(base.join(cluster)).expect("made");
+            fs::write(base.join(cluster).join(FILE_NAME), "").expect("written");
+        };
+        assert_eq!(only_cluster(&base), None);
+        make("shop");
+        fs::create_dir_all(base.join("lost+found")).expect("made");
+        assert_eq!(only_cluster(&base), Some(base.join("shop").join(FILE_NAME)));
+        make("blog");
+        assert_eq!(only_cluster(&base), None, "which one is meant?");
+        fs::remove_dir_all(&base).expect("removed");
+    }
+}
