@@ -66,7 +66,7 @@ pub const PLACES: [Place; 20] = [
         Layer::Product,
         &[
             "base", "spec", "wire", "ha", "ledger", "store", "guard", "etcd", "postgres", "tls",
-            "agent", "proxy", "api", "hooks",
+            "agent", "proxy", "api", "hooks", "import",
         ],
     ),
     place("sim", Layer::Proof, &["base", "ha", "ledger", "store"]),

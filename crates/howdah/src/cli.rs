@@ -26,6 +26,7 @@ Start here:
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Init(verbs::init::Args),
+    Import(verbs::import::Args),
     Check(verbs::check::Args),
     Tune(verbs::tune::Args),
     Up(verbs::up::Args),
@@ -96,6 +97,7 @@ impl Verb {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Verb::Init(args) => verbs::init::run(&args),
+            Verb::Import(args) => verbs::import::run(&args),
             Verb::Check(args) => verbs::check::run(&args),
             Verb::Tune(args) => verbs::tune::run(&args),
             Verb::Up(args) => verbs::up::run(&args),

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Never over a file that is there: it may be the only description of a cluster.
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
     if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
         return Err(Failure::bad_input(format!("the file exists already: `{}`", path.display()))

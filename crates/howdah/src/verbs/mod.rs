@@ -16,6 +16,7 @@ pub mod fence;
 pub mod flush;
 pub mod guard;
 pub mod history;
+pub mod import;
 pub mod init;
 pub mod install;
 pub mod join;

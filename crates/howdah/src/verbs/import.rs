@@ -1,0 +1,200 @@
+//! `howdah import`: what others configure PostgreSQL with becomes a cluster file.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, stdin};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use howdah_import::{
+    BadInput, INCLUDE_DEPTH_MAX, Imported, IncludeWhat, Included, Input, Kind, import, includes,
+    kind_of, text,
+};
+use serde_json::json;
+
+use super::init::write_new;
+use crate::failure::{Failure, why};
+use crate::talk::{out, say};
+
+/// Make a cluster file from what others configure PostgreSQL with
+///
+/// Reads postgresql.conf, postgresql.auto.conf, pg_hba.conf, patroni.yml (one a node), what
+/// patronictl show-config prints, CloudNativePG's manifests, compose files and files of
+/// environment variables, any number at once. Says of each key whether it was carried over,
+/// replaced by what Howdah does itself, or is to be done by hand. Passwords stay out of the file.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Files to read; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// What they are [default: seen by their content]
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
+    kind: Option<String>,
+    /// Where to write the cluster file, which must not exist; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "howdah.toml")]
+    output: PathBuf,
+    /// Print what became of each key as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn kinds() -> clap::builder::PossibleValuesParser {
+    Kind::WORDS.map(|(word, _)| word).into()
+}
+
+/// More is not a configuration.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Files of one directory that is included.
+const FILES_OF_DIR_MAX: usize = 1000;
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let to_stdout = args.output.as_os_str() == "-";
+    if !to_stdout && args.output.exists() {
+        let message = format!("the file exists already: `{}`", args.output.display());
+        let hint = "--output, to write another; --output - to see what it would be";
+        return Err(Failure::bad_input(message).hint(hint).into());
+    }
+    let kind = args
+        .kind
+        .as_deref()
+        .and_then(|kind| Kind::WORDS.iter().find(|(word, _)| *word == kind).map(|(_, kind)| *kind));
+    let inputs = inputs(&args.files, kind)?;
+    let imported = import(&inputs).map_err(|bad| rejected(&bad))?;
+    if to_stdout && !args.json {
+        out(&imported.toml);
+        say(text(&imported));
+    } else {
+        show(args, &imported)?;
+    }
+    if !to_stdout {
+        write_new(&args.output, &imported.toml)?;
+        said_what_is_next(&args.output, &inputs);
+    }
+    Ok(())
+}
+
+fn show(args: &Args, imported: &Imported) -> anyhow::Result<()> {
+    if !args.json {
+        out(text(imported));
+        return Ok(());
+    }
+    let output = args.output.display().to_string();
+    let mut told = serde_json::to_value(imported).context("write the findings as JSON")?;
+    if let Some(told) = told.as_object_mut() {
+        told.insert("output".to_owned(), json!(output));
+    }
+    out(serde_json::to_string_pretty(&told).context("write the findings as JSON")?);
+    Ok(())
+}
+
+fn said_what_is_next(path: &Path, inputs: &[Input]) {
+    let shown = path.display();
+    say(format!("wrote the cluster file: `{shown}`"));
+    let named =
+        if path == Path::new("howdah.toml") { String::new() } else { format!(" -f {shown}") };
+    let is = |kinds: &[Kind]| inputs.iter().filter_map(kind_of).any(|kind| kinds.contains(&kind));
+    if is(&[Kind::Patroni]) && !is(&[Kind::PatroniDynamic]) {
+        say(
+            "hint: Patroni's store may hold other settings than the files: add what patronictl show-config prints",
+        );
+    }
+    say(format!("hint: read it, then howdah check{named}; howdah adopt takes over what runs"));
+}
+
+/// All files, or everything that cannot be read.
+fn inputs(files: &[PathBuf], kind: Option<Kind>) -> anyhow::Result<Vec<Input>> {
+    let read: Vec<_> = files.iter().map(|file| input(file, kind)).collect();
+    let bad: Vec<String> = read.iter().filter_map(|read| read.as_ref().err().cloned()).collect();
+    if !bad.is_empty() {
+        return Err(Failure::bad_input(bad.join("\n")).into());
+    }
+    Ok(read.into_iter().flatten().collect())
+}
+
+fn input(path: &Path, kind: Option<Kind>) -> Result<Input, String> {
+    let text = if path.as_os_str() == "-" { read_stdin()? } else { read(path)? };
+    let mut input = Input { file: path.display().to_string(), text, kind, included: Vec::new() };
+    if matches!(kind_of(&input), Some(Kind::PostgresqlConf | Kind::PostgresqlAutoConf)) {
+        input.included = included(path, &input.text, 0);
+    }
+    Ok(input)
+}
+
+fn read_stdin() -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| format!("cannot read standard input, {}", why(&error)))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(too_large("standard input"));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The text of a file, or why there is none.
+fn read(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let cannot = |error| format!("cannot read the file, {}: `{shown}`", why(&error));
+    let about = fs::metadata(path).map_err(cannot)?;
+    if about.is_dir() {
+        return Err(format!("a directory, not a file: `{shown}`"));
+    }
+    if about.len() > FILE_BYTES_MAX {
+        return Err(too_large(&shown.to_string()));
+    }
+    fs::read(path).map_err(cannot).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn too_large(what: &str) -> String {
+    format!("larger than {} MB, so no configuration: `{what}`", FILE_BYTES_MAX >> 20)
+}
+
+/// What the `include` lines of a postgresql.conf lead to, from its own folder.
+fn included(path: &Path, text: &str, depth: usize) -> Vec<Included> {
+    if depth >= INCLUDE_DEPTH_MAX {
+        return Vec::new();
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let one = |path: &Path| {
+        let text = read(path)?;
+        let included = included(path, &text, depth + 1);
+        Ok(Input { file: path.display().to_string(), text, kind: None, included })
+    };
+    let files = |include: &howdah_import::Include| {
+        let target = folder.join(&include.path);
+        match include.what {
+            IncludeWhat::IfExists if !target.exists() => Ok(Vec::new()),
+            IncludeWhat::File | IncludeWhat::IfExists => Ok(vec![one(&target)?]),
+            IncludeWhat::Dir => of_dir(&target)?.iter().map(|path| one(path)).collect(),
+        }
+    };
+    includes(text)
+        .iter()
+        .map(|include| Included { line: include.line, files: files(include) })
+        .collect()
+}
+
+/// The files that `include_dir` means, in its order.
+fn of_dir(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let cannot = |error| format!("cannot read the directory, {}: `{}`", why(&error), dir.display());
+    let entries = fs::read_dir(dir).map_err(cannot)?;
+    let mut files: Vec<PathBuf> =
+        entries.take(FILES_OF_DIR_MAX).flatten().map(|entry| entry.path()).collect();
+    let is_meant = |path: &PathBuf| {
+        let hidden =
+            path.file_name().and_then(OsStr::to_str).is_none_or(|name| name.starts_with('.'));
+        path.extension().is_some_and(|extension| extension == "conf") && !hidden && path.is_file()
+    };
+    files.retain(is_meant);
+    files.sort();
+    Ok(files)
+}
+
+/// Everything that cannot be read, at once.
+fn rejected(bad: &[BadInput]) -> Failure {
+    let lines: Vec<String> = bad.iter().map(ToString::to_string).collect();
+    let failure = Failure::bad_input(lines.join("\n"));
+    match bad.iter().any(|bad| matches!(bad, BadInput::Unrecognised { .. })) {
+        true => failure.hint("name its kind with --kind"),
+        false => failure,
+    }
+}
