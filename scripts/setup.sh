@@ -62,9 +62,9 @@ missing_packages() {
     [ "$1" != demo ] || return 0
     command -v etcd >/dev/null || echo etcd-server
     command -v etcdctl >/dev/null || echo etcd-client
-    [ "$1" = bench ] || return 0
     command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy
+    [ "$1" != test ] || python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
 have_postgresql() {
@@ -116,11 +116,24 @@ pgdg_hint() {
 check_test_tools() {
     scripts/majors.sh ||
         say "tests on other majors of PostgreSQL than this machine's are left out"
+    add_python_tools
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || add_components
     cargo nextest --version >/dev/null 2>&1 && return 0
     say "cargo-nextest is missing, will be compiled: it takes some minutes, once"
     cargo install cargo-nextest --locked --quiet ||
         say "it could not be; \`cargo test\` will run the tests, only slower"
+}
+
+# Programs that tests run against Howdah: a monitoring plugin written for Patroni, and OpenAPI's
+# own validator. In an environment of their own below target/.
+add_python_tools() {
+    local dir=target/python
+    [ -x "$dir/bin/check_patroni" ] && [ -x "$dir/bin/openapi-spec-validator" ] && return 0
+    say "check_patroni and openapi-spec-validator are missing, will be put into $dir"
+    python3 -m venv "$dir" &&
+        "$dir/bin/pip" install --quiet --disable-pip-version-check \
+            'check_patroni>=2.2,<3' 'openapi-spec-validator>=0.7,<1' ||
+        fail "they could not be installed" "look at pip's message above, and start again"
 }
 
 add_components() {

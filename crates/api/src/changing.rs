@@ -90,7 +90,10 @@ async fn grant(desk: &Desk, op: Op, wish: Wish, by: &str) -> Said {
     let within = wish.within.map_or(ANSWER_WAIT, Duration::from_secs);
     match ask(desk, wish.ask, by, within).await {
         Ok(message) => Said { code: wish.done, message, hint: None, data: None },
-        Err(refusal) => Said::of(code_of(op, refusal.class), refusal),
+        Err(refusal) => {
+            let next = refusal.hint.clone().unwrap_or_else(|| "howdah status".to_owned());
+            Said::of(code_of(op, refusal.class), refusal.hint(next))
+        }
     }
 }
 

@@ -32,11 +32,8 @@ fn branch(text: &mut String, status: &ClusterStatus, node: &NodeStatus, own: &st
     };
     // Writing to a string does not fail.
     let _ = writeln!(text, "{own}{}  {what}{behind}", node.node);
-    let downstream: Vec<&NodeStatus> = status
-        .nodes
-        .iter()
-        .filter(|other| upstream(status, other) == Some(&node.node))
-        .collect();
+    let downstream: Vec<&NodeStatus> =
+        status.nodes.iter().filter(|other| upstream(status, other) == Some(&node.node)).collect();
     for (number, other) in downstream.iter().enumerate() {
         let last = number + 1 == downstream.len();
         let (own, next) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };

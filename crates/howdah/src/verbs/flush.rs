@@ -1,14 +1,17 @@
 //! `howdah flush`: what is planned is dropped; patronictl's name for it.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use howdah_api::client::Method;
 use howdah_base::NodeName;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::restart::cancel;
 use crate::ask::{Asker, block_on};
 use crate::failure::Failure;
-use crate::file::FileArg;
+use crate::file::{ClusterFile, FileArg};
 use crate::order::{self, Form};
 
 /// Drop what is planned: restarts, or a switchover
@@ -37,11 +40,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.what == What::Restart {
         return args.form.tell(cancel(&file, &args.nodes));
     }
-    // What is under way is not dropped by this: `howdah switchover --abort` is.
-    let status = block_on(Asker::of_file(&file).status())?;
-    if status.planned.is_none() {
-        let none = Failure::failed("no switchover is planned").hint("howdah status");
-        return args.form.tell(Err(none.into()));
-    }
-    args.form.tell(order::send(&file, Method::DELETE, "/switchover", &Value::Null))
+    args.form.tell(flush_switchover(&file))
 }
+
+/// Drops the planned switchover. One under way is not given up by this:
+/// `howdah switchover --abort` does that.
+pub fn flush_switchover(file: &ClusterFile) -> anyhow::Result<String> {
+    if !block_on(is_planned(file))? {
+        return Err(Failure::failed("no switchover is planned").hint("howdah status").into());
+    }
+    order::send(file, Method::DELETE, "/switchover", &Value::Null)
+}
+
+/// The status may be a moment older than the plan.
+async fn is_planned(file: &ClusterFile) -> anyhow::Result<bool> {
+    let asker = Asker::of_file(file);
+    for _ in 0..LOOKS {
+        if asker.status().await?.planned.is_some() {
+            return Ok(true);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(false)
+}
+
+const LOOKS: u32 = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -3,10 +3,9 @@
 use clap::ValueEnum;
 use howdah_api::client::Method;
 use howdah_base::NodeName;
-use howdah_base::record::OrderKind;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::ask::{Asker, block_on};
+use crate::ask::{Asker, block_on, read_answer};
 use crate::failure::Failure;
 use crate::file::{ClusterFile, FileArg};
 use crate::order::{self, Form};
@@ -77,26 +76,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     order::give(&file, "/restart", &body, args.form)
 }
 
-/// Drops what is planned for these nodes, or for any.
+/// Drops what is planned for these nodes, or for any. The nodes are asked and not the status,
+/// which may be a moment old.
 pub fn cancel(file: &ClusterFile, nodes: &[NodeName]) -> anyhow::Result<String> {
-    let status = block_on(Asker::of_file(file).status())?;
-    let planned: Vec<&NodeName> = status
-        .nodes
-        .iter()
-        .filter(|node| nodes.is_empty() || nodes.contains(&node.node))
-        .filter(|node| {
-            let order = node.order.as_ref().filter(|order| order.at_unix_ms.is_some());
-            order.is_some_and(|order| matches!(order.kind, OrderKind::Restart { .. }))
-        })
-        .map(|node| &node.node)
-        .collect();
-    if planned.is_empty() {
-        return Err(Failure::failed("no restart is planned").hint("howdah status").into());
-    }
+    let asker = Asker::of_file(file);
+    let all = file.spec.nodes.keys().filter(|node| nodes.is_empty() || nodes.contains(node));
     let mut told = Vec::new();
-    for node in planned {
+    for node in all {
         let path = format!("/restart?node={node}");
-        told.push(format!("{node}: {}", order::send(file, Method::DELETE, &path, &Value::Null)?));
+        let answer = block_on(asker.send(Method::DELETE, &path, String::new()))?;
+        if answer.code != NONE_PLANNED {
+            told.push(read_answer(&answer)?);
+        }
+    }
+    if told.is_empty() {
+        return Err(Failure::failed("no restart is planned").hint("howdah status").into());
     }
     Ok(told.join("\n"))
 }
+
+/// 404 of `DELETE /restart`.
+const NONE_PLANNED: u16 = 404;

@@ -20,6 +20,7 @@ use crate::file::ClusterFile;
 use crate::order::{self, check_nodes, send};
 use crate::output::Format;
 use crate::talk::{out, say};
+use crate::verbs::flush::flush_switchover;
 use crate::verbs::pause::until_known;
 use crate::verbs::restart::cancel;
 
@@ -167,21 +168,14 @@ pub fn flush(place: &Place, args: &Flush) -> anyhow::Result<()> {
             out(cancel(&file, &members)?);
             Ok(())
         }
-        "switchover" => flush_switchover(&file),
+        "switchover" => {
+            out(flush_switchover(&file)?);
+            Ok(())
+        }
         other => {
             Err(Failure::bad_input(format!("not `restart` or `switchover`: `{other}`")).into())
         }
     }
-}
-
-/// Only what is to come is dropped, never what is under way.
-pub fn flush_switchover(file: &ClusterFile) -> anyhow::Result<()> {
-    let status = block_on(Asker::of_file(file).status())?;
-    if status.planned.is_none() {
-        return Err(Failure::failed("no switchover is planned").hint("howdah status").into());
-    }
-    out(send(file, Method::DELETE, "/switchover", &Value::Null)?);
-    Ok(())
 }
 
 pub fn pause(place: &Place, args: &Pause, paused: bool) -> anyhow::Result<()> {
