@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use howdah_testkit::{Cluster, Setup};
 
+mod adopt_single;
 mod agent_frozen;
 mod agent_killed;
 mod all_nodes_killed;
