@@ -1,11 +1,13 @@
 //! Which nodes of the file live on this machine. Only they get folders, keys and units here.
 
 use std::collections::BTreeMap;
-use std::net::{ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, ToSocketAddrs};
 
 use howdah_base::NodeName;
 use howdah_spec::{ClusterSpec, NodeSpec, same_machine};
 use howdah_tls::Pair;
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
 
 use super::Layout;
 
@@ -41,10 +43,18 @@ fn only(
     nodes.map(|(name, node)| (name.clone(), node.clone())).collect()
 }
 
-/// Asks the kernel by taking a port of the address for a moment.
+/// Whether a network interface of this machine has the address, or one of the name's. To take a
+/// port of it would prove less: machines with virtual addresses let anybody take any.
 fn is_own(host: &str) -> bool {
     let Ok(addresses) = (host, 0).to_socket_addrs() else { return false };
-    addresses.into_iter().any(|address| UdpSocket::bind(address).is_ok())
+    let Ok(interfaces) = getifaddrs() else { return false };
+    let own: Vec<IpAddr> = interfaces.filter_map(|one| address_of(&one.address?)).collect();
+    addresses.into_iter().any(|address| address.ip().is_loopback() || own.contains(&address.ip()))
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
 }
 
 #[cfg(test)]
@@ -71,8 +81,8 @@ mod tests {
         let demo = spec("[nodes.n1]\n[nodes.n2]\nhost = \"localhost\"\n");
         assert_eq!(names(&here(&demo, &nowhere)), ["n1", "n2"]);
         // RFC 5737 keeps these addresses out of every network.
-        let text = "[nodes.n1]\n[nodes.n2]\nhost = \"192.0.2.2\"\nlisten = [\"192.0.2.2\"]\n\
-                    [nodes.n3]\nhost = \"192.0.2.3\"\nlisten = [\"192.0.2.3\"]\n";
+        let text = "[nodes.n1]\n[nodes.n2]\nhost = \"198.51.100.2\"\nlisten = [\"198.51.100.2\"]\n\
+                    [nodes.n3]\nhost = \"198.51.100.3\"\nlisten = [\"198.51.100.3\"]\n";
         let machines = spec(text);
         assert!(!is_one_machine(&machines));
         assert_eq!(names(&here(&machines, &nowhere)), ["n1"]);

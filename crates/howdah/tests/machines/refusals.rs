@@ -127,11 +127,11 @@ fn a_node_does_not_found_a_cluster_on_its_second_machine() {
     let site = Site::new();
     let text = fs::read_to_string(site.file()).expect("the file");
     // RFC 5737 keeps these addresses out of every network.
-    let mut far = text.replacen("\"127.0.0.1\"", "\"192.0.2.1\"", 1);
-    far = far.replace("[nodes.n1]", "[nodes.n1]\nlisten = [\"192.0.2.1\"]");
+    let mut far = text.replacen("\"127.0.0.1\"", "\"198.51.100.1\"", 1);
+    far = far.replace("[nodes.n1]", "[nodes.n1]\nlisten = [\"198.51.100.1\"]");
     let lines = far.lines().filter(|line| !line.starts_with("store ="));
     let far = lines.collect::<Vec<_>>().join("\n")
-        + "\n[store.etcd]\nendpoints = [\"http://192.0.2.9:2379\"]\n";
+        + "\n[store.etcd]\nendpoints = [\"http://198.51.100.9:2379\"]\n";
     fs::write(site.file(), far).expect("write");
     let said = site.refused(&["run", "--node", "n2", "-f", &site.file()]);
     assert!(said.contains("is not one of cluster test yet"), "{said}");
