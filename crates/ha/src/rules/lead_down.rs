@@ -33,7 +33,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
         let start = Command::StartStandby { upstream: None };
         return case.paced(Job::Start, Step::act(Rule::StartToPromote, "", start));
     }
-    if operator::restarts(case) && case.memory.switchover_begun.is_none() {
+    if operator::restarts(case) && !is_planned(case) {
         return start(case, facts);
     }
     let handed = hand_over(case, end).or_else(|| await_confirm(case));
@@ -58,11 +58,12 @@ fn hand_over(case: &Case<'_>, end: Position) -> Option<Step> {
         return None;
     }
     let leader = view.leader()?;
-    let wanted = wanted_target(case);
-    let best = others(case)
-        .filter(|m| !m.no_failover && !view.store.fenced.contains(&m.node))
+    let best = heirs(case)
         .filter(|m| confirms(case, m, end))
-        .min_by_key(|m| (wanted != Some(&m.node), u32::MAX - m.failover_priority, &m.node))?;
+        .min_by_key(|m| (preference(case, m), &m.node))?;
+    if let Some(step) = await_preferred(case, best, end) {
+        return Some(step);
+    }
     let offer = Handover {
         term: leader.term,
         from: view.me.clone(),
@@ -74,19 +75,52 @@ fn hand_over(case: &Case<'_>, end: Position) -> Option<Step> {
     Some(Step::act(Rule::OfferHandover, detail, Command::OfferHandover(offer)))
 }
 
+/// Whom an operator named comes first, then the highest priority.
+fn preference(case: &Case<'_>, member: &Member) -> (bool, u32) {
+    (wanted_target(case) != Some(&member.node), u32::MAX - member.failover_priority)
+}
+
+/// The term does not go to whoever answers first while a preferred one may still answer.
+fn await_preferred(case: &Case<'_>, best: &Member, end: Position) -> Option<Step> {
+    let until = case.memory.down_since? + confirm_wait(case);
+    let better = heirs(case).find(|m| {
+        is_up(m) && !confirms(case, m, end) && preference(case, m) < preference(case, best)
+    })?;
+    let detail = format!("`{}` is preferred to `{}`", better.node, best.node);
+    (case.now < until).then(|| Step::wait(Rule::AwaitConfirm, detail).until(until))
+}
+
 /// Standbys that stream may hold everything: their answer is waited for, within a bound.
 fn await_confirm(case: &Case<'_>) -> Option<Step> {
     let term = case.view.leader()?.term;
-    let planned = case.memory.switchover_begun.is_some() && case.view.store.intent.is_some();
-    let bound = if planned { CONFIRM_WAIT_PLANNED } else { CONFIRM_WAIT };
-    let down_since = case.memory.down_since?;
-    let silent = others(case).any(|m| {
-        let up = matches!(m.server, ServerState::Streaming | ServerState::Standby);
+    let planned = is_planned(case);
+    let until = case.memory.down_since? + confirm_wait(case);
+    let silent = heirs(case).any(|m| {
         let answered = m.report.as_ref().is_some_and(|r| r.term == term);
-        up && !m.no_failover && (planned || !answered)
+        is_up(m) && (planned || !answered)
     });
-    let waits = silent && case.now < down_since + bound;
-    waits.then(|| Step::wait(Rule::AwaitConfirm, "").until(down_since + bound))
+    (silent && case.now < until).then(|| Step::wait(Rule::AwaitConfirm, "").until(until))
+}
+
+/// The server did not end by itself, but for another to take over.
+fn is_planned(case: &Case<'_>) -> bool {
+    let store = &case.view.store;
+    let sealed = store.intent.as_ref().is_some_and(|intent| intent.value.sealed);
+    sealed || case.memory.switchover_begun.is_some() || store.fenced.contains(&case.view.me)
+}
+
+fn confirm_wait(case: &Case<'_>) -> Duration {
+    if is_planned(case) { CONFIRM_WAIT_PLANNED } else { CONFIRM_WAIT }
+}
+
+fn is_up(member: &Member) -> bool {
+    matches!(member.server, ServerState::Streaming | ServerState::Standby)
+}
+
+/// Those who may take the term at all.
+fn heirs<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Member> {
+    let fenced = &case.view.store.fenced;
+    others(case).filter(|m| !m.no_failover && !fenced.contains(&m.node))
 }
 
 fn start(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
