@@ -179,6 +179,9 @@ impl Cluster {
         }
         status.nodes.iter().find_map(|line| {
             let is_primary = line.node.as_str() == primary.name;
+            if let Some(problem) = line.problems.iter().find(|text| text.contains("its store:")) {
+                return Some(format!("{}: {problem}", line.node));
+            }
             if line.alive && is_witness(line) {
                 return None;
             }

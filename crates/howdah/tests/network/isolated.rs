@@ -21,6 +21,34 @@ fn in_quorum_an_isolated_primary_gives_way_and_nothing_is_lost() {
     assert!(gap < Duration::from_secs(20), "no row for {gap:?}");
 }
 
+#[test]
+fn a_primary_that_is_not_heard_any_more_gives_way() {
+    half_isolated(|cluster, primary, other| cluster.cables().cut_one_way(primary, other));
+}
+
+#[test]
+fn a_primary_that_hears_nobody_any_more_gives_way() {
+    half_isolated(|cluster, primary, other| cluster.cables().cut_one_way(other, primary));
+}
+
+fn half_isolated(cut: impl Fn(&Cluster, &str, &str)) {
+    let Some(setup) = three() else { return };
+    let cluster = setup.start();
+    let old = cluster.primary();
+    let watch = Watch::start(&cluster);
+    let cut_at = Instant::now();
+    for other in cluster.standbys() {
+        cut(&cluster, &old.name, &other.name);
+    }
+    cluster.wait_for_other_primary(&old.name, TAKEOVER_WITHIN);
+    watch.wait_for_rows(100, TAKEOVER_WITHIN);
+    cluster.cables().rejoin(&old.name);
+    cluster.wait_whole();
+    told_nothing_in_the_new_term(&cluster, watch.last_at(&old.name).expect("rows"));
+    let gap = watch.judge(cut_at);
+    assert!(gap < Duration::from_secs(20), "no row for {gap:?}");
+}
+
 /// In async nothing but the lease keeps the old primary from acknowledging.
 #[test]
 fn in_async_an_isolated_primary_ends_before_the_new_term_begins() {

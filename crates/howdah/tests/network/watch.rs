@@ -36,7 +36,12 @@ impl<'c> Watch<'c> {
             (name.to_owned(), Writer::start_on_table(plan))
         });
         let direct = direct.collect();
-        Watch { cluster, client, direct, terms_before: terms(cluster) }
+        let watch = Watch { cluster, client, direct, terms_before: terms(cluster) };
+        let primary = &cluster.primary().name;
+        cluster.wait_for("the primary lets its direct client write", crate::ROWS_WITHIN, || {
+            watch.last_at(primary)
+        });
+        watch
     }
 
     /// Waits until so many more rows are acknowledged through the endpoints.
