@@ -1,12 +1,13 @@
 # Each target sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
 
-.PHONY: help demo test test-etcd bench
+.PHONY: help demo test test-etcd test-majors bench
 .SILENT:
 
 help:
 	echo 'make demo    run a cluster of three nodes on this machine, in the foreground'
 	echo 'make test    everything that must hold: format, lints, rules of the house, all tests'
 	echo 'make test-etcd   every story of a cluster once more, with etcd as the store'
+	echo 'make test-majors  every story of a cluster on PostgreSQL 16, 17 and 18'
 	echo 'make bench   Howdah and its peers, measured in the same run'
 
 demo:
@@ -20,6 +21,10 @@ test:
 test-etcd:
 	scripts/setup.sh test
 	scripts/test-etcd.sh
+
+test-majors:
+	scripts/setup.sh test
+	scripts/test-majors.sh
 
 bench:
 	scripts/setup.sh bench

@@ -17,6 +17,7 @@ cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
 say "tests, and the rules of the house among them"
 if cargo nextest --version >/dev/null 2>&1; then
+    scripts/test-majors.sh --telling 18
     exec cargo nextest run --workspace --locked --cargo-quiet
 fi
 exec cargo test --workspace --locked --quiet
