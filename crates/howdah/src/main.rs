@@ -14,6 +14,7 @@ mod ask;
 mod certificates;
 mod cli;
 mod diff;
+mod draft;
 mod facts;
 mod failure;
 mod file;
@@ -32,6 +33,7 @@ mod supervise;
 mod talk;
 mod units;
 mod verbs;
+mod yaml;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
+use crate::yaml::yaml;
+
 /// How rows are printed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Format {
@@ -58,8 +60,9 @@ impl Table {
     fn pretty(&self) -> String {
         let cells: Vec<Vec<Vec<String>>> = self.rows.iter().map(|row| lines_of(row)).collect();
         let width = |column: usize| {
-            let of_row =
-                |row: &Vec<Vec<String>>| row.get(column).into_iter().flatten().map(|line| len(line)).max();
+            let of_row = |row: &Vec<Vec<String>>| {
+                row.get(column).into_iter().flatten().map(|line| len(line)).max()
+            };
             let most = cells.iter().filter_map(of_row).max().unwrap_or(0);
             most.max(len(&self.columns[column]))
         };
@@ -141,74 +144,6 @@ fn spaced(value: &Value) -> String {
     }
 }
 
-/// YAML in block style, as `patronictl` prints configurations.
-pub fn yaml(value: &Value) -> String {
-    let mut text = String::new();
-    match value {
-        Value::Object(map) if !map.is_empty() => write_map(&mut text, map, 0, ""),
-        Value::Array(list) if !list.is_empty() => write_list(&mut text, list, 0),
-        other => text = flow(other) + "\n",
-    }
-    text
-}
-
-/// `first`: what stands before the first line instead of its indentation.
-fn write_map(text: &mut String, map: &Map<String, Value>, indent: usize, first: &str) {
-    for (number, (name, value)) in map.iter().enumerate() {
-        let margin = " ".repeat(indent);
-        let margin = if number == 0 && !first.is_empty() { first } else { &margin };
-        let name = scalar(name);
-        match value {
-            Value::Object(inner) if !inner.is_empty() => {
-                *text += &format!("{margin}{name}:\n");
-                write_map(text, inner, indent + 2, "");
-            }
-            Value::Array(inner) if !inner.is_empty() => {
-                *text += &format!("{margin}{name}:\n");
-                write_list(text, inner, indent);
-            }
-            other => *text += &format!("{margin}{name}: {}\n", flow(other)),
-        }
-    }
-}
-
-fn write_list(text: &mut String, list: &[Value], indent: usize) {
-    let margin = " ".repeat(indent);
-    for value in list {
-        match value {
-            Value::Object(inner) if !inner.is_empty() => {
-                write_map(text, inner, indent + 2, &format!("{margin}- "));
-            }
-            other => *text += &format!("{margin}- {}\n", flow(other)),
-        }
-    }
-}
-
-fn flow(value: &Value) -> String {
-    match value {
-        Value::String(text) => scalar(text),
-        other => other.to_string(),
-    }
-}
-
-/// A text without quotes where YAML would read the same text from it.
-fn scalar(text: &str) -> String {
-    let word = |c: char| c.is_ascii_alphanumeric() || "_-./ ".contains(c);
-    let plain = !text.is_empty()
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
-        && text.chars().all(word)
-        && !text.ends_with(' ');
-    let special = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
-    if plain && !special.contains(&text.to_ascii_lowercase().as_str()) {
-        return text.to_owned();
-    }
-    if text.contains(|c: char| c.is_control()) {
-        // JSON's strings are YAML's double-quoted ones.
-        return Value::from(text).to_string();
-    }
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -266,41 +201,5 @@ mod tests {
 +----+------+
 ";
         assert_eq!(table.print(Format::Pretty), wanted);
-    }
-
-    #[test]
-    fn yaml_quotes_what_would_read_as_something_else() {
-        let value = json!({
-            "ttl": 30, "pause": true, "nothing": null, "empty": {}, "none": [],
-            "postgresql": {
-                "parameters": { "jit": "off", "work_mem": "16MB", "log_line_prefix": "%m [%p] " },
-                "pg_hba": ["host all all ::1/128 md5", "local all all trust"],
-            },
-            "odd": ["it's", "a\nb", "", "- x", "a: b", "12", "#no"],
-        });
-        let wanted = "\
-empty: {}
-none: []
-nothing: null
-odd:
-- 'it''s'
-- \"a\\nb\"
-- ''
-- '- x'
-- 'a: b'
-- '12'
-- '#no'
-pause: true
-postgresql:
-  parameters:
-    jit: 'off'
-    log_line_prefix: '%m [%p] '
-    work_mem: '16MB'
-  pg_hba:
-  - 'host all all ::1/128 md5'
-  - local all all trust
-ttl: 30
-";
-        assert_eq!(yaml(&value), wanted);
     }
 }

@@ -1,11 +1,5 @@
 //! `howdah config`: the cluster file in force, shown and edited.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use anyhow::Context;
 use clap::Subcommand;
 use howdah_api::client::Method;
@@ -14,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::apply;
 use super::ctl::confirm;
 use crate::ask::{Asker, block_on, read_answer};
-use crate::failure::{Failure, why};
+use crate::draft::Draft;
 use crate::file::{self, ClusterFile, FileArg};
 use crate::order::Form;
 use crate::talk::{out, say};
@@ -83,9 +77,8 @@ pub fn in_force(file: &ClusterFile) -> anyhow::Result<InForce> {
 /// One round in an editor. What is not valid stays in its file, and nothing changes.
 pub fn edit(file: &ClusterFile, yes: bool) -> anyhow::Result<()> {
     let before = in_force(file)?;
-    let draft = Draft::new(file, &before.text)?;
-    draft.open()?;
-    let text = file::read(&draft.path)?;
+    let draft = Draft::new(&format!("{}.toml", file.spec.cluster), &before.text)?;
+    let text = draft.edited()?;
     if text == before.text {
         say("nothing changes");
         return draft.remove();
@@ -102,45 +95,4 @@ pub fn edit(file: &ClusterFile, yes: bool) -> anyhow::Result<()> {
     confirm("Apply these changes?", yes)?;
     out(apply::take(file, &wanted, Some(before.revision))?);
     draft.remove()
-}
-
-/// A copy to write on.
-struct Draft {
-    path: PathBuf,
-}
-
-impl Draft {
-    fn new(file: &ClusterFile, text: &str) -> anyhow::Result<Draft> {
-        let name = format!("howdah-{}-{}.toml", file.spec.cluster, std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let mut draft = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("write a draft: `{}`", path.display()))?;
-        draft.write_all(text.as_bytes()).context("write the draft")?;
-        Ok(Draft { path })
-    }
-
-    fn open(&self) -> anyhow::Result<()> {
-        let editor = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok());
-        let editor = editor.filter(|editor| !editor.trim().is_empty());
-        let editor = editor.unwrap_or_else(|| "vi".to_owned());
-        // An editor may come with arguments, as in `code --wait`.
-        let mut words = editor.split_whitespace();
-        let program = words.next().unwrap_or("vi");
-        let status =
-            Command::new(program).args(words).arg(&self.path).status().map_err(|error| {
-                Failure::failed(format!("cannot start the editor, {}: `{program}`", why(&error)))
-                    .hint("set EDITOR to the one you use")
-            })?;
-        anyhow::ensure!(status.success(), "the editor failed, nothing changes: `{program}`");
-        Ok(())
-    }
-
-    fn remove(&self) -> anyhow::Result<()> {
-        let path: &Path = &self.path;
-        fs::remove_file(path).with_context(|| format!("remove the draft: `{}`", path.display()))
-    }
 }

@@ -162,6 +162,19 @@ fn the_file_is_edited_where_it_is() {
     let nothing = edit("s/nothing/like-this/");
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing changes"));
 
+    let words = Command::new(env!("CARGO_BIN_EXE_howdah"))
+        .args(["edit-config", "--force", "-f"])
+        .arg(cluster.file_path())
+        .env("EDITOR", "sed -i -e /^ttl:/d -e s/^loop_wait:.1/loop_wait:\\x202/")
+        .env_remove("VISUAL")
+        .stdin(Stdio::null())
+        .output()
+        .expect("run howdah");
+    let said = String::from_utf8_lossy(&words.stderr).into_owned();
+    assert!(words.status.success() && said.contains("- ttl: 8\n"), "{said}");
+    let shown = cluster.howdah_ok(&["show-config"]);
+    assert!(shown.contains("ttl: 6\n") && shown.contains("loop_wait: 2\n"), "{shown}");
+
     let late = cluster.primary();
     let token = std::fs::read_to_string(cluster.base_dir().join("client/token")).expect("token");
     let headers = format!("Authorization: Bearer {}\r\n", token.trim());

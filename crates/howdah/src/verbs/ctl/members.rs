@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use howdah_base::status::ClusterStatus;
 use serde_json::{Value, json};
 
-use crate::output::{Format, Table, yaml};
+use crate::output::{Format, Table};
+use crate::yaml::yaml;
 
 /// The table of `list`. Source: `output_members` of `patroni/ctl.py`.
 pub fn table(status: &ClusterStatus, extended: bool, format: Format) -> Table {

@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 use super::confirm;
 use crate::ask::{Asker, block_on, read_answer};
 use crate::diff::lines;
+use crate::draft::Draft;
 use crate::failure::Failure;
 use crate::file::ClusterFile;
-use crate::output::yaml;
 use crate::talk::{out, say};
-use crate::verbs::config;
+use crate::yaml::yaml;
 
-/// What is to be changed. Nothing: the cluster file is opened in an editor.
+/// What is to be changed. Nothing: the configuration is opened in an editor.
 #[derive(clap::Args, Debug)]
 pub struct Edit {
     /// Do not show changes
@@ -29,10 +29,10 @@ pub struct Edit {
     /// Set a parameter of PostgreSQL, such as work_mem=8MB
     #[arg(short, long = "pg", value_name = "KEY=VALUE")]
     pg: Vec<String>,
-    /// Change what this file of JSON says; - is standard input
+    /// Change what this file of YAML or JSON says; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "replace")]
     apply: Option<PathBuf>,
-    /// Replace the configuration by this file of JSON; - is standard input
+    /// Replace the configuration by this file of YAML or JSON; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "pg"])]
     replace: Option<PathBuf>,
     /// Do not ask
@@ -48,22 +48,22 @@ pub fn show(file: &ClusterFile) -> anyhow::Result<()> {
 
 /// Makes the changes, after they were shown and agreed to.
 pub fn edit(file: &ClusterFile, edit: &Edit) -> anyhow::Result<()> {
-    if edit.set.is_empty() && edit.pg.is_empty() && edit.apply.is_none() && edit.replace.is_none() {
-        return config::edit(file, edit.force);
-    }
     let before = in_force(file)?;
     let mut after = before.clone();
-    let (method, body) = match &edit.replace {
-        Some(path) => {
-            after = Value::Object(read(path)?);
-            (Method::PUT, after.clone())
-        }
-        None => {
-            let mut patch = edit.apply.as_deref().map(read).transpose()?.unwrap_or_default();
-            set_all(&mut patch, edit)?;
-            patroni::merge(&mut after, &patch);
-            (Method::PATCH, Value::Object(patch))
-        }
+    let by_hand =
+        edit.set.is_empty() && edit.pg.is_empty() && edit.apply.is_none() && edit.replace.is_none();
+    let (method, body) = if let Some(path) = &edit.replace {
+        after = Value::Object(read(path)?);
+        (Method::PUT, after.clone())
+    } else if by_hand {
+        after = in_editor(file, &before)?;
+        // What somebody else changes in the meantime stays, unless it was changed here too.
+        (Method::PATCH, difference(&before, &after))
+    } else {
+        let mut patch = edit.apply.as_deref().map(read).transpose()?.unwrap_or_default();
+        set_all(&mut patch, edit)?;
+        patroni::merge(&mut after, &patch);
+        (Method::PATCH, Value::Object(patch))
     };
     if after == before {
         say("Not changed");
@@ -82,6 +82,34 @@ pub fn edit(file: &ClusterFile, edit: &Edit) -> anyhow::Result<()> {
     read_answer(&answer)?;
     out("Configuration changed");
     Ok(())
+}
+
+/// The configuration as YAML, changed by hand.
+fn in_editor(file: &ClusterFile, before: &Value) -> anyhow::Result<Value> {
+    let draft = Draft::new(&format!("{}.yaml", file.spec.cluster), &yaml(before))?;
+    let text = draft.edited()?;
+    let after = object(&draft.path, &text)?;
+    draft.remove()?;
+    Ok(Value::Object(after))
+}
+
+/// The patch that leads from one to the other: what is gone is `null`.
+fn difference(before: &Value, after: &Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (before, after) else { return after.clone() };
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    let mut patch: Map<String, Value> = gone.map(|name| (name.clone(), Value::Null)).collect();
+    for (name, value) in new {
+        match old.get(name) {
+            Some(there) if there == value => {}
+            Some(there) if there.is_object() && value.is_object() => {
+                patch.insert(name.clone(), difference(there, value));
+            }
+            _ => {
+                patch.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    Value::Object(patch)
 }
 
 fn in_force(file: &ClusterFile) -> anyhow::Result<Value> {
@@ -126,21 +154,16 @@ fn set(map: &mut Map<String, Value>, path: &[&str], value: Value) {
 
 fn pair_of(pair: &str) -> anyhow::Result<(&str, Value)> {
     match pair.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim(), scalar(value.trim()))),
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim(), value_of(value.trim()))),
         _ => Err(Failure::bad_input(format!("not a setting: `{pair}`"))
             .hint("write KEY=VALUE, such as ttl=30")
             .into()),
     }
 }
 
-/// A value as YAML would read it; JSON is YAML.
-fn scalar(text: &str) -> Value {
-    match text.to_ascii_lowercase().as_str() {
-        "" | "~" | "null" => Value::Null,
-        "true" | "yes" | "on" => Value::Bool(true),
-        "false" | "no" | "off" => Value::Bool(false),
-        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
-    }
+/// A value as YAML would read it; one that it cannot read is a text.
+fn value_of(text: &str) -> Value {
+    crate::yaml::read(text).unwrap_or_else(|_| Value::from(text))
 }
 
 fn read(path: &Path) -> anyhow::Result<Map<String, Value>> {
@@ -150,11 +173,18 @@ fn read(path: &Path) -> anyhow::Result<Map<String, Value>> {
     } else {
         text = crate::file::read(path)?;
     }
-    serde_json::from_str(&text).map_err(|error| {
-        Failure::bad_input(format!("cannot read the settings, {error}: `{}`", path.display()))
-            .hint("write an object of JSON, such as {\"ttl\": 30}")
-            .into()
-    })
+    object(path, &text)
+}
+
+fn object(path: &Path, text: &str) -> anyhow::Result<Map<String, Value>> {
+    let bad = |why: &str| {
+        Failure::bad_input(format!("cannot read the settings, {why}: `{}`", path.display()))
+            .hint("write them as `howdah show-config` does")
+    };
+    match crate::yaml::read(text).map_err(|error| bad(&error.to_string()))? {
+        Value::Object(map) => Ok(map),
+        _ => Err(bad("they are no mapping").into()),
+    }
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -199,5 +229,24 @@ mod tests {
             json!({ "postgresql": { "parameters": { "a.b": 1 }, "use_slots": true } })
         );
         assert!(pair_of("ttl").is_err() && pair_of("=5").is_err());
+    }
+
+    #[test]
+    fn what_was_changed_by_hand_is_a_patch() {
+        let before = json!({
+            "ttl": 6, "loop_wait": 1,
+            "postgresql": { "parameters": { "a": 1, "b": 2 }, "use_slots": true },
+        });
+        let after = json!({
+            "ttl": 9, "pause": true,
+            "postgresql": { "parameters": { "a": 1, "c": 3 }, "use_slots": true },
+        });
+        let patch = difference(&before, &after);
+        let wanted = json!({
+            "ttl": 9, "loop_wait": null, "pause": true,
+            "postgresql": { "parameters": { "b": null, "c": 3 } },
+        });
+        assert_eq!(patch, wanted);
+        assert_eq!(difference(&before, &before), json!({}));
     }
 }
