@@ -67,6 +67,8 @@ pub struct Client {
     tls: Option<Arc<ClientConfig>>,
     /// Who asks, by his own account: for the history and the audit log.
     by: Option<HeaderValue>,
+    /// HTTP basic authentication, for servers that want that.
+    login: Option<HeaderValue>,
 }
 
 impl Client {
@@ -77,13 +79,23 @@ impl Client {
 
     /// By TLS; the node must prove to be the host that is asked.
     pub fn by_tls(tls: Arc<ClientConfig>) -> Client {
-        Client { tls: Some(tls), by: None }
+        Client { tls: Some(tls), ..Client::default() }
     }
 
     /// Says who asks; a name that no header can hold is left out.
     #[must_use]
     pub fn by(self, name: &str) -> Client {
         Client { by: HeaderValue::try_from(name).ok(), ..self }
+    }
+
+    /// Signs in with HTTP basic authentication: user and password as RFC 7617 encodes them.
+    #[must_use]
+    pub fn signed_in(self, encoded: &str) -> Client {
+        let mut login = HeaderValue::try_from(format!("Basic {encoded}")).ok();
+        if let Some(login) = &mut login {
+            login.set_sensitive(true);
+        }
+        Client { login, ..self }
     }
 
     /// Reads `path` from the node at `address` (`host:port`).
@@ -102,6 +114,9 @@ impl Client {
         let mut request = request(address, ask)?;
         if let Some(by) = &self.by {
             request.headers_mut().insert(BY, by.clone());
+        }
+        if let Some(login) = &self.login {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(login.clone());
         }
         match timeout(ask.within, self.converse(address, request, ask.within)).await {
             Ok(answer) => answer,
