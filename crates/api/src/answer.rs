@@ -27,6 +27,7 @@ use crate::{Access, Asker, Bounds, CertName, Feeds, FileInForce, changing, page,
 #[derive(Debug)]
 pub struct Ports {
     pub feeds: Feeds,
+    pub audit: Arc<Audit>,
     pub access: Access,
     /// The lease of the file that the node was started with.
     pub lease_ttl: Duration,
@@ -53,8 +54,7 @@ pub struct Call {
 
 /// All paths.
 pub fn routes(ports: Ports) -> Router {
-    let Ports { feeds, access, lease_ttl } = ports;
-    let audit = Audit::new(&access.audit_dir);
+    let Ports { feeds, audit, access, lease_ttl } = ports;
     let desk = Desk { feeds, access: Arc::new(access), audit, lease_ttl };
     Router::new().fallback(answer).with_state(desk)
 }

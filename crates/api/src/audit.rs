@@ -130,6 +130,9 @@ impl Audit {
 
     /// Blocking.
     fn append(&self, name: &str, text: &str) -> io::Result<()> {
+        if self.dir.as_os_str().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no folder is set for it"));
+        }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.dir.join(name);
         if fs::metadata(&path).is_ok_and(|meta| meta.len() >= FILE_BYTES_MAX) {
@@ -316,8 +319,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_written_is_an_error() {
-        let audit = Audit::new(Path::new("/nonexistent/folder"));
-        assert!(audit.asked(&entry("/restart"), "").await.is_err());
+        for nowhere in ["/nonexistent/folder", ""] {
+            let audit = Audit::new(Path::new(nowhere));
+            assert!(audit.asked(&entry("/restart"), "").await.is_err(), "`{nowhere}`");
+        }
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join(DONE)).expect("a folder in its place");
         assert!(Audit::new(dir.path()).asked(&entry("/restart"), "").await.is_err());

@@ -24,6 +24,7 @@ use howdah_base::NodeName;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
+use crate::audit::{Audit, Entry, Outcome};
 use crate::{Asker, Refusal, page};
 
 /// Largest request to join, in bytes: a certificate request has a tenth of it.
@@ -106,20 +107,21 @@ pub trait Doorkeeper: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 struct Door {
     keeper: Arc<dyn Doorkeeper>,
+    audit: Arc<Audit>,
     refusals: Arc<Mutex<VecDeque<Instant>>>,
 }
 
 /// The two paths.
-pub(crate) fn routes(keeper: Arc<dyn Doorkeeper>) -> Router {
+pub(crate) fn routes(keeper: Arc<dyn Doorkeeper>, audit: Arc<Audit>) -> Router {
     Router::new()
         .route("/join", post(join))
         .route("/certificates/{node}", get(waiting))
-        .with_state(Door { keeper, refusals: Arc::default() })
+        .with_state(Door { keeper, audit, refusals: Arc::default() })
 }
 
 /// What answers before the agent has its first picture.
-pub(crate) fn early(keeper: Option<Arc<dyn Doorkeeper>>) -> Router {
-    keeper.map(routes).unwrap_or_default().fallback(starting)
+pub(crate) fn early(keeper: Option<Arc<dyn Doorkeeper>>, audit: Arc<Audit>) -> Router {
+    keeper.map(|keeper| routes(keeper, audit)).unwrap_or_default().fallback(starting)
 }
 
 async fn starting() -> Response {
@@ -149,11 +151,24 @@ async fn join(
         Ok(request) => request,
         Err(refusal) => return page::json(StatusCode::BAD_REQUEST, &refusal),
     };
+    let begun = Instant::now();
+    let entry = entry(&asker, &request);
+    let text = serde_json::to_string(&request).unwrap_or_default();
+    let id = match door.audit.asked(&entry, &text).await {
+        Ok(id) => id,
+        Err(error) => return unwritten(&error),
+    };
     let (keeper, node) = (door.keeper.clone(), request.node.clone());
     let admitted = tokio::task::spawn_blocking(move || keeper.admit(&request)).await;
+    let told = |code: StatusCode, message: String| Outcome {
+        code: code.as_u16(),
+        took: begun.elapsed(),
+        message,
+    };
     let (code, refusal) = match admitted {
         Ok(Ok(welcome)) => {
             tracing::info!(%node, from = %asker.address.ip(), "a machine has joined");
+            door.end(&id, &entry, &told(StatusCode::OK, format!("{node} has joined"))).await;
             return page::json(StatusCode::OK, &welcome);
         }
         Ok(Err(Denied::Token(refusal))) => {
@@ -165,8 +180,30 @@ async fn join(
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Refusal::new("the node could not answer")),
     };
     let why = &refusal.error;
+    door.end(&id, &entry, &told(code, why.clone())).await;
     tracing::warn!(%node, from = %asker.address.ip(), "a machine was not let in: {why}");
     page::json(code, &refusal)
+}
+
+/// For the audit log; the token's id is no secret, and its secret is cut.
+fn entry(asker: &Asker, request: &JoinRequest) -> Entry {
+    Entry {
+        who: Some(format!("join token {}", request.id)),
+        address: asker.address.ip().to_string(),
+        tls: asker.tls,
+        by: None,
+        method: "POST".to_owned(),
+        path: "/join".to_owned(),
+        query: String::new(),
+    }
+}
+
+fn unwritten(error: &std::io::Error) -> Response {
+    let refusal = Refusal::new(format!(
+        "nobody is let in: the audit log of this node cannot be written: {error}"
+    ));
+    let hint = "make room or mend the disk of its state_dir, or join by another node";
+    page::json(StatusCode::SERVICE_UNAVAILABLE, &refusal.hint(hint))
 }
 
 async fn read(body: Body) -> Result<JoinRequest, Refusal> {
@@ -192,6 +229,12 @@ async fn waiting(State(door): State<Door>, Path(node): Path<String>) -> Response
 }
 
 impl Door {
+    async fn end(&self, id: &str, entry: &Entry, outcome: &Outcome) {
+        if let Err(error) = self.audit.answered(id, entry, outcome).await {
+            tracing::error!(%error, %id, "the end of a change is missing in the audit log");
+        }
+    }
+
     /// How long nobody is heard any more, if so.
     fn full(&self) -> Option<Duration> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);

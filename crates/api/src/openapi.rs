@@ -101,6 +101,7 @@ fn operation(route: &Route) -> Value {
     let method = route.method.to_ascii_lowercase();
     let name: String =
         route.path[1..].chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let name = name.trim_end_matches('_');
     let mut operation = json!({
         "operationId": format!("{method}_{name}"),
         "summary": route.summary,
@@ -109,6 +110,11 @@ fn operation(route: &Route) -> Value {
     });
     if route.right != Right::Read {
         operation["security"] = json!([{ "token": [] }, { "user": [] }, { "certificate": [] }]);
+    }
+    if route.path.contains("{node}") {
+        let schema = json!({ "type": "string" });
+        let node = json!({ "name": "node", "in": "path", "required": true, "schema": schema });
+        operation["parameters"] = json!([node]);
     }
     if let Some(body) = body(&route.body) {
         operation["requestBody"] = body;

@@ -82,6 +82,10 @@ pub async fn answer(desk: &Desk, call: &Call, op: Op) -> Response {
             None => refuse(call, StatusCode::BAD_GATEWAY, &no_file()),
         },
         Op::Audit => audit(desk, call).await,
+        Op::Join | Op::Certificate => {
+            let refusal = Refusal::new("this node lets nobody in").hint("ask another node");
+            refuse(call, StatusCode::NOT_FOUND, &refusal)
+        }
         _ => refuse(call, StatusCode::BAD_GATEWAY, &Refusal::new(NO_FAILSAFE)),
     }
 }

@@ -43,6 +43,9 @@ pub enum Op {
     Unfence,
     Apply,
     Stop,
+    /// Answered by [`crate::join`]; here for the description, and where nobody is let in.
+    Join,
+    Certificate,
 }
 
 /// Who may ask.
@@ -129,8 +132,12 @@ pub fn methods(path: &str) -> String {
 }
 
 fn at(path: &str) -> impl Iterator<Item = &'static Route> {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned();
-    ROUTES.iter().filter(move |route| route.path[1..] == first)
+    let first = first(path).to_owned();
+    ROUTES.iter().filter(move |route| self::first(route.path) == first)
+}
+
+fn first(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
 const DONE: (u16, &str) = (200, "It is done.");
@@ -168,7 +175,7 @@ const fn json(required: bool, fields: &'static [Field]) -> Body {
 }
 
 /// All paths that are no health checks. Howdah's own words in a body of Patroni's are marked.
-pub static ROUTES: [Route; 32] = [
+pub static ROUTES: [Route; 34] = [
     read("/status", Op::Status, Kin::Howdah, "The cluster as this node sees it."),
     read("/explain", Op::Explain, Kin::Howdah, "Each node's last decision, and why."),
     read("/history", Op::History, Kin::Patroni, "The timelines that have ended, and why."),
@@ -364,6 +371,42 @@ pub static ROUTES: [Route; 32] = [
         )
     },
     change("/stop", Op::Stop, Kin::Howdah, "Stop this node, its server with it."),
+    Route {
+        method: "POST",
+        body: json(
+            true,
+            &[
+                ("id", "string", "Which token."),
+                ("secret", "string", "Its secret."),
+                ("node", "string", "Which node the machine will be."),
+                ("request", "string", "A certificate request, PEM."),
+            ],
+        ),
+        answers: &[
+            (200, "Everything that the machine needs to be the node."),
+            BAD,
+            (403, "The token is wrong, used or expired, or came in the clear."),
+            (404, "This node lets nobody in."),
+            (409, "The node cannot be this machine."),
+            (429, "Too many tokens were refused in the last minute."),
+            (500, "What is needed to answer cannot be used."),
+            (503, "The audit log cannot be written."),
+        ],
+        ..read("/join", Op::Join, Kin::Howdah, "Let a machine in, by a one-time token.")
+    },
+    Route {
+        answers: &[
+            (200, "The certificate, PEM."),
+            (400, "That is no node's name."),
+            (404, "None waits, or this node lets nobody in."),
+        ],
+        ..read(
+            "/certificates/{node}",
+            Op::Certificate,
+            Kin::Howdah,
+            "A newer certificate that waits for a node which cannot sign its own.",
+        )
+    },
 ];
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::audit::Audit;
 use crate::join::{self, Doorkeeper};
 use crate::routes::{Ports, routes};
 use crate::tls::{self, Opened};
@@ -107,7 +108,9 @@ impl Server {
     /// The same for a node that is still starting: until `feeds` comes, machines can join, and
     /// everybody else hears that there is nothing to tell yet. Ends when `None` comes.
     pub async fn run_when(self, feeds: impl Future<Output = Option<Feeds>>) {
-        let (now, current) = watch::channel(join::early(self.keeper.clone()));
+        let audit = Audit::new(&self.config.access.audit_dir);
+        let early = join::early(self.keeper.clone(), Arc::clone(&audit));
+        let (now, current) = watch::channel(early);
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -115,8 +118,10 @@ impl Server {
             accepting.spawn(accept(listener, reception, slots.clone()));
         }
         let Some(feeds) = feeds.await else { return };
-        let ports = Ports { feeds, access: self.config.access, lease_ttl: self.config.lease_ttl };
-        let joining = self.keeper.map(join::routes).unwrap_or_default();
+        let joining = self.keeper.map(|keeper| join::routes(keeper, Arc::clone(&audit)));
+        let ports =
+            Ports { feeds, audit, access: self.config.access, lease_ttl: self.config.lease_ttl };
+        let joining = joining.unwrap_or_default();
         // The router that was there answers no more.
         drop(now.send_replace(routes(ports).merge(joining)));
         while accepting.join_next().await.is_some() {}

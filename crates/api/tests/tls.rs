@@ -329,6 +329,12 @@ async fn a_machine_joins_while_the_node_still_starts() {
 
     node.start().await;
     assert_eq!(node.join(&node.pinned(), "right").await.code, 200, "and later");
+    let log = std::fs::read_to_string(node.dir.path().join("audit.log")).expect("the audit log");
+    let told: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&told[0]["event"], &told[1]["code"]), (&json!("asked"), &json!(200)), "{log}");
+    assert!(told[0]["who"].as_str().is_some_and(|who| who.starts_with("join token ")), "{log}");
+    assert!(!log.contains("right"), "the secret is cut: {log}");
     let newer = node.plain("127.0.0.1", "/certificates/witness").await;
     assert_eq!((newer.code, &*newer.body), (200, "a newer one"));
     assert_eq!(node.plain("127.0.0.1", "/certificates/n3").await.code, 404);
