@@ -52,7 +52,9 @@ fn check_number(name: &str, parameter: &ServerParameter, value: &str) -> Verdict
         let (kind, hint) = kind_of_number(unit);
         (format!("`{name}` is not {kind}: `{value}`"), hint.to_owned())
     };
-    let (number, suffix) = split(value).ok_or_else(not_a_number)?;
+    let whole = parameter.vartype == VarType::Integer;
+    let based = if whole { split_based(value) } else { None };
+    let (number, suffix) = based.or_else(|| split(value)).ok_or_else(not_a_number)?;
     let number = match (suffix, unit) {
         ("", _) => number,
         (_, Some(unit)) => number * factor(suffix, unit).ok_or_else(not_a_number)?,
@@ -60,7 +62,6 @@ fn check_number(name: &str, parameter: &ServerParameter, value: &str) -> Verdict
         (_, None) if is_unit(suffix) && !UNITLESS.contains(&name) => return Ok(()),
         _ => return Err(not_a_number()),
     };
-    let whole = parameter.vartype == VarType::Integer;
     let number = if whole { number.round() } else { number };
     let low = parameter.min.is_some_and(|min| number < min);
     let high = parameter.max.is_some_and(|max| number > max);
@@ -91,6 +92,25 @@ fn split(value: &str) -> Option<(f64, &str)> {
     // `1e-3` is a number too, and no unit begins so.
     let exponent = value.parse().ok().map(|number| (number, ""));
     exponent.or_else(|| Some((digits.parse().ok()?, suffix.trim_start())))
+}
+
+/// As [`split`], for whole numbers that begin with a zero: octal, or hexadecimal after `0x`, as
+/// `parse_int` of PostgreSQL takes them by `strtol`.
+fn split_based(value: &str) -> Option<(f64, &str)> {
+    let (sign, rest) = match value.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, value.strip_prefix('+').unwrap_or(value)),
+    };
+    let (base, digits) = match rest.strip_prefix("0x").or(rest.strip_prefix("0X")) {
+        Some(digits) => (16, digits),
+        None if rest.starts_with('0') => (8, rest),
+        None => return None,
+    };
+    let end = digits.find(|c: char| !c.is_digit(base)).unwrap_or(digits.len());
+    let (digits, suffix) = digits.split_at(end);
+    let number = u32::from_str_radix(digits, base).ok()?;
+    let is_real = suffix.starts_with(['.', 'e', 'E']);
+    (!is_real).then(|| (sign * f64::from(number), suffix.trim_start()))
 }
 
 /// How many of `unit` one of `suffix` is; `None` if they measure different things.
@@ -150,6 +170,18 @@ mod tests {
         assert!(!check_integer("checkpoint_timeout", 30.0, 86_400.0, "2d"));
         assert!(!check_integer("max_connections", 1.0, 262_143.0, "2GB"));
         assert!(check_integer("not_in_the_table", 1.0, 5.0, "2GB"));
+    }
+
+    #[test]
+    fn a_leading_zero_means_another_base() {
+        for good in ["0600", "0777", "511", "0x1ff", "0"] {
+            assert!(check_integer("log_file_mode", 0.0, 511.0, good), "{good}");
+        }
+        for bad in ["01000", "0x200", "600", "08"] {
+            assert!(!check_integer("log_file_mode", 0.0, 511.0, bad), "{bad}");
+        }
+        assert!(check_integer("work_mem", 64.0, 2_147_483_647.0, "0.5GB"));
+        assert!(check_integer("work_mem", 64.0, 2_147_483_647.0, "0x400kB"));
     }
 
     #[test]
