@@ -60,7 +60,12 @@ pub(crate) fn tell_rest(draft: &mut Draft, tree: &Tree<'_>) {
                 || look_up(rows.iter().copied().flatten(), &["environment".to_owned()]);
             let own = if is_server(name, &service) { None } else { of_service() };
             let unknown = || Fate::Unknown(crate::env::UNKNOWN.to_owned());
-            environment.tell(draft, &own.unwrap_or_else(unknown));
+            let fate = own.unwrap_or_else(unknown);
+            for leaf in environment.leaves(draft) {
+                if !draft.is_settled(leaf) {
+                    draft.tell(leaf, fate.clone());
+                }
+            }
         }
         told(draft, &service, &[table::SERVER]);
     }

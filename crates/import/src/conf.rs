@@ -68,11 +68,7 @@ fn read(
     for (place, text) in input.text.lines().enumerate() {
         let number = place + 1;
         let add = |draft: &mut Draft, path: &Path, key: &str| {
-            let leaf = draft.leaves(source).add_at(path, key, number);
-            if let Some(file) = file {
-                draft.leaves(source).stands_in(leaf, file);
-            }
-            leaf
+            draft.leaves(source).add_of(path, key, number, file)
         };
         // Only parameters may stand twice.
         let once = |key: &str| Path(vec![key.to_owned(), input.file.clone(), number.to_string()]);

@@ -41,6 +41,8 @@ pub(crate) struct Draft {
     pub(crate) hints: Vec<String>,
     /// Roles that only standbys connect as: certificates take their place.
     pub(crate) replicators: BTreeSet<String>,
+    /// A pg_hba.conf is among the inputs.
+    pub(crate) has_rules: bool,
 }
 
 /// One leaf's wish for one key.
@@ -62,6 +64,8 @@ pub(crate) struct Claim {
 pub(crate) enum Rank {
     /// What follows from something else.
     Guess,
+    /// Who connects says little of what it connects to.
+    Client,
     Environment,
     Conf,
     /// `bootstrap` of Patroni: what a cluster was made with.
@@ -96,6 +100,17 @@ impl Draft {
 
     pub(crate) fn leaves(&mut self, source: usize) -> &mut Leaves {
         &mut self.sources[source]
+    }
+
+    /// Whether anything has been said of a leaf.
+    pub(crate) fn is_settled(&self, leaf: LeafId) -> bool {
+        let mut claims = self.claims.iter().chain(&self.rules);
+        claims.any(|claim| claim.by == Some(leaf)) || self.sources[leaf.source].is_told(leaf)
+    }
+
+    /// Whether anything claims `key`.
+    pub(crate) fn is_claimed(&self, key: &Key) -> bool {
+        self.claims.iter().any(|claim| claim.key == *key)
     }
 
     /// The leaves of an input that are neither claimed by anybody nor told of.
@@ -231,7 +246,8 @@ fn base(path: &str) -> &str {
 
 /// The keys, and what is to be known of them.
 fn carried_to(claims: &[&Claim]) -> String {
-    let keys: Vec<String> = claims.iter().map(|claim| claim.key.to_string()).collect();
+    let mut keys: Vec<String> = claims.iter().map(|claim| claim.key.to_string()).collect();
+    keys.dedup();
     let mut notes: Vec<&str> = claims.iter().filter_map(|claim| claim.note.as_deref()).collect();
     notes.dedup();
     if notes.is_empty() {

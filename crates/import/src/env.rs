@@ -43,7 +43,9 @@ pub(crate) fn carry(draft: &mut Draft, scopes: &[Scope]) {
         families::carry(draft, scope);
         for variable in &scope.variables {
             url::carry(draft, variable);
-            one(draft, scope, variable);
+            if !draft.is_settled(variable.leaf) {
+                one(draft, scope, variable);
+            }
         }
     }
 }

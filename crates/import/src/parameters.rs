@@ -37,7 +37,9 @@ pub(crate) fn take(
             return draft.tell(leaf, Fate::Unknown("not a parameter's name".to_owned()));
         }
         "cluster_name" if origin == Origin::Conf && !value.is_empty() => {
-            let named = Value::text(names::tidy(value, "c"));
+            // Debian's is `15/main`.
+            let short = value.rsplit('/').next().unwrap_or(value);
+            let named = Value::text(names::tidy(short, "c"));
             return draft.claim(Claim::new(Key::of(&["cluster"]), named, leaf, rank));
         }
         "port" if origin == Origin::Conf => {
@@ -58,6 +60,9 @@ pub(crate) fn take(
             return draft.claim(Claim::new(key, Value::text("quorum"), leaf, rank).noted(note));
         }
         _ => {}
+    }
+    if name == "hba_file" && draft.has_rules {
+        return draft.tell(leaf, Fate::replaced("its rules stand in `hba`"));
     }
     if let Some(fate) = fate(&name, value, origin) {
         return draft.tell(leaf, fate);

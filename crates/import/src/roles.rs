@@ -16,6 +16,8 @@ pub(crate) struct Attributes {
     pub(crate) createrole: bool,
     pub(crate) replication: bool,
     pub(crate) no_login: bool,
+    /// It only looks at statistics.
+    pub(crate) monitor: bool,
 }
 
 impl Attributes {
@@ -24,6 +26,7 @@ impl Attributes {
         let lost = self.superuser.then_some("no longer a superuser");
         match self {
             Attributes { no_login: true, .. } => ("group", lost),
+            Attributes { monitor: true, .. } => ("monitor", lost),
             Attributes { createdb: true, .. } | Attributes { createrole: true, .. } => {
                 ("admin", lost)
             }
@@ -113,8 +116,10 @@ pub(crate) fn database(draft: &mut Draft, name: &str, owner: Option<&str>, by: L
         return draft.tell(by, Fate::replaced("every cluster has it"));
     }
     draft.claim(Claim::new(Key::of(&["databases", name]), Value::Table, by, rank));
-    if let Some(owner) = owner.filter(|owner| !is_superuser(owner)) {
-        let key = Key::of(&["databases", name, "owner"]);
+    let key = Key::of(&["databases", name, "owner"]);
+    // Who merely connects need not be the owner.
+    let open = rank > Rank::Client || !draft.is_claimed(&key);
+    if let Some(owner) = owner.filter(|owner| open && !is_superuser(owner)) {
         draft.claim(Claim::new(key, Value::text(owner), by, rank));
     }
 }

@@ -1,4 +1,4 @@
-//! All inputs together: read, carried in an order that does not matter, settled.
+//! All inputs together: read, carried, settled. Where equals differ, the later one counts.
 
 use serde::Serialize;
 
@@ -168,6 +168,7 @@ impl<'i> Run<'i> {
                 _ => self.composes.push(tree),
             }
         }
+        self.draft.has_rules |= kind == Kind::PgHba;
         match kind {
             Kind::Env => self.env(source, input),
             kind if !kind.is_yaml() => self.files.push((source, input, kind)),

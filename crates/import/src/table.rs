@@ -5,7 +5,7 @@ use crate::finding::Fate;
 use crate::yaml::Path;
 
 /// A pattern of a dotted path, and what becomes of the keys that fit it. `*` stands for one
-/// part, `**` at the end for any number of them.
+/// part or the rest of one, `**` at the end for any number of them.
 pub(crate) type Row = (&'static str, Meaning);
 
 /// What becomes of a key that is not carried over.
@@ -56,6 +56,8 @@ fn fits(pattern: &str, path: &[String]) -> bool {
         match (part, path.next()) {
             ("**", _) => return true,
             ("*", Some(_)) => {}
+            (part, Some(given))
+                if part.strip_suffix('*').is_some_and(|start| given.starts_with(start)) => {}
             (part, Some(given)) if part == given => {}
             _ => return false,
         }
@@ -75,6 +77,7 @@ mod tests {
     #[test]
     fn a_star_is_one_part_and_two_are_the_rest() {
         assert!(fit("a.b", "a.b") && fit("a.*", "a.b") && fit("a.**", "a.b.c") && fit("a.**", "a"));
+        assert!(fit("x-*.**", "x-common.restart") && !fit("x-*", "y"));
         assert!(!fit("a.b", "a") && !fit("a", "a.b") && !fit("a.*", "a") && !fit("a.*", "a.b.c"));
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn role(draft: &mut Draft, tree: &Tree<'_>) {
         createrole: flag("createrole").unwrap_or(false),
         replication: flag("replication").unwrap_or(false),
         no_login: flag("login") != Some(true),
+        monitor: false,
     };
     let naming = ["name", "ensure", "login", "superuser", "createdb", "createrole", "replication"];
     for part in naming.iter().filter_map(|key| tree.at(&[key])) {

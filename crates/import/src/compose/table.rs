@@ -62,12 +62,14 @@ const STORE: &[Row] =
     &[("**", ByHand("a store: with `[store.etcd] managed = true` the nodes run etcd themselves"))];
 const METRICS: &[Row] = &[("**", ByHand("metrics are not built yet: keep it, and its role"))];
 const BACKUP: &[Row] = &[("**", ByHand("backups are not built yet: keep it, and its role"))];
+const CLIENT: &[Row] =
+    &[("**", ByHand("a client: keep it, and let it connect to the endpoints of all nodes"))];
 const OTHER: &[Row] = &[("**", ByHand("a service that is not PostgreSQL"))];
 
-/// The rows for everything of a service but its variables; none for a server.
+/// The rows for everything of a service that is no server, but for its variables.
 pub(super) fn rows_of(role: Role) -> Vec<&'static [Row]> {
     match role {
-        Role::Server => Vec::new(),
+        Role::Server => vec![CLIENT],
         Role::Pooler => vec![POOLER],
         Role::Balancer => vec![BALANCER],
         Role::Store => vec![STORE],
@@ -141,6 +143,7 @@ pub(super) const SERVER: &[Row] = &[
 /// Keys at the top.
 pub(super) const TOP: &[Row] = &[
     ("version", Replaced("the form of the compose file")),
+    ("x-*.**", Replaced("it counts where it is used")),
     ("name", ByHand("set `cluster`")),
     ("volumes.**", ByHand(DISK)),
     ("networks.**", ByHand(PLACE)),

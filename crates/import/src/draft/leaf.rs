@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::finding::{Fate, Finding};
+use crate::finding::{Fate, Finding, shown};
 use crate::yaml::{Node, Path};
 
 /// A leaf of an input.
@@ -43,19 +43,30 @@ impl Leaves {
         self.add_at(&Path(vec![key.to_owned()]), key, line)
     }
 
-    /// Adds one leaf that is found by `path` and called by `key`. An earlier one with the same
-    /// way does not count any more.
-    pub(crate) fn add_at(&mut self, path: &Path, key: &str, line: usize) -> LeafId {
+    /// Adds one leaf that is found by `path` and called by `key`; `file` is set for one of an
+    /// included file. An earlier leaf with the same way does not count any more.
+    pub(crate) fn add_of(
+        &mut self,
+        path: &Path,
+        key: &str,
+        line: usize,
+        file: Option<&str>,
+    ) -> LeafId {
         let leaf = self.all.len();
         if let Some(before) = self.by_path.insert(path.clone(), leaf)
             && let Some(before) = self.all.get_mut(before)
         {
-            let why = format!("it stands again in line {line}, and the last one counts");
+            let file = shown(file.unwrap_or(&self.file));
+            let why = format!("it stands again, and the last one counts: {file}:{line}");
             before.told = Some(Fate::NotCarried(why));
         }
-        let (key, path) = (key.to_owned(), path.clone());
-        self.all.push(Leaf { key, path, line, file: None, told: None });
+        let (key, path, file) = (key.to_owned(), path.clone(), file.map(str::to_owned));
+        self.all.push(Leaf { key, path, line, file, told: None });
         LeafId { source: self.source, leaf }
+    }
+
+    pub(crate) fn add_at(&mut self, path: &Path, key: &str, line: usize) -> LeafId {
+        self.add_of(path, key, line, None)
     }
 
     /// Adds all leaves of a tree, below `root`.
@@ -63,13 +74,6 @@ impl Leaves {
         for leaf in node.leaves() {
             let path = Path(root.0.iter().chain(&leaf.path.0).cloned().collect());
             self.add_at(&path, &path.to_string(), leaf.node.line);
-        }
-    }
-
-    /// The leaf stands in a file that this input includes.
-    pub(crate) fn stands_in(&mut self, id: LeafId, file: &str) {
-        if let Some(leaf) = self.all.get_mut(id.leaf) {
-            leaf.file = Some(file.to_owned());
         }
     }
 
@@ -100,11 +104,18 @@ impl Leaves {
         untold.map(|(leaf, what)| (id(leaf), what.path.clone())).collect()
     }
 
-    /// The first word counts: what is told later is told of something that is settled.
+    /// The first word counts, but for one thing: what is to be done by hand outweighs what is
+    /// not, where a leaf says several things.
     pub(super) fn tell(&mut self, id: LeafId, fate: Fate) {
-        if let Some(leaf) = self.all.get_mut(id.leaf) {
-            leaf.told.get_or_insert(fate);
+        let Some(leaf) = self.all.get_mut(id.leaf) else { return };
+        match (&leaf.told, &fate) {
+            (None, _) | (Some(Fate::Replaced(_)), Fate::NotCarried(_)) => leaf.told = Some(fate),
+            _ => {}
         }
+    }
+
+    pub(super) fn is_told(&self, id: LeafId) -> bool {
+        self.all.get(id.leaf).is_some_and(|leaf| leaf.told.is_some())
     }
 
     pub(super) fn file(&self) -> &str {

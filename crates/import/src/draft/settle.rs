@@ -55,8 +55,8 @@ impl Draft {
             match &only {
                 Some(name) => claim.key = claim.key.with_node(name),
                 None => {
-                    let why = format!("which node is meant? `{}`", claim.key);
-                    claim.struck = Some(why);
+                    let why = "which node is meant? write it into its `[nodes.NAME]`";
+                    claim.struck = Some(why.to_owned());
                 }
             }
         }

@@ -16,9 +16,21 @@ struct Family {
     superuser: bool,
     /// Without a database there is one of the user's name.
     own_database: bool,
+    rank: Rank,
 }
 
-const FAMILIES: [Family; 5] = [
+/// Who connects, and no more.
+const CLIENT: Family = Family {
+    users: &[],
+    passwords: &[],
+    databases: &[],
+    default_user: None,
+    superuser: false,
+    own_database: false,
+    rank: Rank::Client,
+};
+
+const FAMILIES: [Family; 6] = [
     // The official image.
     Family {
         users: &["POSTGRES_USER"],
@@ -27,6 +39,7 @@ const FAMILIES: [Family; 5] = [
         default_user: Some("postgres"),
         superuser: true,
         own_database: true,
+        rank: Rank::Environment,
     },
     // Bitnami's image.
     Family {
@@ -34,35 +47,30 @@ const FAMILIES: [Family; 5] = [
         passwords: &["POSTGRESQL_PASSWORD"],
         databases: &["POSTGRESQL_DATABASE", "POSTGRES_DATABASE"],
         default_user: Some("postgres"),
-        superuser: false,
-        own_database: false,
+        rank: Rank::Environment,
+        ..CLIENT
     },
     // Applications.
     Family {
-        users: &["DB_USER", "DB_USERNAME", "DATABASE_USER", "DATABASE_USERNAME"],
-        passwords: &["DB_PASSWORD", "DB_PASS", "DATABASE_PASSWORD"],
-        databases: &["DB_NAME", "DB_DATABASE", "DATABASE_NAME"],
-        default_user: None,
-        superuser: false,
-        own_database: false,
+        users: &["DB_USER", "DB_USERNAME"],
+        passwords: &["DB_PASSWORD", "DB_PASS"],
+        databases: &["DB_NAME", "DB_DATABASE"],
+        ..CLIENT
+    },
+    Family {
+        users: &["DATABASE_USER", "DATABASE_USERNAME"],
+        passwords: &["DATABASE_PASSWORD"],
+        databases: &["DATABASE_NAME"],
+        ..CLIENT
     },
     // libpq.
-    Family {
-        users: &["PGUSER"],
-        passwords: &["PGPASSWORD"],
-        databases: &["PGDATABASE"],
-        default_user: None,
-        superuser: false,
-        own_database: false,
-    },
+    Family { users: &["PGUSER"], passwords: &["PGPASSWORD"], databases: &["PGDATABASE"], ..CLIENT },
     // PgBouncer's image.
     Family {
         users: &["DATABASES_USER"],
         passwords: &["DATABASES_PASSWORD"],
         databases: &["DATABASES_DBNAME"],
-        default_user: None,
-        superuser: false,
-        own_database: false,
+        ..CLIENT
     },
 ];
 
@@ -115,7 +123,7 @@ fn login(draft: &mut Draft, scope: &Scope, family: &Family) {
     let members = user.into_iter().chain(database).chain(passwords.iter().copied());
     let name = user.map(|user| user.value.as_str()).filter(|name| !name.is_empty());
     if let Some(variable) = name.and_then(roles::variable) {
-        let what = format!("it is set from the variable {variable}; declare `[roles.NAME]`");
+        let what = format!("its user is set from the variable {variable}; declare `[roles.NAME]`");
         return members.for_each(|member| draft.tell(member.leaf, Fate::not_carried(&what)));
     }
     if name.is_some_and(|name| draft.replicators.contains(name)) {
@@ -124,9 +132,9 @@ fn login(draft: &mut Draft, scope: &Scope, family: &Family) {
     let role = name.or(family.default_user);
     if let (Some(user), Some(name)) = (user, name) {
         let attributes = Attributes { superuser: family.superuser, ..Attributes::default() };
-        roles::declare(draft, name, attributes, user.leaf, Rank::Environment);
+        roles::declare(draft, name, attributes, user.leaf, family.rank);
         if family.own_database && database.is_none() {
-            roles::database(draft, name, Some(name), user.leaf, Rank::Environment);
+            roles::database(draft, name, Some(name), user.leaf, family.rank);
         }
     }
     for variable in passwords {
@@ -139,18 +147,27 @@ fn login(draft: &mut Draft, scope: &Scope, family: &Family) {
         }
     }
     if let Some(database) = database {
-        base(draft, database, name);
+        base(draft, database, name, family.rank);
+    }
+    let doubles = [(family.users, user), (family.databases, database)];
+    for (names, counts) in doubles {
+        let Some(counts) = counts else { continue };
+        let others = scope.variables.iter().filter(|v| names.contains(&v.name.as_str()));
+        for other in others.filter(|other| other.leaf != counts.leaf) {
+            let why = format!("it means the same as {}, which counts", counts.name);
+            draft.tell(other.leaf, Fate::not_carried(why));
+        }
     }
 }
 
-fn base(draft: &mut Draft, variable: &Variable, owner: Option<&str>) {
+fn base(draft: &mut Draft, variable: &Variable, owner: Option<&str>, rank: Rank) {
     match (roles::variable(&variable.value), variable.value.as_str()) {
         (Some(name), _) => {
             let what = format!("it is set from the variable {name}; declare `[databases.NAME]`");
             draft.tell(variable.leaf, Fate::not_carried(what));
         }
         (None, "") => draft.tell(variable.leaf, Fate::not_carried("it is empty")),
-        (None, name) => roles::database(draft, name, owner, variable.leaf, Rank::Environment),
+        (None, name) => roles::database(draft, name, owner, variable.leaf, rank),
     }
 }
 

@@ -23,13 +23,23 @@ pub(super) fn carry(draft: &mut Draft, variable: &Variable) {
         return draft.tell(leaf, Fate::replaced(CERTIFICATES));
     }
     if let Some(user) = user {
-        roles::declare(draft, user, Attributes::default(), leaf, Rank::Environment);
+        // postgres_exporter's.
+        let monitor = variable.name.starts_with("DATA_SOURCE_");
+        let attributes = Attributes { monitor, ..Attributes::default() };
+        roles::declare(draft, user, attributes, leaf, Rank::Client);
+        if monitor {
+            let what = "metrics are not built yet: keep what collects them";
+            draft.tell(leaf, Fate::not_carried(what));
+        }
         if let Some(password) = url.password.filter(|_| !roles::is_superuser(user)) {
-            roles::password(draft, user, password, leaf, Rank::Environment);
+            roles::password(draft, user, password, leaf, Rank::Client);
+        }
+        if monitor {
+            return;
         }
     }
     if let Some(database) = url.database.filter(|name| !name.contains(['$', '%'])) {
-        roles::database(draft, database, user, leaf, Rank::Environment);
+        roles::database(draft, database, user, leaf, Rank::Client);
     }
     let what = "clients name the endpoints of all nodes from now on: rw, ro or any";
     draft.tell(leaf, Fate::replaced(what));

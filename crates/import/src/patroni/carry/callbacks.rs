@@ -10,42 +10,53 @@ use crate::names;
 /// Patroni's callbacks; the cluster file has events of the same names.
 const EVENTS: [&str; 5] = ["on_reload", "on_restart", "on_role_change", "on_start", "on_stop"];
 
-/// One command, and who calls it for what.
+/// Who calls a command for the same events.
 #[derive(Default)]
 struct Hook {
-    events: BTreeSet<String>,
     nodes: BTreeSet<String>,
     leaves: Vec<(LeafId, Rank)>,
 }
 
+/// One node's events of one command.
+type Calls = BTreeMap<Vec<String>, (BTreeSet<String>, Vec<(LeafId, Rank)>)>;
+
 pub(super) fn carry(draft: &mut Draft, members: &[Member<'_>]) {
-    let mut hooks: BTreeMap<Vec<String>, Hook> = BTreeMap::new();
+    let mut hooks: BTreeMap<(Vec<String>, BTreeSet<String>), Hook> = BTreeMap::new();
     for member in members {
-        let Some(callbacks) = member.at(&["postgresql", "callbacks"]) else { continue };
-        for (event, tree) in callbacks.entries() {
-            let Some(leaf) = tree.leaf(draft) else { continue };
-            match command(event, tree.node.text()) {
-                Ok(words) => {
-                    let hook = hooks.entry(words).or_default();
-                    hook.events.insert(event.to_owned());
-                    hook.nodes.insert(member.name.clone());
-                    hook.leaves.push((leaf, member.rank));
-                }
-                Err(fate) => draft.tell(leaf, fate),
-            }
+        for (words, (events, leaves)) in calls(draft, member) {
+            let hook = hooks.entry((words, events)).or_default();
+            hook.nodes.insert(member.name.clone());
+            hook.leaves.extend(leaves);
         }
     }
     let everyone: BTreeSet<&String> = members.iter().map(|member| &member.name).collect();
     let mut taken: BTreeSet<String> = BTreeSet::new();
-    for (words, hook) in hooks {
-        let program =
-            words.first().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
+    for ((words, events), hook) in hooks {
+        let path = words.first().map(String::as_str).unwrap_or_default();
+        let program = path.rsplit('/').next().unwrap_or(path);
         let stem = program.split('.').next().unwrap_or(program);
         let name = names::unique(&names::tidy(stem, "hook-"), &|name| taken.contains(name));
         taken.insert(name.clone());
         let all = everyone.len() == hook.nodes.len() || hook.nodes.contains(ANY_NODE);
-        claim(draft, &name, words, &hook, all);
+        claim(draft, &name, words, events, &hook, all);
     }
+}
+
+fn calls(draft: &mut Draft, member: &Member<'_>) -> Calls {
+    let mut calls = Calls::new();
+    let Some(callbacks) = member.at(&["postgresql", "callbacks"]) else { return calls };
+    for (event, tree) in callbacks.entries() {
+        let Some(leaf) = tree.leaf(draft) else { continue };
+        match command(event, tree.node.text()) {
+            Ok(words) => {
+                let (events, leaves) = calls.entry(words).or_default();
+                events.insert(event.to_owned());
+                leaves.push((leaf, member.rank));
+            }
+            Err(fate) => draft.tell(leaf, fate),
+        }
+    }
+    calls
 }
 
 fn command(event: &str, text: Option<&str>) -> Result<Vec<String>, Fate> {
@@ -64,9 +75,16 @@ fn command(event: &str, text: Option<&str>) -> Result<Vec<String>, Fate> {
     }
 }
 
-fn claim(draft: &mut Draft, name: &str, words: Vec<String>, hook: &Hook, all: bool) {
+fn claim(
+    draft: &mut Draft,
+    name: &str,
+    words: Vec<String>,
+    events: BTreeSet<String>,
+    hook: &Hook,
+    all: bool,
+) {
     let key = |key: &str| Key::of(&["hooks", name, key]);
-    let on = Value::Texts(hook.events.iter().cloned().collect());
+    let on = Value::Texts(events.into_iter().collect());
     for (leaf, rank) in &hook.leaves {
         draft.claim(Claim::new(key("on"), on.clone(), *leaf, *rank));
     }

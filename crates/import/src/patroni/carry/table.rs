@@ -24,8 +24,7 @@ const OTHER_STORE: &str = "Howdah keeps its lease in etcd; with `[store.etcd] ma
 const ROLE_ONLY: &str = "one set for all nodes: whoever is primary now may be standby next";
 const WATCHDOG: &str = "the guard ends a server before its lease does, whatever the agent does";
 const STANDBY_CLUSTER: &str = "there are no standby clusters yet";
-const SLOT: &str = "slots that users have made are kept on all nodes";
-const LOGICAL: &str = "a logical slot is not copied to standbys before version 17's failover slots";
+const SLOT: &str = "make the slot by hand if it is not there yet: users' slots, logical ones too, are kept on all nodes";
 const CALLBACK: &str = "no hook holds a promotion up; see `[hooks]` for calls afterwards";
 const INITDB: &str = "it matters only when a cluster is made";
 const CITUS: &str = "there is no support for Citus's metadata";
@@ -49,12 +48,8 @@ pub(super) const SHARED: &[Row] = &[
     ("failsafe_mode", Replaced("the store has several members: losing one does not end it")),
     ("member_slots_ttl", Replaced("`max_slot_wal_keep_size` bounds what an absent node keeps")),
     ("pause", ByHand("a state, not a setting: `howdah pause`")),
-    ("slots.*.type", Replaced(SLOT)),
-    ("slots.*.cluster_type", Replaced(SLOT)),
-    ("slots.*.database", ByHand(LOGICAL)),
-    ("slots.*.plugin", ByHand(LOGICAL)),
-    ("slots.*", Replaced(SLOT)),
-    ("slots", Replaced(SLOT)),
+    ("slots", Replaced("empty")),
+    ("slots.**", ByHand(SLOT)),
     ("ignore_slots.**", Replaced("slots that Howdah has not made are left alone")),
     ("standby_cluster.**", ByHand(STANDBY_CLUSTER)),
     ("postgresql.use_pg_rewind", Replaced(REWIND)),
@@ -108,7 +103,9 @@ const FILE: &[Row] = &[
     ("restapi.ciphers", Replaced("TLS 1.2 and 1.3 with their safe ciphers only")),
     (
         "restapi.verify_client",
-        Replaced("a certificate of the cluster's authority may change something"),
+        Replaced(
+            "who changes something shows a token, or a certificate of the cluster's authority",
+        ),
     ),
     (
         "restapi.allowlist.**",
