@@ -247,6 +247,7 @@ impl Agent {
             Event::Alive(alive) => self.guard_counted(alive),
             Event::Guard(event) => self.guard_said(event),
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
+            Event::Disk(disk) if disk.number < self.disk.number => {}
             Event::Disk(disk) => self.disk = *disk,
             Event::Published(revision) => self.publisher.ended(revision),
             Event::Done { job, outcome } => self.done(job, outcome),
@@ -413,6 +414,9 @@ impl Agent {
         if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {
             // The planned identity is the directory's now; the next one gets its own.
             self.planned = crate::planned(&self.shared).unwrap_or_else(|_| self.planned.clone());
+        }
+        if job == Job::Configure && outcome.is_ok() {
+            self.applied.reloads += 1;
         }
         match outcome {
             Ok(outcome) => {

@@ -35,6 +35,8 @@ pub(crate) struct Applied {
     working: Option<(u64, howdah_base::Term)>,
     failed: Option<(String, Tick)>,
     proposed: bool,
+    /// Reloads of the server that this agent has carried out: by order, or for a changed file.
+    pub reloads: u64,
 }
 
 impl Applied {

@@ -24,6 +24,8 @@ pub struct Vitals {
     /// The agent's last full turn.
     pub beat: Tick,
     pub system_identifier: Option<u64>,
+    /// Reloads of the own server that this agent has carried out: by order, or for a changed file.
+    pub reloads: u64,
 }
 
 /// The channels on which others listen.
@@ -70,6 +72,7 @@ pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
         leader_until: agent.lease.deadline(&agent.shared).filter(|_| leads),
         beat: now,
         system_identifier: view.directory().map(|directory| directory.system_identifier),
+        reloads: agent.applied.reloads,
     });
     let status = status::build(agent, view, &member);
     agent.publisher.status.send_if_modified(|last| {
