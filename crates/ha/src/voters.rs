@@ -169,10 +169,11 @@ fn must_leave(case: &Case<'_>, id: &DirectoryId) -> bool {
         || case.passed(case.memory.absent.get(id).copied(), ABSENT_AFTER)
 }
 
-/// Its own node asks for it, or it is to stay down.
+/// Its own node asks for it, it is to stay down, or the file forbids it: one that led and handed
+/// over is a voter whatever its tags say.
 fn is_asked_to_leave(case: &Case<'_>, id: &DirectoryId) -> bool {
     let member = case.view.member_of(id);
-    member.is_some_and(|m| m.leaving || case.view.store.fenced.contains(&m.node))
+    member.is_some_and(|m| m.leaving || m.no_sync || case.view.store.fenced.contains(&m.node))
 }
 
 /// Whether the node that made this directory announces another one now.

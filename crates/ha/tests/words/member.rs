@@ -70,6 +70,7 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
     match word {
         "leaving" => member.leaving = true,
         "no_failover" => member.no_failover = true,
+        "no_sync" => member.no_sync = true,
         "clone_from" => member.clone_from = true,
         "relayed" => {
             member.replicate_from = Some(node(rest[0]));
