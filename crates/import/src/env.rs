@@ -10,7 +10,7 @@ use crate::draft::{ANY_NODE, Claim, Draft, Key, LeafId, Rank, Value};
 use crate::finding::Fate;
 use crate::parameters::{self, Origin};
 use crate::patroni::carry::initdb_option;
-use crate::{hba, names};
+use crate::{hba, names, pgbouncer};
 
 /// One variable with its leaf.
 #[derive(Clone, Debug)]
@@ -68,6 +68,9 @@ fn one(draft: &mut Draft, scope: &Scope, variable: &Variable) {
         "PGDATA" | "POSTGRESQL_DATA_DIR" if value.starts_with('/') => {
             let key = Key::of(&["nodes", node, "data_dir"]);
             draft.claim(Claim::new(key, Value::text(value), *leaf, Rank::Environment));
+        }
+        "MAX_CLIENT_CONN" | "PGBOUNCER_MAX_CLIENT_CONN" => {
+            pgbouncer::clients_max(draft, value, *leaf);
         }
         "POSTGRES_PORT" | "POSTGRESQL_PORT_NUMBER" => port(draft, node, variable),
         "POSTGRES_INITDB_ARGS" | "POSTGRESQL_INITDB_ARGS" => initdb(draft, variable),

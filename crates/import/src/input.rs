@@ -42,11 +42,12 @@ pub enum Kind {
     Compose,
     /// `NAME=value` lines.
     Env,
+    PgBouncer,
 }
 
 impl Kind {
     /// The words of `--kind`.
-    pub const WORDS: [(&str, Kind); 9] = [
+    pub const WORDS: [(&str, Kind); 10] = [
         ("postgresql.conf", Kind::PostgresqlConf),
         ("postgresql.auto.conf", Kind::PostgresqlAutoConf),
         ("pg_hba.conf", Kind::PgHba),
@@ -56,6 +57,7 @@ impl Kind {
         ("cloudnative-pg", Kind::CloudNativePg),
         ("compose", Kind::Compose),
         ("env", Kind::Env),
+        ("pgbouncer.ini", Kind::PgBouncer),
     ];
 
     pub fn word(self) -> &'static str {
@@ -86,8 +88,11 @@ pub(crate) fn recognise(input: &Input) -> Option<Kind> {
 }
 
 fn by_header(text: &str) -> Option<Kind> {
+    if text.lines().any(|line| matches!(line.trim(), "[pgbouncer]" | "[databases]")) {
+        return Some(Kind::PgBouncer);
+    }
     let head = text.lines().take(5).collect::<Vec<_>>().join(" ");
-    head.contains("ALTER SYSTEM").then_some(Kind::PostgresqlAutoConf)
+    head.contains("by the ALTER SYSTEM command").then_some(Kind::PostgresqlAutoConf)
 }
 
 fn by_yaml(text: &str) -> Option<Kind> {

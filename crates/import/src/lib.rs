@@ -20,6 +20,7 @@ mod hba;
 mod input;
 mod names;
 mod parameters;
+mod pgbouncer;
 mod report;
 mod roles;
 mod run;

@@ -12,7 +12,7 @@ use crate::patroni::{self, environment};
 use crate::table;
 use crate::tree::Tree;
 use crate::yaml::{self, Node, Path};
-use crate::{cnpg, compose, conf, hba};
+use crate::{cnpg, compose, conf, hba, pgbouncer};
 
 /// A cluster file, and what became of everything that was read.
 #[derive(Clone, Debug, Serialize)]
@@ -258,6 +258,7 @@ impl<'i> Run<'i> {
                     self.draft.tell(leaf, Fate::not_carried(what));
                 }
             }
+            Kind::PgBouncer => pgbouncer::carry(&mut self.draft, source, input),
             Kind::PostgresqlAutoConf => conf::carry(&mut self.draft, source, input, Rank::System),
             _ => conf::carry(&mut self.draft, source, input, Rank::Conf),
         }

@@ -40,7 +40,10 @@ fn count(input: &Input, lines: &mut Lines) {
         kind => {
             let mut goes_on = false;
             for (place, line) in input.text.lines().enumerate() {
-                let says = !line.trim().is_empty() && !line.trim_start().starts_with('#');
+                let says = match kind {
+                    Kind::PgBouncer => !line.starts_with([';', '#', '[']) && !line.is_empty(),
+                    _ => !line.trim().is_empty() && !line.trim_start().starts_with('#'),
+                };
                 if says && !goes_on {
                     add(place + 1);
                 }

@@ -7,9 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use howdah_import::{Imported, import};
-use howdah_spec::{Context, parse};
+use howdah_spec::parameters::{ServerParameters, check_against};
+use howdah_spec::{Context, parse_with_places};
 
 use crate::{EXPECTED, cases, inputs};
+
+/// As `postgres --describe-config` of version 15 printed it, without the descriptions.
+pub const DESCRIBED: &str = include_str!("../../../spec/tests/describe-config-15.tsv");
 
 #[test]
 fn every_case_becomes_what_stands_beside_it() {
@@ -23,8 +27,10 @@ fn check(case: &Path) -> Vec<String> {
         import(&inputs(case)).unwrap_or_else(|bad| panic!("{}: {bad:?}", case.display()));
     assert_eq!(imported.mistakes, Vec::<String>::new(), "{}", case.display());
     let context = Context { default_base: "/var/lib/howdah".into(), relative_to: "/".into() };
-    parse("howdah.toml", &imported.toml, &context)
+    let parsed = parse_with_places("howdah.toml", &imported.toml, &context)
         .unwrap_or_else(|mistakes| panic!("{}: {mistakes}\n{}", case.display(), imported.toml));
+    let server = ServerParameters::parse(15, DESCRIBED).expect("described");
+    assert_eq!(check_against("howdah.toml", &parsed, &server), [], "{}", case.display());
     let said = [imported.toml.clone(), told(&imported)];
     EXPECTED.iter().zip(said).filter_map(|(name, said)| compare(&case.join(name), &said)).collect()
 }

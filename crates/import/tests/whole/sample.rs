@@ -8,8 +8,7 @@ use howdah_import::{Fate, Input, Kind, import};
 use howdah_spec::parameters::{ServerParameters, check_against};
 use howdah_spec::{Context, parse_with_places};
 
-/// As `postgres --describe-config` of version 15 printed it, without the descriptions.
-const DESCRIBED: &str = include_str!("../../../spec/tests/describe-config-15.tsv");
+use crate::golden::DESCRIBED;
 
 #[test]
 fn every_line_of_the_sample_file_is_told_of() {
