@@ -45,6 +45,8 @@ pub(crate) struct Facts {
 /// What lies in the data directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
+    /// Counts readings by their beginning: an earlier one that comes late says nothing.
+    pub number: u64,
     pub directory: Directory,
     /// What a standby on this directory must not undercut, by its control file.
     pub sizes: BTreeMap<String, u64>,
@@ -54,8 +56,8 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// A witness has no data directory, and what lies at its place is not looked at.
-    fn none() -> Disk {
-        Disk { directory: Directory::Missing, sizes: BTreeMap::new(), adopted: false }
+    fn none(number: u64) -> Disk {
+        Disk { number, directory: Directory::Missing, sizes: BTreeMap::new(), adopted: false }
     }
 }
 
@@ -200,15 +202,15 @@ pub(crate) fn read_disk(shared: &Arc<Shared>, events: &mpsc::Sender<Event>) {
 
 /// What lies in the data directory now. Blocking.
 pub(crate) fn disk(shared: &Shared) -> Disk {
-    let own = shared.config.own();
-    let Ok(install) = shared.config.install() else { return Disk::none() };
+    let (own, number) = (shared.config.own(), shared.readings.begin());
+    let Ok(install) = shared.config.install() else { return Disk::none(number) };
     let state = directory::read(install, &own.data_dir, &own.state_dir);
     let (sizes, file) = match &state {
         DirectoryState::Ready(ready) => (ready.control.sizes.clone(), ready.file.clone()),
         _ => (BTreeMap::new(), None),
     };
     let adopted = file.is_some_and(|file| file.adopted && file.fresh);
-    Disk { directory: judge(shared, state), sizes, adopted }
+    Disk { number, directory: judge(shared, state), sizes, adopted }
 }
 
 fn judge(shared: &Shared, state: DirectoryState) -> Directory {

@@ -139,25 +139,28 @@ fn plan(seen: &Snapshot, to: Option<&NodeName>, at_unix_ms: u64, by: &str) -> Re
     Ok(Record { txn, done: Done::Now("the switchover is planned".to_owned()) })
 }
 
-/// The planned one first; else the one under way, until its leader seals it: that is the last
-/// thing before the shutdown, and a comparison of both sides, so that exactly one of them wins.
+/// The one under way, until its leader seals it: that is the last thing before the shutdown, and
+/// a comparison of both sides, so that exactly one of them wins. Else the planned one.
 fn abort(seen: &Snapshot) -> Recorded {
-    if let Some((_, revision)) = get::<Planned>(seen, key::PLANNED)? {
-        let txn = Txn::new().at(key::PLANNED, revision).delete(key::PLANNED);
-        let said = "the planned switchover is dropped".to_owned();
-        return Ok(Record { txn, done: Done::Now(said) });
-    }
-    let Some((intent, revision)) = get::<Intent>(seen, key::INTENT)? else {
-        let what = "no switchover is planned or under way";
-        return Err(Refusal::new(what).class(RefusalClass::Absent));
+    let intent = get::<Intent>(seen, key::INTENT)?;
+    let begun = |intent: &Intent| intent.sealed || seen.entries.contains_key(key::HANDOVER);
+    let Some((intent, revision)) = intent.as_ref().filter(|(intent, _)| !begun(intent)) else {
+        if let Some((_, revision)) = get::<Planned>(seen, key::PLANNED)? {
+            let txn = Txn::new().at(key::PLANNED, revision).delete(key::PLANNED);
+            let said = "the planned switchover is dropped".to_owned();
+            return Ok(Record { txn, done: Done::Now(said) });
+        }
+        return Err(if intent.is_some() {
+            let what = "the primary is being shut down already: it cannot be given up any more";
+            Refusal::new(what).hint("howdah status")
+        } else {
+            let what = "no switchover is planned or under way";
+            Refusal::new(what).class(RefusalClass::Absent)
+        });
     };
-    if intent.sealed || seen.entries.contains_key(key::HANDOVER) {
-        let what = "the primary is being shut down already: it cannot be given up any more";
-        return Err(Refusal::new(what).hint("howdah status"));
-    }
-    let answer = Answer { id: intent.id, why: "an operator gave it up".to_owned() };
+    let answer = Answer { id: intent.id.clone(), why: "an operator gave it up".to_owned() };
     let txn = Txn::new()
-        .at(key::INTENT, revision)
+        .at(key::INTENT, *revision)
         .absent(key::HANDOVER)
         .delete(key::INTENT)
         .put(key::ANSWER, &answer);

@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub guard: Guardian,
     /// Order among writes of the server's configuration.
     pub writes: Writes,
+    /// Order among readings of the data directory.
+    pub readings: Writes,
     /// The cluster file in force; `apply` replaces it.
     spec: watch::Sender<Arc<ClusterSpec>>,
     /// The same with its text, once it has come from the store.
@@ -60,7 +62,14 @@ impl Writes {
 impl Shared {
     pub fn new(config: AgentConfig, guard: Guardian) -> Shared {
         let spec = watch::Sender::new(Arc::clone(&config.spec));
-        Shared { config, guard, writes: Writes::default(), spec, file: watch::Sender::new(None) }
+        Shared {
+            config,
+            guard,
+            writes: Writes::default(),
+            readings: Writes::default(),
+            spec,
+            file: watch::Sender::new(None),
+        }
     }
 
     pub fn spec(&self) -> Arc<ClusterSpec> {

@@ -68,7 +68,8 @@ pub enum Command {
     /// directories that are gone. Users' own slots are not touched.
     Slots { term: Term, directories: BTreeSet<DirectoryId> },
     /// Copy the whole directory from the leader, under the new identity that this node
-    /// announced. Legal only when this directory cannot be the last copy of a commit.
+    /// announced. Legal only when no process of the instance is left, and when this directory
+    /// cannot be the last copy of a commit.
     Copy { from: NodeName, term: Term },
     /// pg_rewind against the leader. Legal as `Copy` is, and only when the leader's control
     /// file shows its own timeline (its gate is open).

@@ -101,6 +101,7 @@ rules! {
     AwaitStream = 508, "this standby is not streaming yet";
     Standby = 509, "this standby streams from the leader";
     ReadOwnEnd = 511, "this node's server is down: read where its WAL ends";
+    StopForCopy = 512, "a server runs whose directory is gone or unusable: stop it, to make a new one";
     AwaitPrimary = 510, "the leader's server is not open yet";
 }
 

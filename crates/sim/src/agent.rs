@@ -30,6 +30,8 @@ pub(crate) struct Agent {
     pub alive: bool,
     pub stopping: bool,
     pub directory: Directory,
+    /// When it was read: an earlier reading that comes late says nothing.
+    pub directory_at: u64,
     pub facts: Option<Facts>,
     /// Facts asked for earlier than this are of a server that was another one.
     pub facts_after: Tick,
@@ -76,6 +78,7 @@ impl World {
             alive: machine.server.is_some(),
             stopping: false,
             directory: machine.disk.directory(),
+            directory_at: self.now,
             facts: None,
             facts_after: Tick(0),
             observed_at: Tick(0),
@@ -142,11 +145,16 @@ impl World {
             ForAgent::Probed { facts, asked_at } => self.probed(node, facts, asked_at),
             ForAgent::ReadDisk => {
                 let directory = Box::new(self.nodes[node].disk.directory());
-                let delay = self.step_ms(1, 10);
-                self.after_agent(node, delay, ForAgent::Disk(directory));
+                let (delay, read_at) = (self.step_ms(1, 10), self.now);
+                self.after_agent(node, delay, ForAgent::Disk(directory, read_at));
                 return false;
             }
-            ForAgent::Disk(directory) => self.agent(node).directory = *directory,
+            ForAgent::Disk(directory, read_at) => {
+                let agent = self.agent(node);
+                if read_at >= agent.directory_at {
+                    (agent.directory, agent.directory_at) = (*directory, read_at);
+                }
+            }
             ForAgent::Exited => self.server_is_down(node),
             ForAgent::Alive(alive) => self.counted(node, alive),
             ForAgent::JobStep(number) => return self.job_step(node, number),
@@ -345,9 +353,9 @@ impl World {
             agent.facts_after = now;
         }
         // What the job left on the disk is known before it counts as done.
-        let directory = self.nodes[node].disk.directory();
+        let (directory, read_at) = (self.nodes[node].disk.directory(), self.now);
         let agent = self.agent(node);
-        agent.directory = directory;
+        (agent.directory, agent.directory_at) = (directory, read_at);
         if matches!(job, Job::Copy | Job::Rewind) {
             agent.end = None;
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use howdah_base::record::{Leader, Sync, key};
+use howdah_base::record::{Change, ChangeKind, Intent, IntentKind, Leader, Sync, key};
 use howdah_base::{Term, Timeline};
+use howdah_store::Snapshot;
 
 use crate::server::{Commit, Stage};
 use crate::world::World;
@@ -25,6 +26,11 @@ pub(crate) struct Checker {
     promoted: BTreeSet<Timeline>,
     sync: Option<Sync>,
     leader: Option<Leader>,
+    /// The operator's request and the pause, as they stood before the last change.
+    intent: Option<Intent>,
+    paused: bool,
+    /// Requests of which an operator was told that they are given up.
+    given_up: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +62,9 @@ impl Checker {
             promoted: BTreeSet::new(),
             sync: None,
             leader: None,
+            intent: None,
+            paused: false,
+            given_up: BTreeSet::new(),
         }
     }
 
@@ -76,6 +85,34 @@ impl Checker {
     pub fn acknowledge(&mut self, _node: usize, timeline: Timeline, commit: Commit, at: u64) {
         let Commit { row, lsn } = commit;
         self.acknowledged.push(Acknowledged { row, lsn, timeline, at });
+    }
+
+    pub fn gave_up(&mut self, intent: Option<Intent>) {
+        self.given_up.extend(intent.map(|intent| intent.id));
+    }
+
+    /// A primary is about to be shut down for this request.
+    pub fn begins(&mut self, intent: &Intent) {
+        if self.given_up.contains(&intent.id) {
+            self.found(format!("a switchover that was given up is carried out: {intent:?}"));
+        }
+    }
+
+    /// A pause that has been answered holds: only an operator makes another node the leader.
+    fn check_pause(&mut self, snapshot: &Snapshot) {
+        let intent = snapshot.get::<Intent>(key::INTENT).ok().flatten().map(|(intent, _)| intent);
+        let before = std::mem::replace(&mut self.intent, intent);
+        let paused = snapshot.entries.contains_key(key::PAUSE);
+        let was_paused = std::mem::replace(&mut self.paused, paused);
+        let history = snapshot.get::<Vec<Change>>(key::HISTORY).ok().flatten();
+        let last = history.and_then(|(mut history, _)| history.pop());
+        let Some(last) = last.filter(|last| last.term.0 > self.term && was_paused) else { return };
+        let asked = before.is_some_and(
+            |intent| matches!(intent.kind, IntentKind::Failover { to, .. } if to == last.leader),
+        );
+        if last.kind == ChangeKind::Failover && !asked {
+            self.found(format!("a failover although the cluster is paused: {last:?}"));
+        }
     }
 
     pub fn found(&mut self, wrong: String) {
@@ -172,6 +209,7 @@ impl World {
         let timeline = timeline.map_or(0, |(timeline, _)| timeline.0);
         let sync = snapshot.get::<Sync>(key::SYNC).ok().flatten().map(|(sync, _)| sync);
         let checker = &mut self.checker;
+        checker.check_pause(&snapshot);
         if term < checker.term || timeline < checker.timeline {
             checker.found(format!("term {term} or timeline {timeline} went back"));
         }
@@ -252,6 +290,10 @@ impl World {
         if primaries != 1 || !idle.is_empty() {
             let rules = idle.iter().map(|node| self.rule_of(*node)).collect::<Vec<_>>();
             return format!("{primaries} primaries; {}", rules.join("; "));
+        }
+        let unanswered = self.unanswered();
+        if !unanswered.is_empty() {
+            return format!("never answered: {}", unanswered.join(", "));
         }
         let since = self.plan.quiet_from;
         let answered = self.checker.acknowledged.last().is_some_and(|ack| ack.at > since);

@@ -56,9 +56,15 @@ impl World {
         }
         let id = self.agent(node).planned.clone();
         let slot = id.slot(term);
-        let source = self.source(node, from).filter(|source| source.slots.contains(&slot));
+        let leads = run.view.leader.as_ref().is_some_and(|leader| leader.value.node == *from);
+        // The leader asks for the slot; a standby sends its directory as it is.
+        let source = if leads {
+            self.source(node, from).filter(|source| source.slots.contains(&slot))
+        } else {
+            self.standby_source(node, from)
+        };
         let Some(source) = source else {
-            return Next::Done(Err("the leader does not send its directory".to_owned()));
+            return Next::Done(Err("it does not send its directory".to_owned()));
         };
         let slots = BTreeSet::new();
         let data = Data { id, fresh: false, standby_signal: true, slots, ..source };
@@ -88,6 +94,13 @@ impl World {
         *data = Data { id, slots, fresh: data.fresh, standby_signal: true, ..source };
         disk.unusable = false;
         Next::Done(Ok(Outcome::default()))
+    }
+
+    fn standby_source(&self, node: usize, from: &NodeName) -> Option<Data> {
+        let other = self.index(from);
+        let server = self.nodes[other].server.as_ref().filter(|server| server.answers())?;
+        let standby = server.stage == Stage::Standby && self.passes(node, other);
+        self.nodes[other].disk.data.clone().filter(|_| standby)
     }
 
     fn source(&self, node: usize, from: &NodeName) -> Option<Data> {

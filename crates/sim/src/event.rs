@@ -66,7 +66,8 @@ pub(crate) enum ForAgent {
         asked_at: Tick,
     },
     ReadDisk,
-    Disk(Box<Directory>),
+    /// What lay in the directory, and when it was read.
+    Disk(Box<Directory>, u64),
     Exited,
     Alive(bool),
     JobStep(u64),
@@ -96,6 +97,7 @@ pub(crate) enum ForServer {
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub running: Running,
+    pub started_unix_ms: u64,
     pub slots: Vec<String>,
 }
 

@@ -1,8 +1,6 @@
 //! What befalls the cluster, and how it is taken back.
 
-use howdah_base::NodeName;
-use howdah_base::record::{Intent, IntentKind, Leader, key};
-use howdah_store::Txn;
+use howdah_base::record::{Leader, key};
 
 use crate::event::{ForAgent, ForServer};
 use crate::plan::{FaultKind, Who};
@@ -45,13 +43,14 @@ impl World {
                 let others = (0..self.nodes.len()).filter(|other| *other != node);
                 self.cuts.extend(others.map(|other| (node.min(other), node.max(other))));
             }
-            FaultKind::Switchover(to) => self.ask_switchover(to),
+            FaultKind::Asked(request) => self.request(request),
             FaultKind::DeleteStandby(node) => self.delete_standby(node),
         }
     }
 
     pub(crate) fn fault_over(&mut self, index: usize) {
         match self.plan.faults[index].kind {
+            FaultKind::Asked(request) => self.request_over(request),
             FaultKind::KillNode(who) => self.start_node(self.which(who)),
             FaultKind::StoreAway(None) => self.store_cuts -= 1,
             FaultKind::StoreAway(Some(who)) => {
@@ -132,17 +131,6 @@ impl World {
             self.nodes[node].up = true;
             self.start_agent(node);
         }
-    }
-
-    /// As an operator through the API: one request at a time.
-    fn ask_switchover(&mut self, to: Option<usize>) {
-        self.intents += 1;
-        let to: Option<NodeName> = to.map(|node| self.nodes[node].name.clone());
-        let kind = IntentKind::Switchover { to };
-        let (id, by) = (self.intents.to_string(), "operator".to_owned());
-        let intent = Intent { id, kind, by, sealed: false, until_unix_ms: None };
-        let txn = Txn::new().absent(key::INTENT).put(key::INTENT, &intent);
-        self.store.txn(txn, howdah_base::Tick(self.now));
     }
 
     /// Only of a healthy cluster: an operator who deletes the last copies loses them.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use howdah_base::record::{Change, key};
 use howdah_base::{DirectoryId, Position, Tick};
 use howdah_ha::{Command, Job, StopMode, StoreView, SyncSetting};
-use howdah_ledger::{Author, txn_for};
+use howdah_ledger::{Author, seal_txn, txn_for};
 use howdah_store::{Snapshot, TxnOutcome};
 
+use crate::Planted;
 use crate::agent::Purpose;
 use crate::disk::{Conf, Setting};
 use crate::event::{Answer, Ask, ForAgent};
@@ -172,6 +173,9 @@ impl World {
     }
 
     fn txn_answered(&mut self, node: usize, run: &mut JobRun, answer: Option<Answer>) -> Next {
+        if run.job == Job::Switchover {
+            return self.sealed(answer);
+        }
         match answer {
             Some(Answer::Txn(TxnOutcome::Applied { .. })) => {
                 if let Command::TakeOver(order) = &run.command {
@@ -297,14 +301,32 @@ impl World {
         }
     }
 
+    /// The request is sealed right before the shutdown; what nobody asked for needs no seal.
     fn switchover(&mut self, node: usize, run: &mut JobRun) -> Next {
         match run.phase {
             0 => Next::Then(self.rng.between(10, 500)),
-            1 => {
+            1 if run.view.intent.is_some() && self.planted != Planted::NoSeal => {
+                match seal_txn(&run.view) {
+                    Some(txn) => self.ask_for_job(node, run.number, Ask::Txn(txn)),
+                    None => Next::Done(Err("this node does not lead".to_owned())),
+                }
+            }
+            1 => Next::Then(1),
+            2 => {
+                if let Some(intent) = &run.view.intent {
+                    self.checker.begins(&intent.value);
+                }
                 self.stop_fast(node, SWITCHOVER_MS);
                 Next::Then(20)
             }
             _ => self.until_gone(node),
+        }
+    }
+
+    fn sealed(&self, answer: Option<Answer>) -> Next {
+        match answer {
+            Some(Answer::Txn(TxnOutcome::Applied { .. })) => Next::Then(1),
+            _ => Next::Done(Err("it was given up".to_owned())),
         }
     }
 

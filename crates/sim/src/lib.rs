@@ -20,6 +20,7 @@ mod lease;
 mod link;
 mod node;
 mod observe;
+mod operator;
 mod probe;
 mod rng;
 mod server;
@@ -42,6 +43,8 @@ pub enum Planted {
     NoFence,
     /// The lease is counted from the answer of the store, not from before the question.
     LateLease,
+    /// A switchover's request is not sealed before the shutdown.
+    NoSeal,
 }
 
 /// What became of one run.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use howdah_sim::{Plan, Planted, run, shrink};
 
 const USAGE: &str = "howdah-sim [--seed N [--trace] [--shrink] | --seeds N] [--from N] \
-                     [--planted no-fence|late-lease]";
+                     [--planted no-fence|late-lease|no-seal]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +54,7 @@ fn planted(name: &str) -> Result<Planted, String> {
     match name {
         "no-fence" => Ok(Planted::NoFence),
         "late-lease" => Ok(Planted::LateLease),
+        "no-seal" => Ok(Planted::NoSeal),
         _ => Err(format!("no such mistake: `{name}`")),
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Node {
     pub store_cuts: u32,
 }
 
+/// By how much the time of day of two machines differs at most, ms.
+const WALL_SKEW_MS: u64 = 2_000;
+
 /// CLOCK_BOOTTIME of one machine, against the true time in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -37,6 +40,11 @@ impl Clock {
     pub fn local(&self, now: u64) -> Tick {
         let drift = i64::try_from(now).unwrap_or(i64::MAX) / 1_000 * self.drift_ppm / 1_000;
         Tick((self.offset + now).saturating_add_signed(drift))
+    }
+
+    /// What this machine takes for the time of day, in ms.
+    pub fn wall(&self, now: u64) -> u64 {
+        now + self.offset % WALL_SKEW_MS
     }
 
     /// The true time at which this clock shows at least `at`.

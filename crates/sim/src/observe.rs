@@ -37,13 +37,14 @@ impl World {
             sync: agent.sync.clone(),
             gate_open: agent.conf.gate_open,
             slots: World::slots_of_term(agent, term),
-            started_unix_ms: None,
+            started_unix_ms: agent.facts.as_ref().map(|facts| facts.started_unix_ms),
             pending_restart: false,
             version: None,
         };
         let job = agent.job.as_ref().map(|job| job.job);
         let failures = agent.failures.clone();
-        View { me, settings, store, local, job, failures, wall_ms: now.0 }
+        let wall_ms = self.nodes[node].clock.wall(self.now);
+        View { me, settings, store, local, job, failures, wall_ms }
     }
 
     fn store_view(&mut self, node: usize) -> StoreView {
@@ -175,7 +176,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         clone_from: false,
         replicate_from: None,
         zone: None,
-        started_unix_ms: None,
+        started_unix_ms: agent.facts.as_ref().map(|facts| facts.started_unix_ms),
         sizes: Default::default(),
         answer: None,
         file_print: None,

@@ -45,6 +45,22 @@ pub enum Who {
     Leader,
 }
 
+/// What an operator asks for: of nodes by number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    Switchover(Option<usize>),
+    /// Without accepting a loss.
+    Failover(usize),
+    /// A switchover in so many ms.
+    Plan(Option<usize>, u64),
+    Abort,
+    Pause,
+    Fence(usize),
+    Restart(usize),
+    /// A new copy, from a node or from whichever gives it.
+    Reinit(usize, Option<usize>),
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum FaultKind {
     /// SIGKILL to the postmaster: the agent and the guard live on.
@@ -60,7 +76,8 @@ pub enum FaultKind {
     Isolate(Who),
     /// No packet passes between two nodes.
     Cut(Who, usize),
-    Switchover(Option<usize>),
+    /// An operator asks for something; a pause and a fence are taken back after `lasts`.
+    Asked(Request),
     /// The directory of a healthy standby is deleted under its server.
     DeleteStandby(usize),
 }
@@ -99,6 +116,14 @@ impl Plan {
         };
         let count = rng.between(1, 8);
         plan.faults = (0..count).map(|_| fault(&mut rng, &plan)).collect();
+        if rng.percent(50) {
+            let count = rng.between(1, 6);
+            for _ in 0..count {
+                let fault = asked(&mut rng, &plan);
+                let changed = given_up(&mut rng, &fault);
+                plan.faults.extend([fault].into_iter().chain(changed));
+            }
+        }
         plan.faults.sort_by_key(|fault| fault.at);
         plan.quiet_from = plan.faults.iter().map(|f| f.at + f.lasts).max().unwrap_or(CALM_MS) + 1;
         plan
@@ -107,9 +132,9 @@ impl Plan {
     /// Nothing but ends of the postmaster, whose disk stays within reach: then even `async`
     /// loses nothing.
     pub fn only_crashes(&self) -> bool {
-        self.faults.iter().all(|fault| {
-            matches!(fault.kind, FaultKind::KillPostmaster(_) | FaultKind::Switchover(_))
-        })
+        self.faults
+            .iter()
+            .all(|fault| matches!(fault.kind, FaultKind::KillPostmaster(_) | FaultKind::Asked(_)))
     }
 }
 
@@ -124,7 +149,7 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
         6 => FaultKind::StoreAway(Some(who)),
         7 => FaultKind::StoreAway(rng.percent(50).then_some(who)),
         8 => FaultKind::Cut(who, node),
-        9 => FaultKind::Switchover(rng.percent(50).then_some(node)),
+        9 => FaultKind::Asked(Request::Switchover(rng.percent(50).then_some(node))),
         10 | 11 => FaultKind::Isolate(who),
         _ => FaultKind::DeleteStandby(node),
     };
@@ -134,4 +159,30 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
         lasts: rng.between(100, longest),
         kind,
     }
+}
+
+fn asked(rng: &mut Rng, plan: &Plan) -> Fault {
+    let node = rng.index(plan.nodes);
+    let other = rng.index(plan.nodes);
+    let named = rng.percent(50).then_some(node);
+    let lasts = rng.between(100, LASTS_MS_MAX / 2);
+    let request = match rng.between(0, 11) {
+        0 | 1 => Request::Switchover(named),
+        2 => Request::Failover(node),
+        3 => Request::Plan(named, rng.between(10, lasts.max(20))),
+        4 => Request::Abort,
+        5 | 6 => Request::Pause,
+        7 | 8 => Request::Fence(node),
+        9 | 10 => Request::Restart(node),
+        _ => Request::Reinit(node, rng.percent(50).then_some(other)),
+    };
+    let at = rng.between(CALM_MS, plan.quiet_from - 1_000);
+    Fault { at, lasts, kind: FaultKind::Asked(request) }
+}
+
+/// Often he changes his mind while the primary is still being prepared for it.
+fn given_up(rng: &mut Rng, fault: &Fault) -> Option<Fault> {
+    let FaultKind::Asked(Request::Switchover(_)) = fault.kind else { return None };
+    let at = fault.at + rng.between(20, 800);
+    rng.percent(50).then_some(Fault { at, lasts: 100, kind: FaultKind::Asked(Request::Abort) })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use howdah_base::{DirectoryId, Lsn, Position, Tick, Timeline};
 use howdah_ha::{Running, Sender as SenderFacts};
 
-use crate::disk::{Record, Setting};
+use crate::disk::{Conf, Record, Setting};
 use crate::event::{Event, Facts, ForAgent, ForServer};
 use crate::node::QUIT_BEFORE;
 use crate::stream::ConnId;
@@ -18,6 +18,8 @@ use crate::world::World;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub epoch: u64,
+    /// When the postmaster was started, by its machine's time of day, ms.
+    pub started_unix_ms: u64,
     pub stage: Stage,
     /// The postmaster is dead: no new session, but backends go on for a moment.
     pub orphaned: bool,
@@ -65,15 +67,17 @@ pub(crate) struct Commit {
 }
 
 impl Server {
-    pub fn new(epoch: u64, primary: bool, setting: Setting, gate_open: bool) -> Server {
+    pub fn new(epoch: u64, started_unix_ms: u64, primary: bool, conf: &Conf) -> Server {
+        let setting = conf.setting.clone();
         Server {
             epoch,
+            started_unix_ms,
             stage: Stage::Starting { primary },
             orphaned: false,
             stopping: false,
             waits: !setting.names.is_empty(),
             setting,
-            gate_open,
+            gate_open: conf.gate_open,
             upstream: None,
             receiver: None,
             senders: BTreeMap::new(),
@@ -115,8 +119,8 @@ impl World {
         data.standby_signal = !primary;
         data.clean = false;
         machine.epoch += 1;
-        let (epoch, conf) = (machine.epoch, &machine.disk.conf);
-        machine.server = Some(Server::new(epoch, primary, conf.setting.clone(), conf.gate_open));
+        let (epoch, started) = (machine.epoch, machine.clock.wall(self.now));
+        machine.server = Some(Server::new(epoch, started, primary, &machine.disk.conf));
         machine.deadline = deadline;
         self.guard_wakes(node);
         let recovery = self.step_ms(50, 600);
@@ -327,7 +331,8 @@ impl World {
             streaming: server.receiver.is_some_and(|conn| self.is_streaming(conn)),
             senders: senders.collect(),
         };
-        Some(Facts { running, slots: data.slots.iter().cloned().collect() })
+        let slots = data.slots.iter().cloned().collect();
+        Some(Facts { running, started_unix_ms: server.started_unix_ms, slots })
     }
 
     pub(crate) fn after_server(&mut self, node: usize, delay: u64, what: ForServer) {

@@ -10,6 +10,10 @@ const THREADS: u64 = 2;
 /// A planted mistake is found within so many seeds.
 const NO_FENCE_WITHIN: u64 = 40;
 const LATE_LEASE_WITHIN: u64 = 150;
+const NO_SEAL_WITHIN: u64 = 100;
+
+/// What a primary without its lease is found by.
+const WITHOUT_RIGHT: &str = "accepts writes; the leader is";
 
 #[test]
 fn nothing_goes_wrong() {
@@ -26,12 +30,17 @@ fn nothing_goes_wrong() {
 
 #[test]
 fn a_fence_that_is_skipped_is_found() {
-    found(Planted::NoFence, NO_FENCE_WITHIN);
+    found(Planted::NoFence, NO_FENCE_WITHIN, WITHOUT_RIGHT);
 }
 
 #[test]
 fn a_lease_counted_from_the_answer_is_found() {
-    found(Planted::LateLease, LATE_LEASE_WITHIN);
+    found(Planted::LateLease, LATE_LEASE_WITHIN, WITHOUT_RIGHT);
+}
+
+#[test]
+fn a_switchover_that_is_not_sealed_is_found() {
+    found(Planted::NoSeal, NO_SEAL_WITHIN, "given up is carried out");
 }
 
 #[test]
@@ -46,10 +55,10 @@ fn the_same_seed_is_the_same_run() {
     }
 }
 
-fn found(planted: Planted, within: u64) {
+fn found(planted: Planted, within: u64, words: &str) {
     let verdict = first_wrong(within, planted);
     let wrong = verdict.and_then(|v| v.wrong).expect("the planted mistake is found");
-    assert!(wrong.contains("accepts writes; the leader is"), "another mistake: {wrong}");
+    assert!(wrong.contains(words), "another mistake: {wrong}");
 }
 
 /// The first seed found to be wrong, of the seeds from 1 on.

@@ -24,7 +24,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
     let facts = match &view.local.directory {
         Directory::Ready(facts) if view.is_ours(facts) => facts,
         // Left by an initdb whose right had lapsed: of no worth, no cluster ever used it.
-        _ => return copy(&source, case, Rule::Copy).recreating(),
+        _ => return new_directory(case, &source),
     };
     match &view.local.server {
         Server::Down => down(case, &source, facts),
@@ -70,6 +70,18 @@ impl<'a> Source<'a> {
     /// Its slot, wherever it streams from, is there.
     fn has_slot(&self, case: &Case<'_>) -> bool {
         self.upstream(case).0 != self.leader.node || self.has_slot_for_me(case)
+    }
+}
+
+/// A server may still run on a directory that was deleted under it.
+fn new_directory(case: &Case<'_>, source: &Source<'_>) -> Step {
+    match &case.view.local.server {
+        Server::Down => copy(source, case, Rule::Copy).recreating(),
+        Server::Running(_) | Server::Unknown { .. } => {
+            let stop = Command::Stop(StopMode::Fast);
+            case.paced(Job::Stop, Step::act(Rule::StopForCopy, "", stop))
+        }
+        Server::Starting { .. } | Server::Stopping => Step::wait(Rule::AwaitServer, ""),
     }
 }
 
