@@ -75,6 +75,8 @@ pub enum Verb {
     UnitStop(verbs::unit_stop::Args),
     #[command(hide = true)]
     KeepStore(verbs::keep_store::Args),
+    #[command(hide = true)]
+    VipHelper(verbs::vip_helper::Args),
 }
 
 impl Cli {
@@ -140,6 +142,7 @@ impl Verb {
             Verb::Guard(args) => verbs::guard::run(&args),
             Verb::UnitStop(args) => verbs::unit_stop::run(&args),
             Verb::KeepStore(args) => verbs::keep_store::run(&args),
+            Verb::VipHelper(args) => verbs::vip_helper::run(&args),
         }
     }
 }

@@ -19,6 +19,7 @@ mod facts;
 mod failure;
 mod file;
 mod health;
+mod hooks;
 mod join;
 mod keeper;
 mod leave;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   agent (own thread) ── Topology ──► proxy (endpoints)
-//!          │  ▲        ── status, vitals ──► api (HTTP)
+//!          │  ▲        ── status, vitals ──► api (HTTP), hooks
 //!          │  └────────── an operator's requests ── api
 //!          └ guard (own process) ── PostgreSQL
 //! ```
@@ -29,6 +29,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::admit::{self, Admitted};
 use crate::certificates::Watch;
+use crate::hooks::{self, Hooks};
 use crate::join::doorkeeper::{Keeper, Known};
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
@@ -184,6 +185,7 @@ async fn decide(
         }
     };
     let notices = keeper::with_notices(serving, notices, kept);
+    let (hook_problems, notices) = hooks::with_problems(serving, notices);
     let config = agent_config(prepared, node, store, admitted, notices)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
@@ -193,6 +195,7 @@ async fn decide(
     let _ = started.send(Arc::clone(&channels));
     let proxy =
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
+    let hooks = Hooks::start(serving, node, &channels, hook_problems);
     let mut spec = channels.spec.clone();
     let rules = bound.spec;
     serving.spawn(async move {
@@ -215,6 +218,10 @@ async fn decide(
     let ended = agent.await;
     proxy.abort();
     http.abort();
+    match ended {
+        Ok(End::Stopped) => hooks.end().await,
+        Ok(End::StartAnew) | Err(_) => hooks.leave().await,
+    }
     match ended.map_err(|e| anyhow!(e))? {
         End::Stopped => Ok(whole.load(Ordering::Relaxed)),
         End::StartAnew => start_anew().map(|()| false),

@@ -37,7 +37,7 @@ pub use error::VipError;
 pub(crate) use holder::Holder;
 pub use message::{Reply, Request};
 pub use setup::run_helper;
-pub use spawn::spawn_helper;
+pub use spawn::{end_helper, spawn_helper};
 
 /// So long before the deadline the helper removes the address: when the guard begins to end
 /// PostgreSQL, clients are no longer led to it.

@@ -53,6 +53,12 @@ pub fn spawn_helper(exe: &Path, options: &HelperOptions, log: &Path) -> Result<(
     up
 }
 
+/// Tells the helper to drop the address and to end; nothing to do when there is none. One of a
+/// service manager is started again by that. Blocks its thread, at most a second.
+pub fn end_helper(socket: &Path) {
+    ask(socket, Request::Leave);
+}
+
 fn is_meant(reply: &Reply, options: &HelperOptions) -> bool {
     let HelperOptions { address, prefix, interface, .. } = options;
     reply.address == *address && reply.prefix == *prefix && reply.interface == *interface

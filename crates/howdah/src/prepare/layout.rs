@@ -179,3 +179,13 @@ pub fn store_log(node: &NodeSpec) -> PathBuf {
 pub fn etcd_log(node: &NodeSpec) -> PathBuf {
     log_dir(node).join("etcd.log")
 }
+
+/// Where the virtual IP's helper answers.
+pub fn vip_socket(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("vip.sock")
+}
+
+/// What that helper says.
+pub fn vip_log(node: &NodeSpec) -> PathBuf {
+    log_dir(node).join("vip-helper.log")
+}

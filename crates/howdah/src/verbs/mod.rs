@@ -43,4 +43,5 @@ pub mod unfence;
 pub mod unit_stop;
 pub mod up;
 pub mod version;
+pub mod vip_helper;
 pub mod watch;

@@ -16,9 +16,9 @@ use nix::unistd::{dup2_stderr, dup2_stdout, setsid};
 use crate::ask::known_node;
 use crate::failure::Failure;
 use crate::file::FileArg;
-use crate::node;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, layout, prepare};
+use crate::{hooks, node};
 
 /// Run one node in the foreground, for a service manager
 #[derive(clap::Args, Debug)]
@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load()?;
     known_node(&file.spec, &args.node)?;
     let prepared = prepare(&file, Caller::Run(&args.node))?;
+    hooks::start_helper(&prepared, &args.node);
     prepared.server.become_for_good()?;
     umask(Mode::from_bits_truncate(0o077));
     std::env::set_current_dir(prepared.layout.base()).context("enter base_dir")?;
