@@ -83,7 +83,7 @@ impl AgentConfig {
     }
 
     pub(crate) fn listen(&self) -> Vec<IpAddr> {
-        let mut all = self.own().listen.clone();
+        let mut all = self.spec.lasting_addresses(self.own());
         let loopback = IpAddr::from([127, 0, 0, 1]);
         if !all.contains(&loopback) {
             all.push(loopback);

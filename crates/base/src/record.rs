@@ -312,9 +312,24 @@ pub struct Member {
     /// Users' logical slots that PostgreSQL does not keep on standbys by itself.
     #[serde(default)]
     pub logical_slots: BTreeMap<String, LogicalSlot>,
+    /// As primary with `archive_mode`: how its archiving goes.
+    #[serde(default)]
+    pub archiver: Option<Archiver>,
+    /// As primary: transactions that have run for long.
+    #[serde(default)]
+    pub long_transactions: u32,
     /// Drawn when the agent started: tells two agents of one node apart.
     #[serde(default)]
     pub agent: Option<String>,
+}
+
+/// How archiving goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Archiver {
+    /// The last attempt failed.
+    pub failing: bool,
+    /// WAL files that are complete and not archived yet.
+    pub waiting: u64,
 }
 
 /// A logical replication slot.

@@ -30,6 +30,28 @@ pub struct ClusterStatus {
     /// A switchover that is to come.
     #[serde(default)]
     pub planned: Option<Planned>,
+    /// What a switchover to the best standby would meet now.
+    #[serde(default)]
+    pub switchover: Vec<Check>,
+}
+
+/// One thing that was looked at before something is tried.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// One word, such as `archive`.
+    pub what: String,
+    pub verdict: Verdict,
+    pub said: String,
+}
+
+/// What a [`Check`] says of the attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Fine,
+    /// It can be done; somebody should know.
+    Warns,
+    Prevents,
 }
 
 /// Whether the store answers this node.
@@ -63,6 +85,9 @@ pub struct NodeStatus {
     /// Why the primary cannot be moved to this node now while it is alive; `None` when it can.
     #[serde(default)]
     pub not_switchable: Option<String>,
+    /// While there is no leader: what an operator's failover to this node would lose.
+    #[serde(default)]
+    pub failover_loses: Option<String>,
     pub pending_restart: Vec<String>,
     pub problems: Vec<String>,
     /// Its server is to stay down.

@@ -16,6 +16,8 @@ pub(crate) enum Begin {
     Existing { members: Vec<(String, String)> },
     /// What lies in the directory says everything.
     OnData,
+    /// The same, but every other member is forgotten.
+    Alone,
 }
 
 /// Times of etcd's own elections, milliseconds.
@@ -95,14 +97,17 @@ fn beginning(options: &MemberOptions, peer: &str, begin: &Begin) -> Vec<(&'stati
     let (members, state, token) = match begin {
         Begin::New { members, token } => (members.as_slice(), "new", token),
         Begin::Existing { members } => (members.as_slice(), "existing", &options.token),
-        Begin::OnData => (own.as_slice(), "existing", &options.token),
+        Begin::OnData | Begin::Alone => (own.as_slice(), "existing", &options.token),
     };
     let members: Vec<_> = members.iter().map(|(name, url)| format!("{name}={url}")).collect();
-    vec![
+    let alone = (*begin == Begin::Alone).then(|| ("force-new-cluster", "true".to_owned()));
+    let mut flags = vec![
         ("initial-cluster", members.join(",")),
         ("initial-cluster-state", state.to_owned()),
         ("initial-cluster-token", token.clone()),
-    ]
+    ];
+    flags.extend(alone);
+    flags
 }
 
 fn security(options: &MemberOptions, version: (u32, u32)) -> Vec<(&'static str, String)> {

@@ -19,6 +19,7 @@ pub(crate) struct Remembered {
 
 const REMEMBERED: &str = "member.json";
 const ASIDE: &str = "etcd.aside";
+const ALONE: &str = "go-on-alone";
 const SYNCS: usize = 5;
 const SYNC_BYTES: usize = 8 * 1024;
 
@@ -45,13 +46,35 @@ pub(crate) fn remember(data_dir: &Path, what: &Remembered) -> Result<(), KeeperE
     write().map_err(KeeperError::file("remember the member's id", &path))
 }
 
+/// Orders the keeper of this directory to go on with its member alone, or takes that back.
+///
+/// # Errors
+/// When the order cannot be written.
+pub fn order_alone(data_dir: &Path, alone: bool) -> Result<(), KeeperError> {
+    let path = data_dir.join(ALONE);
+    let written = if alone { fs::write(&path, "") } else { there(fs::remove_file(&path)) };
+    written.map_err(KeeperError::file("order the member to go on alone", &path))
+}
+
+pub(crate) fn is_alone(data_dir: &Path) -> bool {
+    data_dir.join(ALONE).exists()
+}
+
+pub(crate) fn end_alone(data_dir: &Path) -> Result<(), KeeperError> {
+    order_alone(data_dir, false)
+}
+
+/// That there was nothing to remove is as good.
+fn there(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Puts whatever is there out of the way. One such directory is kept, the last.
 pub(crate) fn put_aside(data_dir: &Path) -> Result<(), KeeperError> {
     let (data, aside) = (data_dir.join(DATA), data_dir.join(ASIDE));
-    let there = |result: io::Result<()>| match result {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
     let done = || {
         there(fs::remove_file(data_dir.join(REMEMBERED)))?;
         if data.exists() {

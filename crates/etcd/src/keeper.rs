@@ -148,6 +148,7 @@ impl Keeper {
     async fn turn(&mut self) -> Phase {
         let look = look(self).await;
         self.use_up_founding();
+        self.end_alone(&look);
         let step = self.hold_back(decide(&look.seen));
         let (phase, why) = perform(self, step, &look).await;
         self.tend(&look).await;

@@ -33,6 +33,7 @@ mod spawn;
 pub mod plan;
 
 pub use binary::{Binary, find};
+pub use disk::order_alone;
 pub use error::KeeperError;
 pub use founding::Founding;
 pub use keeper::keep;

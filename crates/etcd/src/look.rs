@@ -51,6 +51,7 @@ pub(crate) async fn look(keeper: &mut Keeper) -> Look {
     let seen = Seen {
         me: options.node.clone(),
         data: data(keeper),
+        alone: disk::is_alone(&options.data_dir),
         running,
         own: own_view,
         wanted: wanted.collect(),

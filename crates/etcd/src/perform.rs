@@ -29,6 +29,7 @@ pub(crate) async fn perform(keeper: &mut Keeper, step: Step, look: &Look) -> Don
         Step::Found(members) => found(keeper, &members),
         Step::Join(members) => keeper.start(&Begin::Existing { members }),
         Step::Start => keeper.start(&Begin::OnData),
+        Step::StartAlone => start_alone(keeper),
         Step::PutAside(why) => put_aside(keeper, &why),
         step => return ask(keeper, step, look).await,
     };
@@ -51,6 +52,11 @@ fn found(keeper: &mut Keeper, names: &BTreeSet<NodeName>) -> Result<String, Keep
     keeper.start(&Begin::New { members, token })
 }
 
+fn start_alone(keeper: &mut Keeper) -> Result<String, KeeperError> {
+    tracing::warn!("goes on as the only member of its store, as an operator ordered");
+    keeper.start(&Begin::Alone)
+}
+
 fn put_aside(keeper: &mut Keeper, why: &str) -> Result<String, KeeperError> {
     tracing::warn!("{why}; what it had is kept in `etcd.aside`");
     keeper.forget_damage();
@@ -60,7 +66,7 @@ fn put_aside(keeper: &mut Keeper, why: &str) -> Result<String, KeeperError> {
 impl Keeper {
     /// Starts etcd and notes where its log begins.
     pub(crate) fn start(&mut self, begin: &Begin) -> Result<String, KeeperError> {
-        if *begin != Begin::OnData {
+        if matches!(begin, Begin::New { .. } | Begin::Existing { .. }) {
             // A start that was cut short may have left something that is no member's data.
             disk::put_aside(&self.options.data_dir)?;
         }
@@ -70,6 +76,16 @@ impl Keeper {
         self.log_from = log::length(&options.log);
         self.process = Some(Process::start(&self.binary.path, &words, &options.log)?);
         Ok("etcd is starting".to_owned())
+    }
+
+    /// The order to go on alone has been carried out once the member leads a store of its own.
+    pub(crate) fn end_alone(&self, look: &Look) {
+        let view = look.seen.own.as_ref().filter(|_| look.seen.alone);
+        if view.is_some_and(|view| view.leader.is_some() && view.members.len() == 1)
+            && let Err(error) = disk::end_alone(&self.options.data_dir)
+        {
+            tracing::error!("{error}");
+        }
     }
 
     /// etcd has data: the right to make a new store is used up.

@@ -23,6 +23,8 @@ use howdah_base::NodeName;
 pub struct Seen {
     pub me: NodeName,
     pub data: Data,
+    /// An operator wants this member to go on alone: the others are lost for good.
+    pub alone: bool,
     /// This node's etcd runs.
     pub running: bool,
     /// What this node's etcd says, once it answers.
@@ -100,6 +102,8 @@ pub enum Step {
     Join(Vec<(String, String)>),
     /// Start etcd on the data that is there.
     Start,
+    /// Start etcd on the data that is there, as the only member of its store.
+    StartAlone,
     /// Ask a member that answers to add this node, as a learner.
     Add,
     /// Ask a member that answers to remove this id.
@@ -164,6 +168,15 @@ fn led(seen: &Seen) -> Option<&View> {
 
 /// Data is there, etcd does not run.
 fn start(seen: &Seen, id: Option<u64>) -> Step {
+    if seen.alone {
+        let living = answering(seen).find(|(node, _)| **node != seen.me);
+        return living.map_or(Step::StartAlone, |(node, _)| {
+            Step::Refuse(format!(
+                "it is to go on alone, but `{node}` answers: two stores would come of it; \
+                 `howdah recover-store --give-up` takes the order back"
+            ))
+        });
+    }
     let Some((view, id)) = led(seen).zip(id) else { return Step::Start };
     if view.members.iter().any(|member| member.id == id) {
         return Step::Start;

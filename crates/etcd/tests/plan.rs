@@ -27,6 +27,7 @@ fn seen(case: &str) -> Seen {
     let mut seen = Seen {
         me: name("n1"),
         data: Data::Absent,
+        alone: false,
         running: false,
         own: None,
         wanted: BTreeMap::new(),
@@ -47,6 +48,7 @@ fn seen(case: &str) -> Seen {
             "data" => seen.data = Data::Present { id: rest.parse().ok() },
             "primary" => seen.primary = Some(name(rest)),
             "damaged" => seen.data = Data::Damaged(rest.to_owned()),
+            "alone" => seen.alone = true,
             "running" => seen.running = true,
             node => drop(said.insert(name(node.trim_end_matches(':')), other(rest))),
         }

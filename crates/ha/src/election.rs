@@ -138,6 +138,34 @@ pub fn not_promotable(view: &View, memory: &Memory, member: &Member) -> Option<S
     barred(view, memory, member, &report)
 }
 
+/// What an operator's failover to `member` would lose, while nobody leads; `None` when it cannot
+/// be ordered there at all.
+pub fn failover_loses(view: &View, memory: &Memory, member: &Member) -> Option<String> {
+    let (position, history) = member.position.zip(member.history.clone())?;
+    if view.leader().is_some() || member.witness || view.store.fenced.contains(&member.node) {
+        return None;
+    }
+    let report = Report { term: view.store.term, position, history };
+    let acknowledged = view.sync().is_some_and(|sync| !sync.voters.is_empty());
+    let bar = barred(view, memory, member, &report);
+    if bar.is_none() && acknowledged {
+        return Some("none, once enough voters have said what they hold".to_owned());
+    }
+    Some(loss_bound(memory, position))
+}
+
+/// What the last leader had and one that holds `position` may lack.
+pub(crate) fn loss_bound(memory: &Memory, position: Position) -> String {
+    match &memory.leader_seen {
+        Some((_, leader, seen)) => format!(
+            "at most what `{leader}` wrote after {}; {} bytes of that were seen",
+            position.lsn,
+            seen.bytes_past(position.lsn)
+        ),
+        None => format!("what the last leader wrote after {}", position.lsn),
+    }
+}
+
 /// Why a live leader cannot hand over to `member` now: for asking before it is tried. What it
 /// lacks at this moment it still receives; far behind it would take too long.
 pub fn not_switchable(view: &View, member: &Member) -> Option<String> {
@@ -154,6 +182,11 @@ pub fn not_switchable(view: &View, member: &Member) -> Option<String> {
         return Some("it is not streaming".to_owned());
     }
     let leader = view.leader().and_then(|leader| view.store.members.get(&leader.node));
+    let timeline = |m: &Member| m.history.as_ref().map(|history| history.timeline);
+    let (own, theirs) = (timeline(member), leader.and_then(timeline));
+    if let Some((own, theirs)) = own.zip(theirs).filter(|(own, theirs)| own != theirs) {
+        return Some(format!("it is on timeline {own}, the leader on {theirs}"));
+    }
     let end = leader.and_then(|leader| leader.position).map(|p| p.lsn);
     let lag = end.zip(member.position).map(|(end, at)| end.bytes_past(at.lsn));
     let far = lag.filter(|lag| *lag > SWITCHOVER_LAG_MAX)?;

@@ -12,6 +12,7 @@ mod command;
 mod decide;
 pub mod election;
 mod memory;
+pub mod preflight;
 mod rule;
 mod rules;
 mod view;

@@ -38,6 +38,7 @@ impl Seen {
             restarting: own.is_some_and(|node| is_restarting(node, beside.unix_ms)),
             reloads: beside.reloads,
             others: others.map(|node| (node.node.clone(), node.alive)).collect(),
+            store_away: !status.store.reachable,
             problems: status.problems.clone(),
             leads_until: beside.leads_until,
             ..Seen::unknown(status.cluster.clone(), status.seen_by.clone())

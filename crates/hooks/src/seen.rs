@@ -33,6 +33,8 @@ pub struct Seen {
     pub reloads: u64,
     /// Every other node of the cluster, and whether it has a live record in the store.
     pub others: BTreeMap<NodeName, bool>,
+    /// The store does not answer: nothing is known of other nodes now.
+    pub store_away: bool,
     /// What is wrong with the cluster, one sentence each.
     pub problems: Vec<String>,
     /// Until when this node leads, on its own clock: the guard's deadline. The virtual IP is
@@ -69,6 +71,7 @@ impl Seen {
             restarting: false,
             reloads: 0,
             others: BTreeMap::new(),
+            store_away: false,
             problems: Vec::new(),
             leads_until: None,
         }

@@ -57,6 +57,7 @@ impl Story {
                 restarting: false,
                 reloads: 0,
                 others: BTreeMap::new(),
+                store_away: false,
                 problems: Vec::new(),
                 leads_until: None,
             },
@@ -128,6 +129,7 @@ impl Story {
             }
             "alive" => self.seen.others.extend(list().map(|node| (node, true))),
             "lost" => self.seen.others.extend(list().map(|node| (node, false))),
+            "store" => self.seen.store_away = value == "away",
             "paused" => self.seen.paused = value == "yes",
             "restarting" => self.seen.restarting = value == "yes",
             "started" => self.seen.server_started_unix_ms = Some(value.parse().expect("a time")),

@@ -68,6 +68,7 @@ pub enum Verb {
     Join(verbs::join::Args),
     Install(verbs::install::Args),
     Certs(verbs::certs::Args),
+    RecoverStore(verbs::recover_store::Args),
     Run(verbs::run::Args),
     #[command(hide = true)]
     Guard(verbs::guard::Args),
@@ -138,6 +139,7 @@ impl Verb {
             Verb::Join(args) => verbs::join::run(&args),
             Verb::Install(args) => verbs::install::run(&args),
             Verb::Certs(args) => verbs::certs::run(&args),
+            Verb::RecoverStore(args) => verbs::recover_store::run(&args),
             Verb::Run(args) => verbs::run::run(&args),
             Verb::Guard(args) => verbs::guard::run(&args),
             Verb::UnitStop(args) => verbs::unit_stop::run(&args),

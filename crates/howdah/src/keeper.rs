@@ -76,7 +76,7 @@ pub fn options(
         socket: layout::store_socket(own),
         log: layout::etcd_log(own),
         bin: etcd.bin.clone(),
-        listen: own.listen.clone(),
+        listen: spec.lasting_addresses(own),
         members: places(spec),
         token: format!("howdah-{}-{}", spec.cluster, Fingerprint::of_pem(&text, &ca)?),
         tls: TlsFiles { ca, certificate: pair.certificate, key: pair.key },

@@ -90,9 +90,9 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let proxy = proxy_config(prepared, node, own, rules, &identity)?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
-    let listen = own.listen.iter().map(|ip| SocketAddr::new(*ip, own.http_port)).collect();
+    let listen = spec.lasting_addresses(own).into_iter();
     let api = Server::bind(ApiConfig {
-        listen,
+        listen: listen.map(|ip| SocketAddr::new(ip, own.http_port)).collect(),
         access: access(prepared, node, token.trim())?,
         lease_ttl: spec.ha.lease.0,
     })
@@ -130,6 +130,7 @@ fn proxy_config(
         node: node.clone(),
         cluster: spec.cluster.clone(),
         listen: own.listen.clone(),
+        virtual_ip: spec.vip.as_ref().map(|vip| vip.address),
         rw_port: own.rw_port,
         ro_port: own.ro_port,
         any_port: own.any_port,

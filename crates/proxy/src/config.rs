@@ -17,6 +17,8 @@ pub struct ProxyConfig {
     pub node: NodeName,
     pub cluster: ClusterName,
     pub listen: Vec<IpAddr>,
+    /// One of `listen` that this machine may not have now: it is listened on all the same.
+    pub virtual_ip: Option<IpAddr>,
     pub rw_port: u16,
     pub ro_port: u16,
     pub any_port: u16,

@@ -35,17 +35,22 @@ pub async fn bind(config: &ProxyConfig) -> Result<Bound, ProxyError> {
         for address in config.listen.iter().map(|ip| SocketAddr::new(*ip, port)) {
             let name = endpoint.name();
             let failed = |source| ProxyError::Bind { endpoint: name, address, source };
-            bound.push((endpoint, listen(address).map_err(failed)?));
+            let comes_later = config.virtual_ip == Some(address.ip());
+            bound.push((endpoint, listen(address, comes_later).map_err(failed)?));
         }
     }
     Ok(Bound(bound))
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// `comes_later`: also where no interface has the address yet.
+fn listen(address: SocketAddr, comes_later: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() {
         // As PostgreSQL does: an IPv4 client must meet the IPv4 rules.
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    if comes_later {
+        setsockopt(&socket, sockopt::IpFreebind, &true)?;
     }
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -97,6 +102,21 @@ mod tests {
         // Loopback takes it, and yet PostgreSQL's `samehost` does not mean it.
         assert!(!is_own(Ipv4Addr::new(127, 0, 0, 5).into()));
         assert!(!is_own("2001:db8::1".parse().expect("an address")));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_comes_later_is_listened_on_and_another_is_refused() {
+        for address in ["192.0.2.7:0", "[2001:db8::7]:0"] {
+            let address: SocketAddr = address.parse().expect("an address");
+            let bound = listen(address, true).expect("listens");
+            assert_eq!(bound.local_addr().expect("its address").ip(), address.ip());
+        }
+        let nonlocal = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind");
+        if nonlocal.is_ok_and(|text| text.trim() == "0") {
+            let address = "192.0.2.7:0".parse().expect("an address");
+            let refused = listen(address, false).expect_err("not an address of this machine");
+            assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
+        }
     }
 
     #[tokio::test]

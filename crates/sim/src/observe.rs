@@ -182,6 +182,8 @@ fn member(agent: &Agent, view: &View) -> Member {
         file_print: None,
         logical_slots: Default::default(),
         agent: None,
+        archiver: None,
+        long_transactions: 0,
         problems: Vec::new(),
         leaving: decision.is_some_and(|d| d.leaving),
         slots: view.local.slots.clone(),

@@ -39,6 +39,12 @@ pub struct ClusterSpec {
 const STORE_MEMBERS_MAX: usize = 5;
 
 impl ClusterSpec {
+    /// What `node` listens on at any time: without the virtual IP, which comes and goes.
+    pub fn lasting_addresses(&self, node: &NodeSpec) -> Vec<IpAddr> {
+        let vip = self.vip.as_ref().map(|vip| vip.address);
+        node.listen.iter().copied().filter(|address| Some(*address) != vip).collect()
+    }
+
     /// The nodes that have a member of a managed store, in the order of their names.
     ///
     /// What the file says of a node counts. Of the others witnesses come first, then as many

@@ -53,6 +53,40 @@ fn break_log(rig: &Rig, node: &str) {
     fs::write(path, bytes).expect("written");
 }
 
+/// Two of three machines burn; what the third has becomes the store, and new ones join it.
+#[test]
+fn the_last_member_goes_on_alone_by_order() {
+    let nodes = ["n1", "n2", "n3"];
+    let mut rig = Rig::up(&nodes);
+    rig.ctl("n1", &["put", "key", "value"]);
+    let before = rig.wait_well("n1").member;
+    for node in ["n2", "n3"] {
+        rig.kill_both(node);
+        fs::remove_dir_all(rig.path(&format!("{node}/store/etcd"))).expect("burnt");
+        fs::remove_file(rig.path(&format!("{node}/store/member.json"))).expect("burnt");
+    }
+    rig.wait_report("n1", "has no majority", |report| {
+        report.why.contains("no leader").then_some(())
+    });
+    rig.kill_both("n1");
+    howdah_etcd::order_alone(&rig.path("n1/store"), true).expect("ordered");
+    rig.start("n1", &nodes);
+    assert_eq!(rig.wait_well("n1").member, before);
+    rig.wait_members("n1", &["n1"]);
+    assert_eq!(rig.ctl("n1", &["get", "key", "--print-value-only"]), "value\n");
+    for node in ["n2", "n3"] {
+        rig.start(node, &nodes);
+        rig.wait_well(node);
+    }
+    rig.wait_members("n3", &nodes);
+    assert!(!rig.path("n1/store/go-on-alone").exists(), "an order is carried out once");
+    // The next start is an ordinary one.
+    rig.kill_both("n1");
+    rig.start("n1", &nodes);
+    rig.wait_well("n1");
+    rig.wait_members("n1", &nodes);
+}
+
 #[test]
 fn an_etcd_without_room_gets_some_and_takes_writes_again() {
     let mut rig = Rig::of(&["n1"]);

@@ -112,7 +112,11 @@ fn take_over(
     };
     let next = next_sync(case, facts, sync, own.position, voters);
     let term = next.term;
-    let loss = if sync.voters.is_empty() { loss_bound(case, own) } else { "none".to_owned() };
+    let loss = if sync.voters.is_empty() {
+        election::loss_bound(case.memory, own.position)
+    } else {
+        "none".to_owned()
+    };
     let store = &case.view.store;
     let ordered = store.intent.as_ref().filter(|_| is_ordered(case));
     let intent_revision = ordered.map(|intent| intent.revision);
@@ -130,17 +134,6 @@ fn followers(case: &Case<'_>, own: &Report, reports: &[(Member, Report)]) -> BTr
         .filter(|(_, r)| election::can_follow(&own.history, own.position, r.position))
         .filter_map(|(m, _)| m.directory.clone())
         .collect()
-}
-
-fn loss_bound(case: &Case<'_>, own: &Report) -> String {
-    match &case.memory.leader_seen {
-        Some((_, leader, seen)) => format!(
-            "at most what `{leader}` wrote after {}; {} bytes of that were seen",
-            own.position.lsn,
-            seen.bytes_past(own.position.lsn)
-        ),
-        None => format!("what the last leader wrote after {}", own.position.lsn),
-    }
 }
 
 /// An operator wants this node to take over.
@@ -163,7 +156,7 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     let member = view.store.members.get(&view.me)?;
     let bar = election::barred(view, case.memory, member, &own);
     if let Some(why) = bar.filter(|_| !accept_loss) {
-        let loss = loss_bound(case, &own);
+        let loss = election::loss_bound(case.memory, own.position);
         let why = format!(
             "{why}; what would be lost: {loss}; hint: howdah failover --to {to} --accept-data-loss"
         );
@@ -177,7 +170,7 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
         intent_revision: view.store.intent.as_ref().map(|i| i.revision),
         kind: ChangeKind::Forced,
         begins: own.position,
-        loss: loss_bound(case, &own),
+        loss: election::loss_bound(case.memory, own.position),
         ..basis(case, next)
     };
     let detail = format!("by {}", intent.by);

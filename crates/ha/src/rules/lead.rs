@@ -6,7 +6,7 @@ use howdah_base::record::{Intent, IntentKind, Member, Planned, ServerState, Sync
 use howdah_base::{DirectoryId, NodeName, Position, Term};
 
 use super::{Case, Step, lead_down, upstream};
-use crate::{Command, Job, Rule, Running, Server, StopMode, election, voters};
+use crate::{Command, Job, Rule, Running, Server, StopMode, election, preflight, voters};
 
 /// A planned switchover is begun at most so long after its moment, milliseconds.
 const PLANNED_LATE_MAX_MS: u64 = 300_000;
@@ -151,6 +151,9 @@ fn switchover_target(case: &Case<'_>, intent: &Intent) -> Result<NodeName, Strin
     }
     if case.view.is_late(intent) {
         return Err("it could not be begun in time".to_owned());
+    }
+    if let Some(why) = preflight::prevented(case.view) {
+        return Err(why);
     }
     target(case, to.as_ref())
 }

@@ -39,6 +39,8 @@ pub fn member(name: &str) -> Member {
         file_print: None,
         logical_slots: Default::default(),
         agent: None,
+        archiver: None,
+        long_transactions: 0,
         problems: Vec::new(),
         leaving: false,
         slots: if leads { directories(&["n2", "n3"]) } else { [].into() },

@@ -164,6 +164,9 @@ impl Plan<'_> {
 
     /// A node that was never seen alive is not lost, and one that joins is not back.
     fn others(&mut self, teller: &NodeName) {
+        if self.seen.store_away {
+            return;
+        }
         let own = *teller == self.seen.node;
         for (node, alive) in &self.seen.others {
             let was = self.state.others.get(node).copied();

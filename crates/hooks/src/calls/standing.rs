@@ -38,6 +38,7 @@ pub fn standing(firing: &Firing, seen: &Seen) -> Standing {
         HookEvent::Stop => gone_if(seen.role.up() == Some(true)),
         HookEvent::Pause => gone_if(!seen.paused),
         HookEvent::Resume => gone_if(seen.paused),
+        HookEvent::NodeLost | HookEvent::NodeBack if seen.store_away => Unsure,
         HookEvent::NodeLost => gone_if(is_alive(firing, seen)),
         HookEvent::NodeBack => gone_if(!is_alive(firing, seen)),
         HookEvent::Reload | HookEvent::Problem => Holds,

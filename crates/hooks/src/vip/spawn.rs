@@ -1,6 +1,6 @@
 //! Starts a helper that outlives its starter, where no service manager does.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::unistd::{Uid, setfsuid};
 
 use super::HelperOptions;
 use super::error::VipError;
@@ -28,14 +29,7 @@ pub fn spawn_helper(exe: &Path, options: &HelperOptions, log: &Path) -> Result<(
         }
         ask(&options.socket, Request::Leave);
     }
-    let log_file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        // The folder may be the agent's user's, who could lead us anywhere.
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(log)
-        .map_err(VipError::io("open the helper's log", log))?;
+    let log_file = open_log(log, options.owner)?;
     let mut child = Command::new(exe)
         .args(options.arguments())
         .stdin(Stdio::null())
@@ -51,6 +45,21 @@ pub fn spawn_helper(exe: &Path, options: &HelperOptions, log: &Path) -> Result<(
     let waiting = std::thread::Builder::new().name("helper's end".to_owned());
     drop(waiting.stack_size(64 * 1024).spawn(move || child.wait()));
     up
+}
+
+/// As the user whose folder it lies in, who could lead root anywhere.
+fn open_log(log: &Path, owner: Option<u32>) -> Result<File, VipError> {
+    let before = owner.map(|owner| setfsuid(Uid::from_raw(owner)));
+    let opened = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(log);
+    if let Some(before) = before {
+        setfsuid(before);
+    }
+    opened.map_err(VipError::io("open the helper's log", log))
 }
 
 /// Tells the helper to drop the address and to end; nothing to do when there is none. One of a

@@ -17,6 +17,7 @@ const RECORD: &str = "before.json";
 /// Files in the data directory that Howdah writes.
 const FILES: [&str; 4] =
     ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.auto.conf"];
+const STANDBY: &str = "standby.signal";
 /// For the shutdown checkpoint, and for recovery at a start, seconds.
 const WAIT_S: &str = "300";
 
@@ -37,6 +38,9 @@ pub struct Before {
     pub files: Vec<String>,
     /// The unit of systemd that ran it.
     pub unit: Option<String>,
+    /// It was a standby.
+    #[serde(default)]
+    pub standby: bool,
 }
 
 impl Before {
@@ -53,6 +57,7 @@ impl Before {
             options: options(&found.data_dir),
             files: FILES.iter().filter(|name| there(name)).map(|name| (*name).to_owned()).collect(),
             unit: running.and_then(|r| unit(r.pid)),
+            standby: found.standby,
         })
     }
 
@@ -90,14 +95,20 @@ impl Before {
                 fs::remove_file(&place).with_context(|| format!("remove `{name}`"))?;
             }
         }
-        for name in ["howdah.json", "standby.signal"] {
-            match fs::remove_file(self.data_dir.join(name)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error).with_context(|| format!("remove `{name}`")),
-            }
+        self.remove("howdah.json")?;
+        if self.standby {
+            return fs::write(self.data_dir.join(STANDBY), "").context("make it a standby again");
         }
-        Ok(())
+        self.remove(STANDBY)
+    }
+
+    fn remove(&self, name: &str) -> anyhow::Result<()> {
+        match fs::remove_file(self.data_dir.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove `{name}`"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// It has been given back: there is nothing to undo any more.
@@ -158,7 +169,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The unit of systemd that a process belongs to, by its control group.
-fn unit(pid: i32) -> Option<String> {
+pub(super) fn unit(pid: i32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let path = text.lines().find_map(|line| line.rsplit_once(':').map(|(_, path)| path))?;
     let last = path.rsplit('/').find(|part| part.ends_with(".service"))?;
@@ -166,7 +177,7 @@ fn unit(pid: i32) -> Option<String> {
     ours.then(|| last.to_owned())
 }
 
-fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
+pub(super) fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
     let mut command = Command::new("systemctl");
     command.args(arguments);
     run(command, "ask systemd")

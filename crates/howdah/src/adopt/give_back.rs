@@ -17,7 +17,8 @@ use crate::prepare::lock::Lock;
 use crate::talk::say;
 
 /// What Howdah leaves inside a server, besides slots.
-const CLEAN: [&str; 2] = ["drop owned by howdah_replicator", "drop role howdah_replicator"];
+pub(super) const CLEAN: [&str; 2] =
+    ["drop owned by howdah_replicator", "drop role howdah_replicator"];
 
 /// Legal only while the node does not run. Nothing that was written is lost.
 pub fn give_back(prepared: &Prepared, install: &Install, node: &NodeName) -> anyhow::Result<()> {
@@ -61,7 +62,7 @@ pub fn give_back(prepared: &Prepared, install: &Install, node: &NodeName) -> any
 
 /// They would hold WAL back for ever, and with wal_level = minimal the server would not start.
 /// A slot is a folder of its own; the server is down.
-fn remove_slots(data_dir: &Path) -> anyhow::Result<()> {
+pub(super) fn remove_slots(data_dir: &Path) -> anyhow::Result<()> {
     let entries = fs::read_dir(data_dir.join("pg_replslot")).context("read pg_replslot")?;
     for entry in entries.filter_map(Result::ok) {
         if entry.file_name().to_string_lossy().starts_with("howdah_") {

@@ -30,7 +30,7 @@ pub struct Check {
     pub then: Option<String>,
 }
 
-fn check(level: Level, what: impl Into<String>, then: impl Into<String>) -> Check {
+pub(super) fn check(level: Level, what: impl Into<String>, then: impl Into<String>) -> Check {
     let then = Some(then.into()).filter(|then| !then.is_empty());
     Check { level, what: what.into(), then }
 }
@@ -57,7 +57,7 @@ pub fn judge(found: &Found, spec: &ClusterSpec, node: &NodeName, major: u32) -> 
     checks
 }
 
-fn place(found: &Found, spec: &ClusterSpec, node: &NodeName) -> Check {
+pub(super) fn place(found: &Found, spec: &ClusterSpec, node: &NodeName) -> Check {
     let own = &spec.nodes[node];
     if found.marked {
         let what = "a node of Howdah has this directory already";
@@ -75,7 +75,7 @@ fn place(found: &Found, spec: &ClusterSpec, node: &NodeName) -> Check {
     check(Level::Well, format!("it stays where it is, as node {node}"), "")
 }
 
-fn version(found: &Found, major: u32) -> Check {
+pub(super) fn version(found: &Found, major: u32) -> Check {
     if found.major == major.to_string() {
         return check(Level::Well, format!("PostgreSQL {major}"), "");
     }
@@ -85,7 +85,7 @@ fn version(found: &Found, major: u32) -> Check {
     check(Level::Stop, what, then)
 }
 
-fn owner(found: &Found, spec: &ClusterSpec) -> Check {
+pub(super) fn owner(found: &Found, spec: &ClusterSpec) -> Check {
     if found.owner == spec.run_as {
         return check(Level::Well, format!("it belongs to {}", found.owner), "");
     }
@@ -111,7 +111,7 @@ fn first(spec: &ClusterSpec, node: &NodeName) -> Option<Check> {
 }
 
 /// pg_rewind needs one of the two.
-fn rewinding(found: &Found) -> Check {
+pub(super) fn rewinding(found: &Found) -> Check {
     if found.control.checksums {
         return check(Level::Well, "it has data checksums", "");
     }
@@ -192,7 +192,7 @@ fn leftovers(running: &Running) -> Vec<Check> {
     checks
 }
 
-fn libraries(running: &Running, spec: &ClusterSpec) -> Option<Check> {
+pub(super) fn libraries(running: &Running, spec: &ClusterSpec) -> Option<Check> {
     let given = spec.postgresql.parameters.get("shared_preload_libraries");
     let given = given.map(String::as_str).unwrap_or_default();
     let ours = ["pg_stat_statements", "auto_explain"];

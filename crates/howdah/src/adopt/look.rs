@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
+use howdah_base::Redacted;
 use howdah_postgres::control::{self, ControlData};
 use howdah_postgres::install::Install;
 use nix::unistd::{Uid, User};
@@ -81,6 +82,16 @@ const QUESTION: &str = "select json_build_object(
 
 /// Looks at it. Blocking; changes nothing.
 pub fn look(install: &Install, data_dir: &Path, superuser: Option<&str>) -> anyhow::Result<Found> {
+    look_as(install, data_dir, superuser, None)
+}
+
+/// The same, with the superuser's password.
+pub fn look_as(
+    install: &Install,
+    data_dir: &Path,
+    superuser: Option<&str>,
+    password: Option<&Redacted<String>>,
+) -> anyhow::Result<Found> {
     let data_dir = data_dir
         .canonicalize()
         .with_context(|| format!("find the data directory: `{}`", data_dir.display()))?;
@@ -98,7 +109,7 @@ pub fn look(install: &Install, data_dir: &Path, superuser: Option<&str>) -> anyh
             || data_dir.join("recovery.signal").exists(),
         marked: data_dir.join("howdah.json").exists(),
         tablespaces: tablespaces(&data_dir)?,
-        running: running(install, &data_dir, &owner, superuser.unwrap_or(&owner))?,
+        running: running(install, &data_dir, &owner, (superuser.unwrap_or(&owner), password))?,
         control,
         owner,
         data_dir,
@@ -115,7 +126,7 @@ fn running(
     install: &Install,
     data_dir: &Path,
     owner: &str,
-    role: &str,
+    (role, password): (&str, Option<&Redacted<String>>),
 ) -> anyhow::Result<Option<Running>> {
     let Ok(text) = fs::read_to_string(data_dir.join("postmaster.pid")) else { return Ok(None) };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -127,7 +138,7 @@ fn running(
         anyhow::bail!("the server is starting: `{}`", data_dir.display());
     };
     let port = port.parse().context("read the port in postmaster.pid")?;
-    let answer = ask(install, owner, role, (Path::new(socket_dir), port), QUESTION)?;
+    let answer = ask_as(install, owner, (role, password), (Path::new(socket_dir), port), QUESTION)?;
     let said: Running = serde_json::from_str(&answer).context("read what the server says")?;
     Ok(Some(Running { pid, socket_dir: PathBuf::from(socket_dir), ..said }))
 }
@@ -143,6 +154,17 @@ pub(super) fn ask(
     install: &Install,
     owner: &str,
     role: &str,
+    place: (&Path, u16),
+    sql: &str,
+) -> anyhow::Result<String> {
+    ask_as(install, owner, (role, None), place, sql)
+}
+
+/// The same, with the role's password where its rules want one.
+pub(super) fn ask_as(
+    install: &Install,
+    owner: &str,
+    (role, password): (&str, Option<&Redacted<String>>),
     (socket_dir, port): (&Path, u16),
     sql: &str,
 ) -> anyhow::Result<String> {
@@ -150,6 +172,9 @@ pub(super) fn ask(
     command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-w", "-d", "postgres"]);
     command.arg("-h").arg(socket_dir).args(["-p", &port.to_string(), "-U", role, "-c", sql]);
     command.env("PGCONNECT_TIMEOUT", "5");
+    if let Some(password) = password {
+        command.env("PGPASSWORD", password.expose());
+    }
     let output = command.output().context("run psql")?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());

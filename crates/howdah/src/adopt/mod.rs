@@ -7,12 +7,14 @@
 //!
 //! Nothing is changed before every check has passed and the operator has said yes. What is
 //! changed is kept before, below the node's state directory, so that it can be given back.
+//! [`patroni`] takes a whole cluster over, node by node.
 
 mod before;
 mod judge;
 mod look;
 
 pub mod give_back;
+pub mod patroni;
 pub mod take;
 
 pub use before::Before;

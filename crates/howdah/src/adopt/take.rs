@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::prepare::Prepared;
 use crate::talk::say;
 
-const SUPERUSER: &str = "do $$ begin
+pub(super) const SUPERUSER: &str = "do $$ begin
   if exists (select from pg_roles where rolname = 'postgres') then
     alter role postgres superuser login;
   else
@@ -59,7 +59,7 @@ pub fn take(
     Ok(())
 }
 
-fn identity(node: &NodeName) -> anyhow::Result<DirectoryId> {
+pub(super) fn identity(node: &NodeName) -> anyhow::Result<DirectoryId> {
     let mut bytes = [0; 4];
     let mut source = File::open("/dev/urandom").context("draw a random number")?;
     source.read_exact(&mut bytes).context("draw a random number")?;

@@ -102,6 +102,16 @@ pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepare
     Ok(Prepared { spec, text, layout, server })
 }
 
+/// One node's folders and nothing else: for a machine that has yet to join its cluster.
+pub fn folders(file: &ClusterFile, node: &NodeName) -> anyhow::Result<()> {
+    let layout = Layout::new(&file.spec.base_dir);
+    let server = account::server_account(&file.spec.run_as)?;
+    server.check_reach(layout.base())?;
+    make_base(&layout, file.spec.cluster.as_str())?;
+    let nodes = here::beside(&file.spec, node);
+    dirs::make_all(&layout, &file.spec.store, &nodes, &server)
+}
+
 /// The nodes that live on this machine.
 fn nodes_here(
     spec: &ClusterSpec,

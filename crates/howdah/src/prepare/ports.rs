@@ -49,9 +49,12 @@ pub fn replace_taken(
     let mut reserved: BTreeSet<u16> = spec.nodes.values().flat_map(ports).collect();
     let mut replaced = Vec::new();
     let managed = keeper::managed(spec).is_some();
+    // It may be another machine's now.
+    let vip = spec.vip.as_ref().map(|vip| vip.address);
     for (name, node) in &mut spec.nodes {
         for purpose in Purpose::ALL.into_iter().filter(|purpose| managed || !purpose.is_store()) {
-            let listen = purpose.listen(node);
+            let mut listen = purpose.listen(node);
+            listen.retain(|address| Some(*address) != vip);
             let wanted = *purpose.port(node);
             if is_free(&listen, wanted) {
                 continue;

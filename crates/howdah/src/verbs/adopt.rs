@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use howdah_base::NodeName;
 use howdah_spec::ClusterSpec;
 
+use crate::adopt::patroni::{self, Order};
 use crate::adopt::{self, Check, Found, Level};
 use crate::ask::known_node;
 use crate::facts;
@@ -19,7 +21,7 @@ use crate::talk::{out, say};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Its data directory, or a URL of the running server (postgres://...)
-    #[arg(value_name = "DATADIR|URL", required_unless_present = "give_back")]
+    #[arg(value_name = "DATADIR|URL", required_unless_present_any = ["give_back", "patroni"])]
     source: Option<String>,
     #[command(flatten)]
     file: FileArg,
@@ -35,6 +37,18 @@ pub struct Args {
     /// Give it back: configured and run as before, with all that was written since
     #[arg(long, conflicts_with = "source", requires = "node")]
     give_back: bool,
+    /// Take this node of a running Patroni cluster over: standbys first, then the leader
+    #[arg(long, value_name = "PATRONI.YML", conflicts_with_all = ["source", "give_back", "superuser"])]
+    patroni: Option<PathBuf>,
+    /// With --patroni: give this node back to Patroni, as it was
+    #[arg(long, requires = "patroni", conflicts_with_all = ["yes", "finish"])]
+    abort: bool,
+    /// With --patroni: all nodes are taken over; remove what Patroni has left
+    #[arg(long, requires = "patroni", conflicts_with = "yes")]
+    finish: bool,
+    /// With --patroni: how long a standby waits for the leader to be taken over, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "patroni")]
+    wait: u64,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
@@ -42,6 +56,9 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load()?;
+    if let Some(patroni) = &args.patroni {
+        return of_patroni(args, &file, patroni);
+    }
     if args.give_back {
         let (node, own) = match &args.node {
             Some(node) => known_node(&file.spec, node)?,
@@ -69,6 +86,35 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     start(&file, &node)
 }
 
+fn of_patroni(args: &Args, file: &ClusterFile, patroni: &Path) -> anyhow::Result<()> {
+    let node = args.node.as_ref();
+    let order = Order { file, patroni, node, wait: Duration::from_secs(args.wait) };
+    if args.abort {
+        return patroni::abort(&order);
+    }
+    if args.finish {
+        return patroni::finish(&order);
+    }
+    let plan = patroni::plan(&order)?;
+    if args.json {
+        let plan = serde_json::json!({ "title": plan.title, "checks": plan.checks });
+        out(serde_json::to_string_pretty(&plan).context("write the plan")?);
+    } else {
+        out(&plan.title);
+        show_checks(&plan.checks);
+    }
+    let stops = plan.checks.iter().any(|check| check.level == Level::Stop);
+    if args.yes || stops {
+        return patroni::carry_out(&order, plan);
+    }
+    let file = patroni.display();
+    say(format!(
+        "nothing was changed; to do it: howdah adopt --patroni {file}{} --yes",
+        order.file.typed
+    ));
+    Ok(())
+}
+
 fn show(args: &Args, found: &Found, node: &NodeName, checks: &[Check]) -> anyhow::Result<()> {
     if args.json {
         let plan = serde_json::json!({
@@ -81,6 +127,11 @@ fn show(args: &Args, found: &Found, node: &NodeName, checks: &[Check]) -> anyhow
         return Ok(());
     }
     out(format!("{} becomes node {node}:", found.data_dir.display()));
+    show_checks(checks);
+    Ok(())
+}
+
+fn show_checks(checks: &[Check]) {
     for check in checks {
         let mark = match check.level {
             Level::Well => "  ok      ",
@@ -91,7 +142,6 @@ fn show(args: &Args, found: &Found, node: &NodeName, checks: &[Check]) -> anyhow
         let then = check.then.as_ref().map(|then| format!(": {then}")).unwrap_or_default();
         out(format!("{mark}{}{then}", check.what));
     }
-    Ok(())
 }
 
 fn typed(args: &Args, file: &ClusterFile) -> String {

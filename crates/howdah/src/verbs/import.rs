@@ -198,3 +198,85 @@ fn rejected(bad: &[BadInput]) -> Failure {
         false => failure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of this test's own with these files in it.
+    fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let top = std::env::temp_dir().join(format!("howdah-import-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&top);
+        for (file, text) in files {
+            let path = top.join(file);
+            fs::create_dir_all(path.parent().expect("folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        top
+    }
+
+    fn args(top: &Path, files: &[&str]) -> Args {
+        let files = files.iter().map(|file| top.join(file)).collect();
+        Args { files, kind: None, output: top.join("howdah.toml"), json: false }
+    }
+
+    #[test]
+    fn includes_are_read_in_postgresqls_order() {
+        let main = "work_mem = 1MB\ninclude_dir 'conf.d'\ninclude_if_exists 'no.conf'\ninclude 'gone.conf'\n";
+        let top = folder(
+            "includes",
+            &[
+                ("postgresql.conf", main),
+                ("conf.d/10.conf", "work_mem = 2MB\nmax_connections = 50\n"),
+                ("conf.d/9.conf", "work_mem = 4MB\ninclude '../deep.conf'\n"),
+                ("conf.d/.hidden.conf", "work_mem = 8MB\n"),
+                ("conf.d/other.txt", "work_mem = 16MB\n"),
+                ("deep.conf", "log_statement = ddl\n"),
+            ],
+        );
+        run(&args(&top, &["postgresql.conf"])).expect("imported");
+        let text = fs::read_to_string(top.join("howdah.toml")).expect("written");
+        for line in [
+            "work_mem = \"4MB\"  # 9.conf:1\n",
+            "max_connections = 50  # 10.conf:2\n",
+            "log_statement = \"ddl\"  # deep.conf:1\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let input = input(&top.join("postgresql.conf"), None).expect("read");
+        let missing = input.included.last().expect("included");
+        assert!(missing.files.as_ref().expect_err("gone").contains("not found"));
+        fs::remove_dir_all(&top).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_ends() {
+        let top =
+            folder("circle", &[("postgresql.conf", "include 'postgresql.conf'\njit = off\n")]);
+        run(&args(&top, &["postgresql.conf"])).expect("imported");
+        fs::remove_dir_all(&top).expect("removed");
+    }
+
+    #[test]
+    fn a_cluster_file_that_is_there_is_left_alone() {
+        let top = folder("there", &[("db.env", "POSTGRES_DB=shop\n"), ("howdah.toml", "mine\n")]);
+        let error = run(&args(&top, &["db.env"])).expect_err("refused");
+        assert!(error.to_string().contains("the file exists already"), "{error}");
+        assert_eq!(fs::read_to_string(top.join("howdah.toml")).expect("there"), "mine\n");
+        fs::remove_dir_all(&top).expect("removed");
+    }
+
+    #[test]
+    fn everything_that_cannot_be_read_is_named_at_once() {
+        let top = folder("bad", &[("a.yml", "scope: [\n"), ("b.txt", "To whom it may concern\n")]);
+        let error = run(&args(&top, &["c.env", "d.env"])).expect_err("missing").to_string();
+        assert!(error.contains("c.env") && error.contains("d.env"), "{error}");
+        let error = run(&args(&top, &["a.yml", "b.txt"])).expect_err("garbled").to_string();
+        assert!(
+            error.contains("a.yml:") && error.contains("cannot tell what this file is"),
+            "{error}"
+        );
+        assert!(!top.join("howdah.toml").exists());
+        fs::remove_dir_all(&top).expect("removed");
+    }
+}

@@ -27,6 +27,7 @@ pub mod pause;
 pub mod prepare;
 pub mod psql;
 pub mod query;
+pub mod recover_store;
 pub mod reinit;
 pub mod reload;
 pub mod remove;

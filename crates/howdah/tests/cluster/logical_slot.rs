@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use howdah_testkit::Node;
+use howdah_testkit::{Cluster, Node};
 
 use crate::{TAKEOVER_WITHIN, three};
 
@@ -14,13 +14,23 @@ const READ: &str = "SELECT count(*) FROM pg_logical_slot_get_changes('feed', NUL
 const CONFIRMED: &str =
     "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'feed'";
 
-/// PostgreSQL itself keeps slots on standbys since 17, those that are declared to be kept.
-fn make_slot(node: &Node) -> &'static str {
+/// Since 17 PostgreSQL itself keeps slots on standbys, those that are declared to be kept.
+fn kept_by_postgresql(node: &Node) -> bool {
     let version = node.sql("SHOW server_version_num").expect("asked");
-    if version.parse::<u32>().expect("a number") < 170_000 {
-        return "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')";
+    version.parse::<u32>().expect("a number") >= 170_000
+}
+
+/// PostgreSQL's copy is good once the consumer is past what the standby had when it began to
+/// copy: a consumer that goes on is needed for that.
+fn consume_until_kept(cluster: &Cluster, primary: &Node) {
+    let kept = "SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = 'feed'";
+    for standby in cluster.standbys() {
+        cluster.wait_for("the standby's copy is good", SOON, || {
+            primary.sql("SELECT pg_log_standby_snapshot()").ok()?;
+            primary.sql_in("app", READ).ok()?;
+            (standby.sql(kept).ok()? == "t").then_some(())
+        });
     }
-    "SELECT pg_create_logical_replication_slot('feed', 'test_decoding', failover => true)"
 }
 
 #[test]
@@ -28,7 +38,10 @@ fn users_logical_slot_survives_a_failover() {
     let cluster = three().parameter("wal_level", "logical").start();
     let old = cluster.primary();
     old.sql_in("app", "CREATE TABLE t (i int)").expect("made");
-    old.sql_in("app", make_slot(old)).expect("made");
+    let kept_by_postgresql = kept_by_postgresql(old);
+    let declared = if kept_by_postgresql { ", failover => true" } else { "" };
+    let make = "SELECT pg_create_logical_replication_slot('feed', 'test_decoding'";
+    old.sql_in("app", &format!("{make}{declared})")).expect("made");
     old.sql_in("app", "INSERT INTO t SELECT generate_series(1, 5)").expect("written");
     for standby in cluster.standbys() {
         cluster.wait_for("the slot is on every standby", SOON, || {
@@ -37,6 +50,9 @@ fn users_logical_slot_survives_a_failover() {
     }
     cluster.wait_whole();
     assert_eq!(old.sql_in("app", READ).expect("read"), "5", "the consumer reads what there is");
+    if kept_by_postgresql {
+        consume_until_kept(&cluster, old);
+    }
     let confirmed = old.sql(CONFIRMED).expect("asked");
     for standby in cluster.standbys() {
         cluster.wait_for("the standby's slot has moved as far", SOON, || {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use howdah_base::record::Archiver;
 use howdah_base::{Lsn, Position, Timeline};
 use serde::Deserialize;
 use tokio_postgres::Row;
@@ -28,7 +29,14 @@ pub struct Probe {
     pub version: String,
     /// Age of the last replayed transaction while there is something to replay.
     pub replay_lag_ms: Option<u64>,
+    /// Of a primary with `archive_mode`.
+    pub archiver: Option<Archiver>,
+    /// Of a primary: transactions older than [`LONG_TRANSACTION_S`].
+    pub long_transactions: u32,
 }
+
+/// A transaction that has run for longer is a long one, seconds: it would hold a shutdown up.
+pub const LONG_TRANSACTION_S: u32 = 10;
 
 /// `pg_stat_wal_receiver`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -37,6 +45,10 @@ pub struct Receiver {
     pub slot: Option<String>,
     pub timeline: Option<u32>,
     pub flushed: Option<Lsn>,
+    /// When the last message came, as text: a process that is frozen stays with one.
+    pub heard: Option<String>,
+    /// `wal_receiver_timeout`, milliseconds; 0 for none.
+    pub timeout_ms: u64,
 }
 
 /// A row of `pg_stat_replication`.
@@ -47,6 +59,10 @@ pub struct Sender {
     pub flush: Option<Lsn>,
     pub replay: Option<Lsn>,
     pub sync_priority: i32,
+    /// When the standby sent its last reply, as text and by its own clock.
+    pub heard: Option<String>,
+    /// `wal_sender_timeout`, milliseconds; 0 for none.
+    pub timeout_ms: u64,
 }
 
 /// A row of `pg_replication_slots` that stays (a temporary one is its session's own).
@@ -78,9 +94,12 @@ select r.standby,
   (case when r.standby then pg_last_wal_receive_lsn() else pg_current_wal_flush_lsn() end)::text as flushed,
   (case when r.standby then pg_last_wal_replay_lsn() end)::text as replayed,
   (select json_build_object('status', status, 'slot', slot_name, 'timeline', received_tli,
-     'flushed', flushed_lsn)::text from pg_stat_wal_receiver limit 1) as receiver,
+     'flushed', flushed_lsn, 'heard', last_msg_receipt_time, 'timeout_ms',
+     (select setting::bigint from pg_settings where name = 'wal_receiver_timeout'))::text
+     from pg_stat_wal_receiver limit 1) as receiver,
   (select json_agg(json_build_object('application_name', application_name, 'state', state,
-     'flush', flush_lsn, 'replay', replay_lsn, 'sync_priority', sync_priority))::text
+     'flush', flush_lsn, 'replay', replay_lsn, 'sync_priority', sync_priority, 'heard', reply_time,
+     'timeout_ms', (select setting::bigint from pg_settings where name = 'wal_sender_timeout')))::text
      from pg_stat_replication) as senders,
   (select json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
      'active', active, 'restart_lsn', restart_lsn, 'confirmed', confirmed_flush_lsn,
@@ -99,7 +118,15 @@ select r.standby,
   split_part(current_setting('server_version'), ' ', 1) as version,
   (case when r.standby and pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()
    then greatest(0, extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
-   when r.standby then 0 end) as replay_lag_ms
+   when r.standby then 0 end) as replay_lag_ms,
+  (case when not r.standby and current_setting('archive_mode') <> 'off' then
+     (select json_build_object('failing',
+        coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false),
+        'waiting', (select count(*) from pg_ls_archive_statusdir() where name like '%.ready'))::text
+      from pg_stat_archiver) end) as archiver,
+  (case when not r.standby then (select count(*) from pg_stat_activity
+     where backend_type = 'client backend' and pid <> pg_backend_pid()
+     and xact_start < clock_timestamp() - interval '10 s') else 0 end) as long_transactions
 from r";
 
 pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
@@ -121,6 +148,7 @@ pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
     let identifier: String = row.try_get("system_identifier")?;
     let lag: Option<i64> = row.try_get("replay_lag_ms")?;
     let started: Option<i64> = row.try_get("started")?;
+    let long: i64 = row.try_get("long_transactions")?;
     Ok(Probe {
         in_recovery,
         timeline: Timeline(timeline),
@@ -139,6 +167,8 @@ pub(super) fn read(row: &Row) -> Result<Probe, PgError> {
         started_unix_ms: started.and_then(|ms| u64::try_from(ms).ok()),
         version: row.try_get("version")?,
         replay_lag_ms: lag.and_then(|ms| u64::try_from(ms).ok()),
+        archiver: json(row, "archiver")?,
+        long_transactions: u32::try_from(long).unwrap_or(u32::MAX),
     })
 }
 

@@ -97,6 +97,7 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         node: name.parse().expect("a name"),
         cluster: "test".parse().expect("a name"),
         listen: vec![Ipv4Addr::LOCALHOST.into()],
+        virtual_ip: None,
         rw_port: 0,
         ro_port: 0,
         any_port: 0,

@@ -50,6 +50,36 @@ fn two_of_three_hosts_lost_and_the_primary_waits_for_one_to_come_back() {
     client.stop_and_check();
 }
 
+/// What the last machine has becomes the store by an operator's order, and new machines join it.
+#[test]
+fn two_of_three_machines_burn_and_the_third_goes_on_by_order() {
+    let cluster = three().on(Store::Etcd).lease("4s").start();
+    let client = Writer::start(cluster.plan());
+    client.wait_for_rows(100, ROWS_WITHIN);
+    let primary = cluster.primary();
+    let lost = cluster.standbys();
+    for standby in &lost {
+        standby.kill9_everything();
+        let home = standby.data_dir.parent().expect("a parent");
+        std::fs::remove_dir_all(home).expect("burnt");
+    }
+    cluster.wait_for("no process of the primary's server is left", TAKEOVER_WITHIN, || {
+        primary.server_processes().is_empty().then_some(())
+    });
+    cluster.howdah_ok(&["recover-store", "--node", &primary.name, "--yes"]);
+    client.wait_for_rows(100, TAKEOVER_WITHIN);
+    assert_eq!(members(&cluster), [primary.name.clone()]);
+    cluster.howdah_ok(&["prepare"]);
+    for standby in &lost {
+        standby.start();
+    }
+    cluster.wait_whole();
+    cluster.wait_for("all members are back", TAKEOVER_WITHIN, || {
+        (members(&cluster) == ["n1", "n2", "n3"]).then_some(())
+    });
+    client.stop_and_check();
+}
+
 /// Under a primary whose own etcd dies, hangs or is led by another, nothing happens at all.
 #[test]
 fn the_primarys_own_etcd_dies_and_hangs_and_nobody_notices() {

@@ -1,5 +1,7 @@
 //! What names a node must name one that there is; what needs a store needs one that can.
 
+use std::net::IpAddr;
+
 use howdah_base::NodeName;
 
 use super::super::report::Report;
@@ -32,6 +34,7 @@ pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
         }
     }
     check_members(report, spec);
+    check_vip(report, spec);
 }
 
 fn unknown(report: &Report<'_>, path: &str, node: &NodeName) {
@@ -58,6 +61,25 @@ fn check_upstream(report: &Report<'_>, spec: &ClusterSpec, name: &NodeName) {
         }
         next = upstream(&node);
         seen.push(node);
+    }
+}
+
+/// Who may become the primary must answer on the virtual IP, and be reached without it.
+fn check_vip(report: &Report<'_>, spec: &ClusterSpec) {
+    let Some(vip) = spec.vip.as_ref().map(|vip| vip.address) else { return };
+    let any = if vip.is_ipv4() { "0.0.0.0" } else { "::" };
+    for (name, node) in spec.nodes.iter().filter(|(_, node)| node.kind == NodeKind::Data) {
+        let path = format!("nodes.{name}.listen");
+        let on_all = |ip: &IpAddr| ip.is_unspecified() && ip.is_ipv4() == vip.is_ipv4();
+        if !node.listen.iter().any(|ip| *ip == vip || on_all(ip)) {
+            let what = format!("the node does not listen on the virtual IP `{vip}`: `{name}`");
+            let hint = format!("add \"{vip}\" to its `listen`, or write `listen = [\"{any}\"]`");
+            report.conflict(&[&path, "vip"], what, hint);
+        } else if spec.lasting_addresses(node).is_empty() {
+            let what = format!("the node listens on nothing but the virtual IP: `{name}`");
+            let hint = "add an address that its machine has at any time".to_owned();
+            report.conflict(&[&path, "vip"], what, hint);
+        }
     }
 }
 
