@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use howdah_base::NodeName;
 
 use super::super::report::Report;
-use crate::types::{ClusterSpec, NodeKind, StoreSpec};
+use crate::types::{ClusterSpec, NodeKind, NodeSpec, StoreSpec};
 
 pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
     let data = |name: &NodeName| spec.nodes.get(name).is_some_and(|n| n.kind == NodeKind::Data);
@@ -68,7 +68,8 @@ fn check_upstream(report: &Report<'_>, spec: &ClusterSpec, name: &NodeName) {
 fn check_vip(report: &Report<'_>, spec: &ClusterSpec) {
     let Some(vip) = spec.vip.as_ref().map(|vip| vip.address) else { return };
     let any = if vip.is_ipv4() { "0.0.0.0" } else { "::" };
-    for (name, node) in spec.nodes.iter().filter(|(_, node)| node.kind == NodeKind::Data) {
+    let may_lead = |node: &NodeSpec| node.kind == NodeKind::Data && !node.tags.no_failover;
+    for (name, node) in spec.nodes.iter().filter(|(_, node)| may_lead(node)) {
         let path = format!("nodes.{name}.listen");
         let on_all = |ip: &IpAddr| ip.is_unspecified() && ip.is_ipv4() == vip.is_ipv4();
         if !node.listen.iter().any(|ip| *ip == vip || on_all(ip)) {
