@@ -101,6 +101,9 @@ fn decisions_are_as_written() {
 
 #[test]
 fn every_rule_is_reached() {
+    if std::env::var_os("GOLDEN").is_some() {
+        return; // The files are being written.
+    }
     let mut reached = BTreeSet::new();
     for (input, _) in FILES.iter().flat_map(|file| cases(file).1) {
         let (_, view) = input.split_once('\n').unwrap_or((&input, ""));

@@ -79,7 +79,8 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
             member.streaming_from = Some(node(rest[0]));
             return &rest[1..];
         }
-        "at" | "report" | "ended" | "as" | "priority" => {
+        "failing" => member.archiver.get_or_insert_default().failing = true,
+        "at" | "report" | "ended" | "as" | "priority" | "waiting" | "long" => {
             valued(member, word, rest[0]);
             return &rest[1..];
         }
@@ -97,6 +98,10 @@ fn valued(member: &mut Member, word: &str, value: &str) {
     match word {
         "as" => member.directory = Some(directory(value)),
         "priority" => member.failover_priority = value.parse().expect("a number"),
+        "waiting" => {
+            member.archiver.get_or_insert_default().waiting = value.parse().expect("a number");
+        }
+        "long" => member.long_transactions = value.parse().expect("a number"),
         "at" => {
             member.position = Some(place(value));
             member.history = Some(history(place(value).timeline));
