@@ -9,6 +9,7 @@ mod apply;
 mod clock;
 mod conf;
 mod config;
+mod ears;
 mod event;
 mod guardian;
 mod housekeeping;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_base::record::{LogicalSlot, key};
+use howdah_base::record::{Archiver, LogicalSlot, key};
 use howdah_base::{DirectoryId, History, Term, Timeline};
 use howdah_ha::{Directory, DirectoryFacts, Running, Sender};
 use howdah_postgres::directory::{self, DirectoryState};
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::clock;
+use crate::ears::{Ears, SILENT};
 use crate::event::Event;
 use crate::shared::Shared;
 
@@ -38,6 +39,10 @@ pub(crate) struct Facts {
     pub slots: BTreeSet<(DirectoryId, Term)>,
     /// Users' logical slots that PostgreSQL does not keep on standbys by itself.
     pub logical_slots: BTreeMap<String, LogicalSlot>,
+    pub archiver: Option<Archiver>,
+    pub long_transactions: u32,
+    /// Its WAL receiver says that it streams, and has heard nothing for longer than it may.
+    pub silent: Option<String>,
     /// Users' own physical slots with their restart positions.
     pub user_slots: BTreeMap<String, Option<howdah_base::Lsn>>,
 }
@@ -68,7 +73,7 @@ pub(crate) async fn probe(
     mut alive: watch::Receiver<bool>,
     events: mpsc::Sender<Event>,
 ) {
-    let mut eyes = Eyes { shared, session: None, history: None };
+    let mut eyes = Eyes { shared, session: None, history: None, ears: Ears::default() };
     loop {
         if alive.wait_for(|alive| *alive).await.is_err() {
             return;
@@ -113,6 +118,7 @@ struct Eyes {
     shared: Arc<Shared>,
     session: Option<Session>,
     history: Option<History>,
+    ears: Ears,
 }
 
 impl Eyes {
@@ -131,6 +137,7 @@ impl Eyes {
             self.history = Some(history(session, probe.timeline).await?);
         }
         let history = self.history.clone().unwrap_or_else(|| History::root(probe.timeline));
+        let probe = self.ears.judge(probe, clock::now());
         Ok(facts(probe, history))
     }
 }
@@ -160,6 +167,13 @@ fn facts(probe: Probe, history: History) -> Facts {
             streaming: probe.receiver.as_ref().is_some_and(|r| r.status == "streaming"),
             senders: senders.collect(),
         },
+        silent: probe.receiver.as_ref().filter(|r| r.status == SILENT).map(|_| {
+            "its WAL receiver has heard nothing for longer than wal_receiver_timeout and goes on \
+             waiting: is the process frozen? hint: howdah restart"
+                .to_owned()
+        }),
+        archiver: probe.archiver,
+        long_transactions: probe.long_transactions,
         replay_lag_ms: probe.replay_lag_ms,
         slots: probe.slots.iter().filter_map(|slot| directory_of(&slot.name)).collect(),
         logical_slots: probe

@@ -186,6 +186,8 @@ fn member(agent: &Agent, view: &View) -> Member {
         answer: answer(agent),
         logical_slots: facts.map(|f| f.logical_slots.clone()).unwrap_or_default(),
         file_print: Some(config.file_print.clone()),
+        archiver: facts.and_then(|f| f.archiver),
+        long_transactions: facts.map_or(0, |f| f.long_transactions),
         agent: Some(config.agent.clone()),
     }
 }
@@ -224,7 +226,8 @@ fn problems(agent: &Agent) -> Vec<String> {
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
     let notices = agent.shared.config.notices.borrow().clone();
     let rest = agent.applied.problem().into_iter().chain(agent.held_sizes()).chain(notices);
-    let rest = rest.chain(agent.skew.problems());
+    let silent = agent.facts.as_ref().and_then(|facts| facts.silent.clone());
+    let rest = rest.chain(agent.skew.problems()).chain(silent);
     failed.into_iter().chain(store).chain(rest).collect()
 }
 

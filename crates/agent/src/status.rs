@@ -3,7 +3,7 @@
 use howdah_base::DirectoryId;
 use howdah_base::record::{Change, Config, Member, Pause, ServerState, Sync, key};
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
-use howdah_ha::{Durability, View, election};
+use howdah_ha::{Durability, View, election, preflight};
 
 use crate::agent::Agent;
 
@@ -41,6 +41,7 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
         config_revision: config.map_or(0, |c| c.revision),
         paused: record(agent, key::PAUSE),
         planned: record(agent, key::PLANNED),
+        switchover: preflight::checks(view),
     }
 }
 
@@ -119,6 +120,7 @@ fn node_status(
             Some(m) => election::not_switchable(view, m),
             None => Some("its agent does not answer".to_owned()),
         },
+        failover_loses: member.and_then(|m| election::failover_loses(view, &agent.memory, m)),
         pending_restart: member.map(|m| m.pending_restart.clone()).unwrap_or_default(),
         problems: member.map(|m| m.problems.clone()).unwrap_or_default(),
         fenced: record(agent, &format!("{}{node}", key::FENCED)),

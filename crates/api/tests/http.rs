@@ -87,6 +87,7 @@ fn cluster() -> ClusterStatus {
         config_revision: 1,
         paused: None,
         planned: None,
+        switchover: Vec::new(),
     }
 }
 

@@ -102,6 +102,7 @@ fn waiting(spec: &ClusterSpec, me: &NodeName, why: &str) -> ClusterStatus {
         reason: if name == me { format!("waits for the store: {why}") } else { String::new() },
         not_promotable: None,
         not_switchable: None,
+        failover_loses: None,
         pending_restart: Vec::new(),
         problems: Vec::new(),
         fenced: None,
@@ -134,6 +135,7 @@ fn waiting(spec: &ClusterSpec, me: &NodeName, why: &str) -> ClusterStatus {
         config_revision: 0,
         paused: None,
         planned: None,
+        switchover: Vec::new(),
     }
 }
 

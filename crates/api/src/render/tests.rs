@@ -32,6 +32,7 @@ fn node(number: u16, state: ServerState) -> NodeStatus {
         reason: "follow n1".to_owned(),
         not_promotable: None,
         not_switchable: None,
+        failover_loses: None,
         pending_restart: Vec::new(),
         fenced: None,
         order: None,
@@ -77,6 +78,7 @@ fn healthy() -> ClusterStatus {
         config_revision: 4,
         paused: None,
         planned: None,
+        switchover: Vec::new(),
     }
 }
 

@@ -29,6 +29,7 @@ fn node(text: &str, state: ServerState, not_promotable: Option<&str>) -> NodeSta
         reason: String::new(),
         not_promotable: not_promotable.map(str::to_owned),
         not_switchable: not_promotable.map(str::to_owned),
+        failover_loses: None,
         pending_restart: Vec::new(),
         problems: Vec::new(),
         fenced: None,
@@ -59,6 +60,7 @@ fn cluster() -> ClusterStatus {
         config_revision: 1,
         paused: None,
         planned: None,
+        switchover: Vec::new(),
     }
 }
 

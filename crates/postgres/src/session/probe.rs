@@ -31,12 +31,9 @@ pub struct Probe {
     pub replay_lag_ms: Option<u64>,
     /// Of a primary with `archive_mode`.
     pub archiver: Option<Archiver>,
-    /// Of a primary: transactions older than [`LONG_TRANSACTION_S`].
+    /// Of a primary: transactions that have run for longer than 10 seconds.
     pub long_transactions: u32,
 }
-
-/// A transaction that has run for longer is a long one, seconds: it would hold a shutdown up.
-pub const LONG_TRANSACTION_S: u32 = 10;
 
 /// `pg_stat_wal_receiver`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
