@@ -61,6 +61,8 @@ async fn copy(shared: &Shared, status: &ClusterStatus) -> Result<(), String> {
         session.drop_logical_slots(&primary.logical_slots).await.map_err(|e| e.to_string())?;
         let here = own.and_then(|own| own.member.as_ref()).map(|m| &m.logical_slots);
         advance(shared, here.unwrap_or(&BTreeMap::new()), &primary.logical_slots).await?;
+    } else {
+        session.drop_former_slots().await.map_err(|e| e.to_string())?;
     }
     Ok(())
 }

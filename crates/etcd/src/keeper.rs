@@ -16,7 +16,7 @@ use crate::error::KeeperError;
 use crate::founding::Founding;
 use crate::log::LastWords;
 use crate::look::{Look, look};
-use crate::member::Member;
+use crate::member::{Member, Status};
 use crate::options::{MemberOptions, Place};
 use crate::perform::perform;
 use crate::plan::{Data, File, Step, decide};
@@ -214,15 +214,17 @@ impl Keeper {
 
     /// Logs are bounded, and a member makes room before or after its quota is used up.
     async fn tend(&mut self, look: &Look) {
-        let due = self.tended.is_none_or(|at| at.elapsed() >= TEND_EVERY);
-        let Some((status, member)) = look.own.as_ref().filter(|_| due) else { return };
-        if status.leader.is_none() || status.learner {
+        if self.tended.is_some_and(|at| at.elapsed() < TEND_EVERY) {
             return;
         }
         self.tended = Some(Instant::now());
-        if let Err(error) = log::bound(&self.options.log) {
-            tracing::warn!("etcd's log cannot be bounded: {error}");
+        for path in [&self.options.log, &self.options.own_log] {
+            if let Err(error) = log::bound(path) {
+                tracing::warn!("a log cannot be bounded: `{}`: {error}", path.display());
+            }
         }
+        let well = |status: &Status| status.leader.is_some() && !status.learner;
+        let Some((status, member)) = look.own.as_ref().filter(|own| well(&own.0)) else { return };
         self.problem = maintenance::tend(status, member, self.options.quota_bytes).await;
     }
 

@@ -23,6 +23,7 @@ pub(crate) fn length(path: &Path) -> u64 {
 
 /// Copies a log that has grown too long aside and empties it: its writer keeps it open.
 pub(crate) fn bound(path: &Path) -> io::Result<()> {
+    // One that is not there is short.
     if length(path) <= LOG_BYTES_MAX {
         return Ok(());
     }

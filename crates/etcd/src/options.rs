@@ -21,8 +21,10 @@ pub struct MemberOptions {
     pub data_dir: PathBuf,
     /// Where the keeper answers; see [`ask`](crate::ask).
     pub socket: PathBuf,
-    /// What etcd and the keeper say.
+    /// What etcd says.
     pub log: PathBuf,
+    /// What the keeper says, where its starter sends it: bounded like etcd's.
+    pub own_log: PathBuf,
     /// The etcd binary; searched for when `None`.
     pub bin: Option<PathBuf>,
     /// Addresses to listen on. Loopback is added for this node's own questions.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub async fn spawn(
         .open(log)
         .map_err(KeeperError::file("open the keeper's log", log))?;
     let mut child = Command::new(exe)
+        .arg0("howdah")
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -75,6 +75,7 @@ pub fn options(
         data_dir,
         socket: layout::store_socket(own),
         log: layout::etcd_log(own),
+        own_log: layout::store_log(own),
         bin: etcd.bin.clone(),
         listen: spec.lasting_addresses(own),
         members: places(spec),
@@ -107,6 +108,8 @@ async fn ensure(layout: &Layout, spec: &ClusterSpec, node: &NodeName) -> anyhow:
     if Lock::is_held(&layout::store_lock(own)) {
         return Ok(());
     }
+    // Said here, where it is seen, and not in the keeper's log.
+    howdah_etcd::find(managed(spec).and_then(|etcd| etcd.bin.as_deref()))?;
     let words = ["keep-store", "--node", node.as_str(), "--file"];
     let mut arguments: Vec<_> = words.iter().map(Into::into).collect();
     arguments.push(layout.file().into_os_string());

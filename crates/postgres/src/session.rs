@@ -324,6 +324,17 @@ impl Session {
         Ok(())
     }
 
+    /// Since 17, on a standby: drops kept slots of the time when this server was the primary.
+    /// PostgreSQL's worker that copies the primary's slots makes none beside one of the same name
+    /// (documentation, "Logical Decoding Concepts"), and they would hold WAL back for ever.
+    pub async fn drop_former_slots(&self) -> Result<(), PgError> {
+        self.run(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
+             where failover and not synced and not active and pg_is_in_recovery()",
+        )
+        .await
+    }
+
     /// Moves a logical slot forward to where its consumer is, as far as this standby has replayed.
     /// Legal only in a session in the slot's own database.
     pub async fn advance_logical_slot(&self, name: &str, to: Lsn) -> Result<(), PgError> {

@@ -97,6 +97,7 @@ impl Rig {
             data_dir: own("store"),
             socket: own("store.sock"),
             log: own("etcd.log"),
+            own_log: own("store.log"),
             bin: None,
             listen: vec!["127.0.0.1".parse().expect("an address")],
             members: of(members),

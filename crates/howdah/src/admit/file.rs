@@ -58,6 +58,12 @@ pub fn check(
     Ok((in_force, in_force_print))
 }
 
+/// The same against this machine's copy of what was in force.
+pub fn check_copy(own: &ClusterSpec, known: &ClusterSpec) -> anyhow::Result<()> {
+    let differences = differences(&shared(own), &shared(known));
+    if differences.is_empty() { Ok(()) } else { Err(refusal(&differences).into()) }
+}
+
 /// What must be the same on all nodes, by its place in the file.
 pub fn shared(spec: &ClusterSpec) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();

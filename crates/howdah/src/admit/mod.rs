@@ -17,7 +17,7 @@ mod kept;
 use std::sync::Arc;
 
 use howdah_base::NodeName;
-use howdah_spec::ClusterSpec;
+use howdah_spec::{ClusterSpec, NodeSpec};
 use howdah_store::{Snapshot, Store};
 
 use crate::prepare::Prepared;
@@ -34,6 +34,18 @@ pub struct Admitted {
     pub agent: AgentName,
     /// Fingerprint of what all nodes' files must share.
     pub file_print: String,
+}
+
+/// The part of it that this machine can tell by itself, before anything is written: `known` is its
+/// copy of what was in force, `node` a node that may have been admitted with the file that there
+/// was then.
+pub fn check_local(own: &ClusterSpec, known: &ClusterSpec, node: &NodeSpec) -> anyhow::Result<()> {
+    match Kept::read(node).file {
+        Some(admitted) if admitted != file::print(&file::shared(own)) => {
+            file::check_copy(own, known)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Asks all of it; the error says what is to be done.

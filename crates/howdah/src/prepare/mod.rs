@@ -26,6 +26,7 @@ use howdah_base::NodeName;
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use nix::unistd::Uid;
 
+use crate::admit;
 use crate::failure::Failure;
 use crate::file::ClusterFile;
 use crate::talk::say;
@@ -81,6 +82,9 @@ pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepare
     let _lock = Lock::wait_for(&layout.prepare_lock())?;
     settle_ports(&layout, &mut spec, caller)?;
     let nodes = nodes_here(&spec, &layout, caller);
+    if matches!(caller, Caller::Up | Caller::Run(_)) {
+        check_unchanged(&layout, &spec, &nodes)?;
+    }
     if !layout.ca().exists() && may_found(&spec, caller) {
         check_founder(&spec, &nodes)?;
     }
@@ -110,6 +114,20 @@ pub fn folders(file: &ClusterFile, node: &NodeName) -> anyhow::Result<()> {
     make_base(&layout, file.spec.cluster.as_str())?;
     let nodes = here::beside(&file.spec, node);
     dirs::make_all(&layout, &file.spec.store, &nodes, &server)
+}
+
+/// A node that has taken part is not started with another idea of the cluster; and Howdah's own
+/// copy of the file is left as it was.
+fn check_unchanged(
+    layout: &Layout,
+    spec: &ClusterSpec,
+    nodes: &BTreeMap<NodeName, NodeSpec>,
+) -> anyhow::Result<()> {
+    if !layout.file().exists() {
+        return Ok(());
+    }
+    let known = crate::file::load(&layout.file())?.spec;
+    nodes.values().try_for_each(|node| admit::check_local(spec, &known, node))
 }
 
 /// The nodes that live on this machine.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use howdah_import::{
-    BadInput, INCLUDE_DEPTH_MAX, Imported, IncludeWhat, Included, Input, Kind, import, includes,
-    kind_of, text,
+    BadInput, INCLUDE_DEPTH_MAX, Imported, Include, IncludeWhat, Included, Input, Kind, import,
+    includes, kind_of, text,
 };
 use serde_json::json;
 
@@ -44,8 +44,8 @@ fn kinds() -> clap::builder::PossibleValuesParser {
 
 /// More is not a configuration.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Files of one directory that is included.
-const FILES_OF_DIR_MAX: usize = 1000;
+/// Files that one file includes, at any depth.
+const INCLUDED_MAX: usize = 1000;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let to_stdout = args.output.as_os_str() == "-";
@@ -94,11 +94,10 @@ fn said_what_is_next(path: &Path, inputs: &[Input]) {
         if path == Path::new("howdah.toml") { String::new() } else { format!(" -f {shown}") };
     let is = |kinds: &[Kind]| inputs.iter().filter_map(kind_of).any(|kind| kinds.contains(&kind));
     if is(&[Kind::Patroni]) && !is(&[Kind::PatroniDynamic]) {
-        say(
-            "hint: Patroni's store may hold other settings than the files: add what patronictl show-config prints",
-        );
+        say("hint: the store may say otherwise; import what patronictl show-config prints too");
     }
-    say(format!("hint: read it, then howdah check{named}; howdah adopt takes over what runs"));
+    let take = if is(&[Kind::Patroni]) { "howdah adopt --patroni" } else { "howdah adopt" };
+    say(format!("hint: read it, then howdah check{named}; {take} takes over what runs"));
 }
 
 /// All files, or everything that cannot be read.
@@ -115,7 +114,8 @@ fn input(path: &Path, kind: Option<Kind>) -> Result<Input, String> {
     let text = if path.as_os_str() == "-" { read_stdin()? } else { read(path)? };
     let mut input = Input { file: path.display().to_string(), text, kind, included: Vec::new() };
     if matches!(kind_of(&input), Some(Kind::PostgresqlConf | Kind::PostgresqlAutoConf)) {
-        input.included = included(path, &input.text, 0);
+        let mut left = INCLUDED_MAX;
+        input.included = included(path, &input.text, 0, &mut left);
     }
     Ok(input)
 }
@@ -148,18 +148,20 @@ fn too_large(what: &str) -> String {
     format!("larger than {} MB, so no configuration: `{what}`", FILE_BYTES_MAX >> 20)
 }
 
-/// What the `include` lines of a postgresql.conf lead to, from its own folder.
-fn included(path: &Path, text: &str, depth: usize) -> Vec<Included> {
+/// What the `include` lines of a postgresql.conf lead to, from its own folder. `left` is how many
+/// files may still be read: one that includes itself twice would not end within a lifetime.
+fn included(path: &Path, text: &str, depth: usize, left: &mut usize) -> Vec<Included> {
     if depth >= INCLUDE_DEPTH_MAX {
         return Vec::new();
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    let one = |path: &Path| {
+    let mut one = |path: &Path| {
+        *left = left.checked_sub(1).ok_or("too many files are included")?;
         let text = read(path)?;
-        let included = included(path, &text, depth + 1);
+        let included = included(path, &text, depth + 1, left);
         Ok(Input { file: path.display().to_string(), text, kind: None, included })
     };
-    let files = |include: &howdah_import::Include| {
+    let mut files = |include: &Include| {
         let target = folder.join(&include.path);
         match include.what {
             IncludeWhat::IfExists if !target.exists() => Ok(Vec::new()),
@@ -167,10 +169,8 @@ fn included(path: &Path, text: &str, depth: usize) -> Vec<Included> {
             IncludeWhat::Dir => of_dir(&target)?.iter().map(|path| one(path)).collect(),
         }
     };
-    includes(text)
-        .iter()
-        .map(|include| Included { line: include.line, files: files(include) })
-        .collect()
+    let lead = |include: &Include| Included { line: include.line, files: files(include) };
+    includes(text).iter().map(lead).collect()
 }
 
 /// The files that `include_dir` means, in its order.
@@ -178,7 +178,7 @@ fn of_dir(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let cannot = |error| format!("cannot read the directory, {}: `{}`", why(&error), dir.display());
     let entries = fs::read_dir(dir).map_err(cannot)?;
     let mut files: Vec<PathBuf> =
-        entries.take(FILES_OF_DIR_MAX).flatten().map(|entry| entry.path()).collect();
+        entries.take(INCLUDED_MAX).flatten().map(|entry| entry.path()).collect();
     let is_meant = |path: &PathBuf| {
         let hidden =
             path.file_name().and_then(OsStr::to_str).is_none_or(|name| name.starts_with('.'));
@@ -251,8 +251,10 @@ mod tests {
 
     #[test]
     fn a_file_that_includes_itself_ends() {
-        let top =
-            folder("circle", &[("postgresql.conf", "include 'postgresql.conf'\njit = off\n")]);
+        let top = folder(
+            "circle",
+            &[("postgresql.conf", &("include 'postgresql.conf'\n".repeat(9) + "jit = off\n"))],
+        );
         run(&args(&top, &["postgresql.conf"])).expect("imported");
         fs::remove_dir_all(&top).expect("removed");
     }

@@ -34,7 +34,7 @@ pub fn folders(order: &Order<'_>, here: &Here, leads: bool) -> anyhow::Result<Op
 pub fn pause(here: &Here, members: &[Member]) -> anyhow::Result<()> {
     let ask = running(here, members)?;
     let Some(ask) = ask else { return Ok(()) };
-    here.rest.pause(&ask)?;
+    here.rest.pause(&ask, members)?;
     let deadline = Instant::now() + PAUSED_WITHIN;
     loop {
         let late = not_paused(here, members)?;

@@ -96,8 +96,8 @@ impl Daemon {
     /// How it runs, for an operator.
     pub fn told(&self) -> String {
         match &self.unit {
-            Some(unit) => format!("it runs as process {}, by the unit {}", self.pid, unit.name),
-            None => format!("it runs as process {} of user {}", self.pid, self.user()),
+            Some(unit) => format!("Patroni is process {}, of the unit {}", self.pid, unit.name),
+            None => format!("Patroni is process {} of user {}", self.pid, self.user()),
         }
     }
 

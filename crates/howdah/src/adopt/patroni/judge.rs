@@ -74,8 +74,8 @@ fn pausing(here: &Here, seen: &Seen) -> Check {
         Some(said) if said.paused => check(Level::Well, format!("Patroni {version} is paused"), ""),
         Some(_) if here.config.restapi.user.is_none() => check(
             Level::Change,
-            format!("Patroni {version} is paused, for all nodes"),
-            "its REST API takes changes from anybody, as it is configured",
+            format!("Patroni {version} runs, and takes changes from anybody"),
+            "it is paused, on all nodes",
         ),
         Some(_) => check(
             Level::Change,
@@ -119,6 +119,10 @@ fn is_node(spec: &ClusterSpec, member: &Member) -> bool {
 
 fn member_is_well(member: &Member, timeline: Option<u64>) -> Option<Check> {
     let name = &member.name;
+    if member.state.is_empty() {
+        // Its Patroni has been stopped by us, and is told of by `before`.
+        return None;
+    }
     if !member.runs() {
         let then = "a cluster is taken over while it is well; patronictl list";
         return Some(check(Level::Warning, format!("{name} is {}", member.state), then));
@@ -176,7 +180,7 @@ fn server(here: &Here, seen: &Seen, spec: &ClusterSpec) -> Vec<Check> {
     }
     checks.push(check(
         Level::Change,
-        format!("its rules are in `{}`", running.hba_file.display()),
+        format!("PostgreSQL's rules are in `{}`", running.hba_file.display()),
         "the cluster file's `hba` takes their place; what is not there is refused",
     ));
     checks

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 
 /// Patroni answers while it waits for its store, for that long.
 const WITHIN: Duration = Duration::from_secs(12);
-/// Marks a pause as ours in Patroni's configuration: one that was there before is left alone.
+/// Our mark in Patroni's configuration, see [`Mark`].
 const MARK: &str = "howdah_adopts";
 
 /// How nodes' REST APIs are asked.
@@ -47,6 +47,15 @@ pub struct Said {
     pub paused: bool,
     pub leads: bool,
     pub system_identifier: String,
+}
+
+/// Lies in Patroni's configuration from the first pause until the last node is given back: a
+/// member whose process is stopped is soon missing from Patroni's own list.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+struct Mark {
+    /// It was paused by others, and stays so.
+    paused_before: bool,
+    members: Vec<Member>,
 }
 
 /// A line of `GET /cluster`.
@@ -121,32 +130,48 @@ impl Rest {
         })
     }
 
-    /// Everybody, as the store behind the node at `address` knows them.
+    /// Everybody, as the store behind the node at `address` knows them now or did at the pause.
     pub fn members(&self, address: &str) -> anyhow::Result<Vec<Member>> {
         let body = self.get(address, "/cluster")?;
         let members = body["members"].as_array().context("read Patroni's members")?;
-        members.iter().map(member).collect()
+        let mut members = members.iter().map(member).collect::<anyhow::Result<Vec<Member>>>()?;
+        let marked = Rest::mark(&self.config(address)?).map(|mark| mark.members);
+        for before in marked.unwrap_or_default() {
+            if !members.iter().any(|member| member.name == before.name) {
+                members.push(Member { role: String::new(), state: String::new(), ..before });
+            }
+        }
+        Ok(members)
     }
 
-    pub fn config(&self, address: &str) -> anyhow::Result<Value> {
+    fn mark(config: &Value) -> Option<Mark> {
+        serde_json::from_value(config[MARK].clone()).ok()
+    }
+
+    fn config(&self, address: &str) -> anyhow::Result<Value> {
         self.get(address, "/config")
     }
 
-    /// Pauses the cluster in our name, unless it is paused.
-    pub fn pause(&self, address: &str) -> anyhow::Result<()> {
-        if self.config(address)?["pause"] == json!(true) {
-            return Ok(());
+    /// Pauses the cluster and leaves our mark, unless that is done.
+    pub fn pause(&self, address: &str, members: &[Member]) -> anyhow::Result<()> {
+        let config = self.config(address)?;
+        let paused = config["pause"] == json!(true);
+        match Rest::mark(&config) {
+            Some(_) if paused => Ok(()),
+            Some(mark) => self.patch(address, &json!({ "pause": true, MARK: mark })),
+            None => {
+                let mark = Mark { paused_before: paused, members: members.to_vec() };
+                self.patch(address, &json!({ "pause": true, MARK: mark }))
+            }
         }
-        self.patch(address, &json!({ "pause": true, MARK: true }))
     }
 
-    /// Ends our pause; whether it was ours.
+    /// Takes our mark away and with it the pause; whether it is over.
     pub fn resume(&self, address: &str) -> anyhow::Result<bool> {
-        if self.config(address)?[MARK] != json!(true) {
-            return Ok(false);
-        }
-        self.patch(address, &json!({ "pause": null, MARK: null }))?;
-        Ok(true)
+        let Some(mark) = Rest::mark(&self.config(address)?) else { return Ok(false) };
+        let pause = if mark.paused_before { json!(true) } else { Value::Null };
+        self.patch(address, &json!({ "pause": pause, MARK: null }))?;
+        Ok(!mark.paused_before)
     }
 
     fn get(&self, address: &str, path: &str) -> anyhow::Result<Value> {

@@ -59,6 +59,13 @@ fn a_file_that_differs_between_nodes() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("differs from the one in force"), "{said}");
     assert!(said.contains("ha.lease: `9000 ms` here, `6000 ms` there"), "{said}");
+    let copy = std::fs::read_to_string(cluster.base_dir().join("howdah.toml")).expect("read");
+    assert!(!copy.contains("9s"), "howdah's own copy is as it was");
+    // The same after somebody wrote that copy.
+    cluster.howdah_ok(&["prepare"]);
+    let output = cluster.node(&name).start_refused(REFUSED_WITHIN);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("differs from the one in force"), "{said}");
     // What does no harm is taken from the file in force.
     cluster.file = before;
     cluster.file.set("postgresql.parameters", "work_mem", "\"7MB\"");
@@ -102,6 +109,14 @@ fn a_second_machine_of_the_same_name() {
     ctl(&cluster, &["del", &key]).expect("the other one is gone");
     standby.start();
     cluster.wait_whole();
+}
+
+#[test]
+fn a_machine_without_etcd_says_what_to_install() {
+    let cluster = three().on(Store::Etcd).set("store.etcd", "bin", "\"/no/such/etcd\"").prepare();
+    let said = words(cluster.node("n1"));
+    assert!(said.contains("etcd is not installed on this machine"), "{said}");
+    assert!(said.contains("apt-get install etcd-server"), "{said}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn superuser(draft: &mut Draft, member: &Member<'_>) {
     let Some(tree) = member.at(&keys) else { return };
     let Some(name) = tree.node.text().filter(|name| !roles::is_superuser(name)) else { return };
     let what = format!(
-        "Howdah's own superuser is postgres: `howdah adopt --superuser {name}` makes it; {name} stays as it is"
+        "Howdah's own superuser is postgres, which `howdah adopt` makes; {name} stays as it is"
     );
     if let Some(leaf) = tree.leaf(draft) {
         draft.tell(leaf, Fate::not_carried(what));
