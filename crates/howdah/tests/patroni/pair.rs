@@ -139,22 +139,14 @@ impl Pair {
     #[track_caller]
     pub fn has_switched(&mut self) {
         self.patronis_leader = 1 - self.patronis_leader;
-        self.patroni.wait_for(
-            self.of_patroni(Whom::Standby),
-            if std::env::var_os("HOWDAH_TEST_PATRONI").is_some() { "/quorum" } else { "/sync" },
-            WITHIN,
-        );
+        self.patroni.wait_for(self.of_patroni(Whom::Standby), "/sync", WITHIN);
         self.howdah.wait_whole();
     }
 
     /// Says 200 on both.
     #[track_caller]
     pub fn wait_for(&self, whom: Whom, names: &Names, path: &str) {
-        self.patroni.wait_for(
-            self.of_patroni(whom),
-            if std::env::var_os("HOWDAH_TEST_PATRONI").is_some() { "/quorum" } else { path },
-            WITHIN,
-        );
+        self.patroni.wait_for(self.of_patroni(whom), path, WITHIN);
         let node = self.howdah.node(names.of(whom));
         self.howdah.wait_for(path, WITHIN, || (node.health(path) == Some(200)).then_some(()));
     }

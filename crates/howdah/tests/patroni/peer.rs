@@ -68,13 +68,7 @@ impl Patroni {
         for number in 0..made.nodes.len() {
             made.write_file(number, false);
             made.start_node(number);
-            let wanted = if number == 0 {
-                "/primary"
-            } else if std::env::var_os("HOWDAH_TEST_PATRONI").is_some() {
-                "/quorum"
-            } else {
-                "/sync"
-            };
+            let wanted = if number == 0 { "/primary" } else { "/sync" };
             made.wait_for(number, wanted, STARTS_WITHIN);
         }
         made
@@ -98,8 +92,7 @@ impl Patroni {
             .expect("open a log");
         let child = Command::new("setpriv")
             .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=KILL"])
-            .args(["--", "python3", "-c", INIT])
-            .arg(std::env::var("HOWDAH_TEST_PATRONI").unwrap_or("patroni".to_owned()))
+            .args(["--", "python3", "-c", INIT, "patroni"])
             .arg(path.join(format!("{name}.yml")))
             .current_dir(&path)
             .env("PATH", "/usr/bin:/usr/sbin:/bin")
@@ -186,7 +179,6 @@ fn file(node: &Node, root: &Path, etcd: &str, nofailover: bool) -> String {
     let bin = bin_dir();
     let bin = bin.display();
     let etcd = etcd.trim_start_matches("http://");
-    let sync = if std::env::var_os("HOWDAH_TEST_PATRONI").is_some() { "quorum" } else { "true" };
     format!(
         "scope: test
 name: {name}
@@ -204,7 +196,7 @@ bootstrap:
     loop_wait: 1
     retry_timeout: 3
     maximum_lag_on_failover: 1048576
-    synchronous_mode: {sync}
+    synchronous_mode: true
     postgresql:
       use_pg_rewind: true
   initdb:
