@@ -8,6 +8,7 @@ use std::time::Duration;
 use howdah_base::NodeName;
 use howdah_base::ask::{Ask, Refusal, RefusalClass};
 use howdah_base::record::{Conditions, Leader, Member, ServerState, key};
+use howdah_ha::is_older;
 use howdah_store::Snapshot;
 use tokio::time::{Instant, sleep};
 
@@ -105,7 +106,9 @@ fn in_order(
         let runs = member.started_unix_ms.is_some() || !running_only;
         let pending = !conditions.pending || !member.pending_restart.is_empty();
         let fits = conditions.role.as_ref().is_none_or(|r| role(member).contains(&r.as_str()));
-        named && runs && pending && fits && !member.witness
+        let than = conditions.older_than.as_ref();
+        let older = |than: &String| member.version.as_ref().is_some_and(|v| is_older(v, than));
+        named && runs && pending && fits && than.is_none_or(older) && !member.witness
     };
     let mut due: Vec<NodeName> = all.iter().filter(wanted).map(|m| m.node.clone()).collect();
     due.sort_by_key(|node| (Some(node) == leader.as_ref(), node.clone()));

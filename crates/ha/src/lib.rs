@@ -22,6 +22,7 @@ pub use command::{Command, StopMode, TakeOver};
 pub use decide::{Decision, decide};
 pub use memory::Memory;
 pub use rule::{Reason, Rule};
+pub use rules::operator::is_older;
 pub use rules::upstream::cascaded;
 pub use view::{
     Directory, DirectoryFacts, Durability, Failures, Job, Local, Running, Sender, Server, Settings,

@@ -1,6 +1,7 @@
 //! There is no leader: lead again, stand for election, or wait.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use howdah_base::record::{ChangeKind, IntentKind, Member, Report, Sync};
 use howdah_base::{DirectoryId, Position, Timeline};
@@ -8,6 +9,9 @@ use howdah_base::{DirectoryId, Position, Timeline};
 use super::{Case, Step};
 use crate::election::{self, Verdict};
 use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, TakeOver};
+
+/// How long others get to say what they hold before an operator's order is refused for it.
+const ORDER_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
@@ -153,17 +157,13 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     }
     let running = view.running().filter(|r| *to == view.me && !r.primary)?;
     let (sync, own) = view.sync().zip(own_report(case, running))?;
-    let member = view.store.members.get(&view.me)?;
-    let bar = election::barred(view, case.memory, member, &own);
-    if let Some(why) = bar.filter(|_| !accept_loss) {
+    if !accept_loss {
+        let why = not_without_loss(case, &own)?;
         let loss = election::loss_bound(case.memory, own.position);
         let why = format!(
-            "{why}; what would be lost: {loss}; hint: howdah failover --to {to} --accept-data-loss"
+            "{why}; what would be lost: {loss}; hint: howdah failover {to} --accept-data-loss"
         );
         return Some(Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)));
-    }
-    if !accept_loss {
-        return None;
     }
     let next = next_sync(case, facts, sync, own.position, BTreeSet::new());
     let order = TakeOver {
@@ -175,6 +175,20 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     };
     let detail = format!("by {}", intent.by);
     Some(Step::act(Rule::Forced, detail, Command::TakeOver(order)))
+}
+
+/// Why the order cannot be carried out without a loss. Others get a moment to say what they hold.
+fn not_without_loss(case: &Case<'_>, own: &Report) -> Option<String> {
+    let waited = case.passed(case.memory.leaderless.map(|(_, since)| since), ORDER_WAIT);
+    match election::verdict(case.view, case.memory, own, case.now) {
+        Verdict::Best { .. } => None,
+        Verdict::Barred(why) => Some(why),
+        Verdict::Await(why) if waited => {
+            Some(format!("not enough nodes have said what they hold, {why}"))
+        }
+        Verdict::Await(_) => None,
+        Verdict::Defer(why) => Some(format!("another should: {why}")).filter(|_| waited),
+    }
 }
 
 /// The next term's record, with this node's directory as the leader's.

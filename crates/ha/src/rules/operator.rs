@@ -134,13 +134,15 @@ fn unmet(case: &Case<'_>, running: &Running, conditions: &Conditions) -> Option<
         return Some(format!("it is a {role}, not a {wanted}"));
     }
     let version = local.version.as_deref().unwrap_or_default();
-    let older = |than: &String| numbers(version) < numbers(than);
-    let than = conditions.older_than.as_ref().filter(|than| !older(than))?;
+    let than = conditions.older_than.as_ref().filter(|than| !is_older(version, than))?;
     Some(format!("PostgreSQL {version} is not older than {than}"))
 }
 
-fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').filter_map(|part| part.parse().ok()).collect()
+/// Whether PostgreSQL's `version`, such as `15.9`, comes before `than`.
+pub fn is_older(version: &str, than: &str) -> bool {
+    let numbers =
+        |text: &str| -> Vec<u32> { text.split('.').filter_map(|part| part.parse().ok()).collect() };
+    numbers(version) < numbers(than)
 }
 
 /// A new copy of this directory; never of the last one that may have a commit.
