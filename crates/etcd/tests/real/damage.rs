@@ -1,6 +1,8 @@
 //! Broken files, and an etcd that has run out of room.
 
 use std::fs;
+use std::io::Write;
+use std::process::Command;
 
 use howdah_etcd::Phase;
 
@@ -85,6 +87,41 @@ fn the_last_member_goes_on_alone_by_order() {
     rig.start("n1", &nodes);
     rig.wait_well("n1");
     rig.wait_members("n1", &nodes);
+}
+
+/// The disk is full: etcd ends, the report says why, nothing is put aside, and it comes back.
+#[test]
+fn a_full_disk_is_named_and_survived() {
+    let mut rig = Rig::of(&["n1"]);
+    let store = rig.path("n1/store");
+    let mount = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).arg(&store).status().is_ok_and(|s| s.success())
+    };
+    assert!(mount("mount", &["-t", "tmpfs", "-o", "size=160m", "tmpfs"]), "root may mount");
+    rig.may_found(&["n1"]);
+    rig.start("n1", &["n1"]);
+    let before = rig.wait_well("n1").member;
+    let filler = store.join("filler");
+    let mut file = fs::File::create(&filler).expect("created");
+    while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
+    let value = "x".repeat(100_000);
+    howdah_testkit::wait::until(
+        "etcd does not take it any more",
+        crate::rig::WITHIN,
+        || rig.try_ctl("n1", &["put", "key", &value]).err(),
+        || rig.seen(),
+    );
+    let said = rig.wait_report("n1", "names the disk", |report| {
+        report.why.contains("no space left").then(|| report.why.clone())
+    });
+    assert!(said.contains("etcd ends at once"), "{said}");
+    fs::remove_file(&filler).expect("removed");
+    let report = rig.wait_well("n1");
+    assert_eq!(report.member, before, "the same member, on the same data");
+    rig.ctl("n1", &["put", "key", "value"]);
+    rig.kill_both("n1");
+    assert!(mount("umount", &["--lazy"]), "unmounted");
 }
 
 #[test]
