@@ -94,7 +94,8 @@ pub fn stop_daemon(here: &Here, seen: &Seen, server: &Account) -> anyhow::Result
         }
     };
     if let Some(daemon) = &here.daemon {
-        daemon.stop(&here.patroni)?;
+        // The leader's REST API must not be silent for long: HAProxy asks it.
+        daemon.stop(&here.patroni, !seen.leads(here))?;
         let before = seen.found.running.as_ref().map(|running| running.pid);
         let path = here.data_dir.join("postmaster.pid");
         let text = std::fs::read_to_string(path).context("read postmaster.pid")?;

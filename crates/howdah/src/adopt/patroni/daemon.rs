@@ -101,9 +101,9 @@ impl Daemon {
         }
     }
 
-    /// Stops it, and sees that nobody starts it again. Legal only while Patroni is paused:
-    /// otherwise it takes PostgreSQL along.
-    pub fn stop(&self, file: &Path) -> anyhow::Result<()> {
+    /// Stops it, and with `linger` sees that nobody starts it again. Legal only while Patroni is
+    /// paused: otherwise it takes PostgreSQL along.
+    pub fn stop(&self, file: &Path, linger: bool) -> anyhow::Result<()> {
         match &self.unit {
             Some(unit) if unit.enabled => before::systemctl(&["disable", "--now", &unit.name])?,
             Some(unit) => before::systemctl(&["stop", &unit.name])?,
@@ -122,7 +122,7 @@ impl Daemon {
             }
             sleep(LOOK_EVERY);
         }
-        self.stays_gone(file)
+        if linger { self.stays_gone(file) } else { Ok(()) }
     }
 
     fn stays_gone(&self, file: &Path) -> anyhow::Result<()> {
