@@ -3,7 +3,7 @@
 
 use howdah_base::NodeName;
 use howdah_base::ask::Refusal;
-use howdah_base::status::{ClusterStatus, NodeStatus};
+use howdah_base::status::{Check, ClusterStatus, NodeStatus, Verdict};
 
 /// The leader is the one that the asker means; any is, when none is named.
 pub fn is_leader(status: &ClusterStatus, meant: Option<&NodeName>) -> Result<(), Refusal> {
@@ -33,18 +33,20 @@ pub fn is_member<'s>(status: &'s ClusterStatus, to: &NodeName) -> Result<&'s Nod
     })
 }
 
-/// `to`, or any standby when none is named, can take over now. Which ones can.
+/// `to`, or any standby when none is named, can take over now: from the leader while it lives,
+/// else without it. Which ones can.
 pub fn can_take_over<'s>(
     status: &'s ClusterStatus,
     to: Option<&NodeName>,
 ) -> Result<Vec<&'s NodeStatus>, Refusal> {
     let leads = |node: &NodeStatus| status.leader.as_ref() == Some(&node.node);
+    let why_not = |node: &NodeStatus| why_not(node, leader_lives(status));
     if let Some(to) = to {
         let node = is_member(status, to)?;
         if leads(node) {
             return Err(Refusal::new(format!("it leads already: `{to}`")));
         }
-        return match why_not(status, node) {
+        return match why_not(node) {
             None => Ok(vec![node]),
             Some(why) => Err(Refusal::new(format!("`{to}` cannot take over: {why}"))
                 .hint(format!("howdah explain {to}"))),
@@ -52,25 +54,40 @@ pub fn can_take_over<'s>(
     }
     let others: Vec<&NodeStatus> = status.nodes.iter().filter(|node| !leads(node)).collect();
     let fit: Vec<&NodeStatus> =
-        others.iter().copied().filter(|node| why_not(status, node).is_none()).collect();
+        others.iter().copied().filter(|node| why_not(node).is_none()).collect();
     if !fit.is_empty() {
         return Ok(fit);
     }
     let whys: Vec<String> = others
         .iter()
-        .filter_map(|node| Some(format!("{}: {}", node.node, why_not(status, node)?)))
+        .filter_map(|node| Some(format!("{}: {}", node.node, why_not(node)?)))
         .collect();
     let whys = if whys.is_empty() { "there is no other".to_owned() } else { whys.join("; ") };
     Err(Refusal::new(format!("no node can take over: {whys}")).hint("howdah explain"))
 }
 
-fn why_not(status: &ClusterStatus, node: &NodeStatus) -> Option<String> {
+/// Nothing but the choice of a candidate keeps the leader from handing over now.
+///
+/// # Errors
+/// What does, as the agents have found it.
+pub fn is_switchable(status: &ClusterStatus) -> Result<(), Refusal> {
+    // Who can take over is a question of its own.
+    let prevents = |check: &&Check| check.verdict == Verdict::Prevents && check.what != "candidate";
+    let whys: Vec<&str> =
+        status.switchover.iter().filter(prevents).map(|check| &*check.said).collect();
+    if whys.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(whys.join("; ")).hint("howdah switchover --check"))
+}
+
+fn why_not(node: &NodeStatus, leader_lives: bool) -> Option<String> {
     if !node.alive {
         return Some("it does not report".to_owned());
     }
     if node.fenced.is_some() {
         return Some("it is fenced".to_owned());
     }
-    // Between a live leader and one that is gone the conditions differ.
-    if leader_lives(status) { node.not_switchable.clone() } else { node.not_promotable.clone() }
+    let why = if leader_lives { &node.not_switchable } else { &node.not_promotable };
+    why.clone()
 }

@@ -3,9 +3,9 @@
 use howdah_base::NodeName;
 use serde_json::json;
 
-use crate::ask::known_node;
+use crate::ask::{Asker, block_on, known_node};
 use crate::failure::Failure;
-use crate::file::FileArg;
+use crate::file::{ClusterFile, FileArg};
 use crate::order::{self, Form};
 use crate::talk::say;
 
@@ -33,7 +33,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Failure::bad_input("a failover names its node").into());
     };
     known_node(&file.spec, to)?;
+    say_what_is_lost(&file, to);
     let body = json!({ "to": to, "accept_loss": args.accept_data_loss });
     say(format!("asking {to} to take over; this answers when it is done"));
     order::give(&file, "/failover", &body, args.form)
+}
+
+/// What the answering node can say of the loss, before anything is done.
+fn say_what_is_lost(file: &ClusterFile, to: &NodeName) {
+    let Ok(status) = block_on(Asker::of_file(file).status()) else { return };
+    let node = status.nodes.iter().find(|node| node.node == *to);
+    if let Some(loss) = node.and_then(|node| node.failover_loses.as_ref()) {
+        say(format!("what a failover to {to} would lose: {loss}"));
+    }
 }

@@ -4,14 +4,14 @@ use howdah_api::client::Method;
 use howdah_api::preflight;
 use howdah_base::NodeName;
 use howdah_base::ask::Refusal;
-use howdah_base::status::ClusterStatus;
+use howdah_base::status::{Check, ClusterStatus, NodeStatus, Verdict};
 use serde_json::{Value, json};
 
 use crate::ask::{Asker, block_on, known_node};
 use crate::failure::Failure;
 use crate::file::{ClusterFile, FileArg};
 use crate::order::{self, Form};
-use crate::talk::say;
+use crate::talk::{out, say};
 
 /// Move the primary to a standby; no commit is lost, clients reconnect
 #[derive(clap::Args, Debug)]
@@ -25,7 +25,7 @@ pub struct Args {
     /// Not now but then: RFC 3339, or +10min
     #[arg(long, value_name = "TIME", conflicts_with_all = ["check", "abort"])]
     at: Option<String>,
-    /// Only say who could take over now
+    /// Only say what it would meet, and who could take over now
     #[arg(long, conflicts_with = "abort")]
     check: bool,
     /// Drop the switchover that is planned, or give up one that has not stopped the primary yet
@@ -63,24 +63,46 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn check(file: &ClusterFile, to: Option<&NodeName>, form: Form) -> anyhow::Result<()> {
     let status = block_on(Asker::of_file(file).status())?;
-    match judged(&status, to) {
-        Ok(fit) => {
-            let text = format!("can take over: {}", fit.join(", "));
-            form.print(&text, &json!({ "leader": status.leader, "fit": fit }))
+    let judged = judged(&status, to);
+    let fit: Vec<&NodeName> = judged.iter().flatten().map(|node| &node.node).collect();
+    if form.json {
+        out(json!({ "leader": status.leader, "fit": fit, "checks": status.switchover }).to_string());
+    } else {
+        status.switchover.iter().for_each(|check| out(line(check)));
+    }
+    match &judged {
+        Ok(_) if form.json => Ok(()),
+        Ok(_) => {
+            let names: Vec<&str> = fit.iter().map(|name| name.as_str()).collect();
+            out(format!("can take over: {}", names.join(", ")));
+            Ok(())
         }
         Err(refusal) => {
-            let Refusal { error, hint, .. } = refusal;
-            form.tell(Err(Failure { hint, ..Failure::failed(error) }.into()))
+            let failure = Failure::failed(&refusal.error);
+            Err(Failure { hint: refusal.hint.clone(), ..failure }.into())
         }
     }
 }
 
+/// `warns     archive: 20 WAL files wait ...`
+fn line(check: &Check) -> String {
+    let verdict = match check.verdict {
+        Verdict::Fine => "fine",
+        Verdict::Warns => "warns",
+        Verdict::Prevents => "prevents",
+    };
+    format!("{verdict:<9} {}: {}", check.what, check.said)
+}
+
 /// The nodes that could take over.
-fn judged(status: &ClusterStatus, to: Option<&NodeName>) -> Result<Vec<String>, Refusal> {
+fn judged<'s>(
+    status: &'s ClusterStatus,
+    to: Option<&NodeName>,
+) -> Result<Vec<&'s NodeStatus>, Refusal> {
     if !preflight::leader_lives(status) {
         let refusal = Refusal::new("there is no leader that could hand over");
         return Err(refusal.hint("howdah failover NODE"));
     }
-    let fit = preflight::can_take_over(status, to)?;
-    Ok(fit.iter().map(|node| node.node.to_string()).collect())
+    preflight::is_switchable(status)?;
+    preflight::can_take_over(status, to)
 }
