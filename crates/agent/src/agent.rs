@@ -415,8 +415,8 @@ impl Agent {
             // The planned identity is the directory's now; the next one gets its own.
             self.planned = crate::planned(&self.shared).unwrap_or_else(|_| self.planned.clone());
         }
-        if job == Job::Configure && outcome.is_ok() {
-            self.applied.reloads += 1;
+        if job == Job::Configure {
+            self.applied.configured(outcome.is_ok());
         }
         match outcome {
             Ok(outcome) => {

@@ -37,6 +37,10 @@ pub(crate) struct Applied {
     proposed: bool,
     /// Reloads of the server that this agent has carried out: by order, or for a changed file.
     pub reloads: u64,
+    /// The order that a reload under way is for, and the last one that was carried out: the
+    /// picture of the store may show it for a moment longer.
+    reloading: Option<String>,
+    reloaded: Option<String>,
 }
 
 impl Applied {
@@ -54,6 +58,15 @@ impl Applied {
                 tracing::warn!("the file's roles and databases are not true yet: {error}");
                 self.failed = Some((error, clock::now()));
             }
+        }
+    }
+
+    /// A reload has ended.
+    pub fn configured(&mut self, done: bool) {
+        let order = self.reloading.take();
+        if done {
+            self.reloads += 1;
+            self.reloaded = order.or(self.reloaded.take());
         }
     }
 
@@ -113,8 +126,8 @@ impl Agent {
     /// Parameters and rules: written anew and reloaded when the file has changed.
     fn configure(&mut self, view: &View) {
         let read = self.conf.file_revision == self.applied.read;
-        let current =
-            read && self.conf.sizes == self.sizes(&view.store) && !self.reload_ordered(view);
+        let ordered = self.reload_ordered(view);
+        let current = read && self.conf.sizes == self.sizes(&view.store) && ordered.is_none();
         if current || self.job.is_some() || view.running().is_none() || self.applied.read == 0 {
             return;
         }
@@ -122,10 +135,11 @@ impl Agent {
         let conf =
             crate::conf::ConfState { file_revision: self.applied.read, ..order.conf.clone() };
         let events = self.events.clone();
-        let ordered = self.reload_ordered(view);
+        let by_order = ordered.is_some();
+        self.applied.reloading = ordered;
         let task = tokio::spawn(async move {
             let mut outcome = configured(order.clone(), conf).await;
-            if ordered && outcome.is_ok() {
+            if by_order && outcome.is_ok() {
                 outcome = end_reload(&order, outcome).await;
             }
             let _ = events.send(Event::Done { job: Job::Configure, outcome }).await;
@@ -133,10 +147,11 @@ impl Agent {
         self.job = Some((Job::Configure, task.abort_handle()));
     }
 
-    /// An operator wants the server to read its files anew.
-    fn reload_ordered(&self, view: &View) -> bool {
-        let order = view.store.orders.get(&view.me);
-        order.is_some_and(|order| matches!(order.value.kind, OrderKind::Reload))
+    /// An operator wants the server to read its files anew: by which order.
+    fn reload_ordered(&self, view: &View) -> Option<String> {
+        let order = &view.store.orders.get(&view.me)?.value;
+        let open = self.applied.reloaded.as_ref() != Some(&order.id);
+        (open && matches!(order.kind, OrderKind::Reload)).then(|| order.id.clone())
     }
 
     /// Roles and databases, once a term and file, by the leader when clients are let in.

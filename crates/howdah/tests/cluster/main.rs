@@ -14,6 +14,7 @@ mod apply;
 mod backend_killed;
 mod bootstrap;
 mod client_address;
+mod control;
 mod etcd;
 mod fresh_connections;
 mod hooks;
