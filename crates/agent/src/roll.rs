@@ -18,6 +18,9 @@ use crate::shared::Shared;
 /// A node serves again within this after its restart.
 const BACK_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Restarts that are planned for one moment come one after the other, this far apart,
+/// milliseconds: nobody waits for one to serve before the next.
+const PLANNED_APART_MS: u64 = 60_000;
 /// Rounds of a restart for what is pending: a value that falls needs the primary before the
 /// standbys, and may come with one that rises.
 const ROUNDS_MAX: usize = 3;
@@ -38,8 +41,9 @@ pub(crate) async fn restart(
         if due.is_empty() {
             break;
         }
-        for node in due {
+        for (place, node) in (0_u64..).zip(due) {
             let (nodes, conditions) = (vec![node.clone()], conditions.clone());
+            let at_unix_ms = at_unix_ms.map(|at| at + place * PLANNED_APART_MS);
             let ask = Ask::Restart { nodes, conditions, at_unix_ms };
             one(shared, &ask, by).await.map_err(|refusal| halted(&node, &done, refusal))?;
             if at_unix_ms.is_none() {

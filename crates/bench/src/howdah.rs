@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use howdah_testkit::{Cluster, Plan};
 
-use crate::{Fault, Stack};
+use crate::{Fault, GIVE_UP_AFTER, Stack};
 
 /// A running Howdah cluster; it ends when this is dropped.
 #[derive(Debug)]
@@ -51,8 +51,16 @@ impl Stack for Howdah {
         )
     }
 
+    fn sit_down(&self) {
+        self.cluster.sit_down();
+    }
+
     fn plan(&self) -> Plan {
-        self.cluster.plan()
+        let mut plan = self.cluster.plan();
+        if self.on_machines {
+            (plan.row_bound, plan.connect_bound) = (GIVE_UP_AFTER, GIVE_UP_AFTER);
+        }
+        plan
     }
 
     fn amiss(&self) -> Option<String> {

@@ -11,4 +11,4 @@ pub mod report;
 pub mod round;
 pub mod stack;
 
-pub use stack::{Fault, Stack};
+pub use stack::{Fault, GIVE_UP_AFTER, Stack};

@@ -1,5 +1,7 @@
 //! What the benchmark needs of a cluster, whoever made it.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use howdah_testkit::Plan;
 
@@ -8,7 +10,8 @@ use howdah_testkit::Plan;
 pub enum Fault {
     /// kill -9 of the primary's postmaster; its node stays.
     Crash,
-    /// Every process of the primary's node is killed at once.
+    /// Every process of the primary's node is killed at once; a node with a machine of its own
+    /// goes dark first.
     HostLoss,
     /// An operator moves the primary.
     Switchover,
@@ -26,12 +29,20 @@ impl Fault {
     }
 }
 
+/// A client of machines gives an answer, or a connection, up after this: nobody resets what is
+/// open to a machine that is gone.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
+
 /// A running three-node cluster.
 pub trait Stack {
     fn name(&self) -> &'static str;
 
     /// What it is, with versions and settings that matter, for the report.
     fn description(&self) -> String;
+
+    /// Moves the calling thread to where this stack's client sits, when stacks have networks of
+    /// their own.
+    fn sit_down(&self) {}
 
     /// The client that writes while the cluster is hurt.
     fn plan(&self) -> Plan;

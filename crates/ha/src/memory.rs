@@ -28,6 +28,8 @@ pub struct Memory {
     pub absent: BTreeMap<DirectoryId, Tick>,
     /// The operator's switchover that has been begun, by its id.
     pub switchover_begun: Option<String>,
+    /// This node has offered its term to another, and its server has not run since.
+    pub handed_over: bool,
     /// The revision of `sync` that this node writes, or has written.
     pub sync_written: Option<u64>,
     /// As leader: `sync` stands as this node wrote it, and no later write has an unknown end.
@@ -50,6 +52,7 @@ impl Memory {
         let offer = view.store.handover.as_ref().filter(|_| view.store.leader_mine);
         self.offered_since = offer.map(|_| self.offered_since.unwrap_or(now));
         self.note_voters(view, now);
+        self.handed_over &= view.running().is_none();
         let asked = view.store.intent.as_ref().map(|intent| &intent.value.id);
         self.switchover_begun = self.switchover_begun.take().filter(|id| Some(id) == asked);
     }
@@ -116,7 +119,10 @@ impl Memory {
                 Command::RecordInitialize { sync, .. } => {
                     self.sync_written = Some(sync.revision);
                 }
-                Command::OfferHandover(_) => self.handover_attempts += 1,
+                Command::OfferHandover(_) => {
+                    self.handover_attempts += 1;
+                    self.handed_over = true;
+                }
                 Command::Switchover { .. } => {
                     self.switchover_begun = view.store.intent.as_ref().map(|i| i.value.id.clone());
                 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use howdah_base::record::Sync;
-use howdah_ha::{Command, Rule, decide};
+use howdah_ha::{Command, Rule, decide, election, preflight};
 
 mod words;
 
@@ -77,26 +77,52 @@ fn cases(file: &str) -> (String, Vec<(String, String)>) {
     (head.to_owned(), cases.collect())
 }
 
+/// What differs from the cases of `file`, in words; written anew when that is asked for.
+fn differences(file: &str, check: impl Fn(&str) -> String) -> String {
+    let write = std::env::var_os("GOLDEN").is_some_and(|value| value == "write");
+    let (head, cases) = cases(file);
+    let (mut wrong, mut fresh) = (String::new(), head);
+    for (input, want) in cases {
+        let (story, view) = input.split_once('\n').unwrap_or((&input, ""));
+        let got = check(view);
+        if got.trim_end() != want {
+            let _ = writeln!(wrong, "{file}: {story}\n{view}\nwant:\n{want}\ngot:\n{got}");
+        }
+        let _ = write!(fresh, "## {input}\n----\n{got}\n");
+    }
+    if write {
+        std::fs::write(path(file), fresh.trim_end().to_owned() + "\n").expect("written");
+        return String::new();
+    }
+    wrong
+}
+
 #[test]
 fn decisions_are_as_written() {
-    let write = std::env::var_os("GOLDEN").is_some_and(|value| value == "write");
-    let mut wrong = String::new();
-    for file in FILES {
-        let (head, cases) = cases(file);
-        let mut fresh = head;
-        for (input, want) in cases {
-            let (story, view) = input.split_once('\n').unwrap_or((&input, ""));
-            let (got, _) = check(view);
-            if got.trim_end() != want {
-                let _ = writeln!(wrong, "{file}: {story}\n{view}\nwant:\n{want}\ngot:\n{got}");
-            }
-            let _ = write!(fresh, "## {input}\n----\n{got}\n");
-        }
-        if write {
-            std::fs::write(path(file), fresh.trim_end().to_owned() + "\n").expect("written");
+    let of = |file: &&str| differences(file, |view| check(view).0);
+    let wrong: String = FILES.iter().map(of).collect();
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The checks, and what a failover would lose while nobody leads.
+fn meets(case: &str) -> String {
+    let World { view, memory, .. } = World::of(case);
+    let mut out = String::new();
+    for check in preflight::checks(&view) {
+        let _ = writeln!(out, "{}: {:?}: {}", check.what, check.verdict, check.said);
+    }
+    for member in view.store.members.values() {
+        if let Some(loss) = election::failover_loses(&view, &memory, member) {
+            let _ = writeln!(out, "failover to {} loses: {loss}", member.node);
         }
     }
-    assert!(write || wrong.is_empty(), "{wrong}");
+    out
+}
+
+#[test]
+fn what_a_switchover_would_meet_is_as_written() {
+    let wrong = differences("preflight", meets);
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]

@@ -26,6 +26,11 @@ pub fn post(port: u16, path: &str, body: &str) -> Result<Answer> {
     request(port, "POST", path, "Content-Type: application/json\r\n", body)
 }
 
+/// As [`post`], to another machine.
+pub fn post_at(address: SocketAddr, path: &str, body: &str) -> Result<Answer> {
+    request_at(address, "POST", path, "Content-Type: application/json\r\n", body)
+}
+
 /// `headers` are whole lines, each with its end. Bounded: a frozen server costs seconds.
 pub fn request(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
     request_at(SocketAddr::from(([127, 0, 0, 1], port)), method, path, headers, body)

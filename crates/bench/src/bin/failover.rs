@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p howdah-bench --bin failover -- --rounds 5
 //!
-//! With `--machines` Howdah alone, on three network namespaces with the nodes' own etcd: a host is
-//! lost by its network going dark before everything on it is killed.
+//! With `--machines` each stack has three machines, which are network namespaces, with a member of
+//! etcd on each: a host is lost by its network going dark before everything on it is killed.
 //!
 //! Prints a table and writes `benches/results/failover-<date>.md`.
 
@@ -52,6 +52,7 @@ fn measure(
     for number in 0..options.rounds {
         for fault in Fault::ALL {
             for (stack, account) in stacks.iter_mut().zip(accounts.iter_mut()) {
+                stack.sit_down();
                 let measured = round::run(&mut **stack, fault, phase(number))?;
                 eprintln!("round {}: {}: {measured:?}", number + 1, stack.name());
                 account.rounds.push(measured);
@@ -59,6 +60,7 @@ fn measure(
         }
     }
     for (stack, account) in stacks.iter().zip(accounts) {
+        stack.sit_down();
         round::settle(&**stack)?;
         account.idle = Some(idle::measure(&stack.keepers(), REST)?);
     }
@@ -69,15 +71,14 @@ fn measure(
 fn start(options: &Options) -> Result<Vec<Box<dyn Stack>>> {
     let only = options.only.as_deref();
     let mut stacks: Vec<Box<dyn Stack>> = Vec::new();
-    if options.machines {
-        stacks.push(Box::new(Howdah::start_on_machines()?));
-        return Ok(stacks);
-    }
     if only != Some("patroni") {
-        stacks.push(Box::new(Howdah::start()?));
+        let howdah = if options.machines { Howdah::start_on_machines() } else { Howdah::start() };
+        stacks.push(Box::new(howdah?));
     }
     if only != Some("howdah") {
-        stacks.push(Box::new(Patroni::start()?));
+        let patroni =
+            if options.machines { Patroni::start_on_machines() } else { Patroni::start() };
+        stacks.push(Box::new(patroni?));
     }
     Ok(stacks)
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Node, PASSWORD};
+use super::{Member, Node, PASSWORD};
 
 /// `haproxy.cfg` of Patroni's documents. Clients come in through `entry`.
 pub(super) fn haproxy(nodes: &[Node], entry: u16, stats: u16) -> String {
@@ -34,25 +34,28 @@ listen batman
     default-server inter 3s fall 3 rise 2 on-marked-down shutdown-sessions
 "
     );
-    for Node { name, postgres, rest } in nodes {
-        text += &format!("    server {name} 127.0.0.1:{postgres} maxconn 100 check port {rest}\n");
+    for Node { name, host, postgres, rest } in nodes {
+        text += &format!("    server {name} {host}:{postgres} maxconn 100 check port {rest}\n");
     }
     text
 }
 
 /// `postgres0.yml` of Patroni's package, for one node.
-pub(super) fn node(node: &Node, root: &Path, etcd: u16) -> String {
-    let Node { name, postgres, rest } = node;
+pub(super) fn node(node: &Node, root: &Path, etcd: &[Member]) -> String {
+    let Node { name, host, postgres, rest } = node;
+    let etcd = etcd.iter().map(|member| format!("{}:{}", member.host, member.client));
+    let etcd = etcd.collect::<Vec<_>>().join(",");
+    let network = if host.is_loopback() { "127.0.0.1/32" } else { "10.77.0.0/24" };
     let (root, bin) = (root.display(), bin_dir());
     let bin = bin.display();
     format!(
         "scope: bench
 name: {name}
 restapi:
-  listen: 127.0.0.1:{rest}
-  connect_address: 127.0.0.1:{rest}
+  listen: {host}:{rest}
+  connect_address: {host}:{rest}
 etcd3:
-  host: 127.0.0.1:{etcd}
+  hosts: {etcd}
 bootstrap:
   dcs:
     ttl: 30
@@ -65,11 +68,11 @@ bootstrap:
   - encoding: UTF8
   - data-checksums
   pg_hba:
-  - host replication replicator 127.0.0.1/32 md5
+  - host replication replicator {network} md5
   - host all all 0.0.0.0/0 md5
 postgresql:
-  listen: 127.0.0.1:{postgres}
-  connect_address: 127.0.0.1:{postgres}
+  listen: {host}:{postgres}
+  connect_address: {host}:{postgres}
   data_dir: {root}/data/{name}
   bin_dir: {bin}
   pgpass: {root}/pgpass-{name}

@@ -199,6 +199,7 @@ pub(crate) fn paused(case: &Case<'_>, step: Step) -> Step {
     let takes_over = step.commands.iter().any(|c| matches!(c, Command::TakeOver(_)));
     let asked = (view.intent().is_some() && (!takes_over || elect::is_ordered(case)))
         || case.memory.switchover_begun.is_some()
+        || case.memory.handed_over
         || due(case).is_some()
         || view.store.fenced.contains(&view.me);
     let promoting = view.store.leader_mine && view.directory().is_some_and(|f| !f.was_primary);

@@ -259,6 +259,7 @@ impl World {
             ["offered", seconds] => memory.offered_since = Some(ago(seconds)),
             ["attempts", count] => memory.handover_attempts = count.parse().expect("a number"),
             ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
+            ["handed", "over"] => memory.handed_over = true,
             ["begun"] => memory.switchover_begun = Some("i".to_owned()),
             ["leader", "at", lsn] => {
                 memory.leader_seen = Some((Term(2), node("n1"), lsn.parse().expect("an LSN")));

@@ -4,6 +4,8 @@
 //! The client sits at a fourth machine that reaches all three whatever is cut between them, so
 //! it would be told of two primaries if there were two.
 
+#![expect(clippy::print_stderr, reason = "what was not shown is said")]
+
 use std::time::Duration;
 
 use howdah_testkit::{Cluster, Setup};
@@ -14,6 +16,7 @@ mod cut;
 mod host_lost;
 mod isolated;
 mod store_lost;
+mod vip;
 mod watch;
 mod witness;
 

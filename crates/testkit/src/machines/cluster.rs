@@ -39,6 +39,11 @@ impl Cluster {
         self.network().cables()
     }
 
+    /// Moves the calling thread to the desk of this cluster's network, if it has one.
+    pub fn sit_down(&self) {
+        self.machines.iter().for_each(Machines::sit_down);
+    }
+
     #[track_caller]
     fn network(&self) -> &Machines {
         self.machines.as_ref().expect("a cluster on machines")

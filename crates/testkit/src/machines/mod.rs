@@ -71,8 +71,9 @@ impl Machines {
         let machines = machines.collect::<Option<Vec<_>>>()?;
         let desk = plug(DESK, DESK_NUMBER)?;
         let home = File::open("/proc/thread-self/ns/net").expect("the network of this thread");
-        desk.space().enter();
-        Some(Machines { machines, desk, switch, home })
+        let made = Machines { machines, desk, switch, home };
+        made.sit_down();
+        Some(made)
     }
 
     /// The machine of that name.
@@ -92,6 +93,11 @@ impl Machines {
 
     pub fn desk(&self) -> &Machine {
         &self.desk
+    }
+
+    /// Moves the calling thread to the desk, for who looks after several networks in turn.
+    pub fn sit_down(&self) {
+        self.desk.space().enter();
     }
 
     /// What lies between the machines, to be cut and healed.

@@ -223,7 +223,7 @@ fn store(spec: &ClusterSpec) -> Vec<Check> {
         addresses.into_iter().any(|at| TcpStream::connect_timeout(&at, CONNECT_WITHIN).is_ok())
     };
     let (well, silent): (Vec<&String>, Vec<&String>) =
-        etcd.endpoints.iter().partition(|e| answers(&e));
+        etcd.endpoints.iter().partition(|e| answers(e));
     let level = if well.is_empty() { Level::Stop } else { Level::Warning };
     let mut checks: Vec<Check> = silent
         .iter()

@@ -68,7 +68,7 @@ fn two_of_three_machines_burn_and_the_third_goes_on_by_order() {
     });
     cluster.howdah_ok(&["recover-store", "--node", &primary.name, "--yes"]);
     client.wait_for_rows(100, TAKEOVER_WITHIN);
-    assert_eq!(members(&cluster), [primary.name.clone()]);
+    assert_eq!(members(&cluster), std::slice::from_ref(&primary.name));
     cluster.howdah_ok(&["prepare"]);
     for standby in &lost {
         standby.start();

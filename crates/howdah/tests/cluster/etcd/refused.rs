@@ -111,6 +111,38 @@ fn a_second_machine_of_the_same_name() {
     cluster.wait_whole();
 }
 
+/// The others' records are written as by clocks two hours ahead, which is how a machine looks to
+/// itself whose own clock is two hours behind.
+#[test]
+fn a_new_machine_whose_clock_is_far_behind() {
+    let cluster = three().on(Store::Etcd).start();
+    let keys = ["n1", "n2"].map(|node| format!("/howdah/test/members/{node}"));
+    let records = keys.each_ref().map(|key| {
+        let text = ctl(&cluster, &["get", key, "--print-value-only"]).expect("read");
+        let mut record: serde_json::Value = serde_json::from_str(&text).expect("a record");
+        let at = record["at_unix_ms"].as_u64().expect("a time");
+        record["at_unix_ms"] = (at + 2 * 3600 * 1000).into();
+        record.to_string()
+    });
+    // Their members of etcd go on.
+    cluster.nodes().iter().for_each(Node::stop);
+    for (key, record) in keys.iter().zip(&records) {
+        ctl(&cluster, &["put", key, record]).expect("put");
+    }
+    let node = cluster.node("n3");
+    std::fs::remove_file(node.state_dir.join("admitted.json")).expect("it never took part");
+    let output = node.start_refused(REFUSED_WITHIN);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("this machine's clock is at least"), "{said}");
+    assert!(said.contains("timedatectl"), "{said}");
+    for key in &keys {
+        ctl(&cluster, &["del", key]).expect("removed");
+    }
+    cluster.start_all();
+    cluster.wait_whole();
+}
+
 #[test]
 fn a_machine_without_etcd_says_what_to_install() {
     let cluster = three().on(Store::Etcd).set("store.etcd", "bin", "\"/no/such/etcd\"").prepare();
