@@ -8,6 +8,7 @@
 //! Prints a table and writes `benches/results/failover-<date>.md`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the screen")]
+#![expect(clippy::borrowed_box, reason = "the stacks are boxes in a list")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +27,11 @@ const REST: Duration = Duration::from_secs(30);
 fn main() -> Result<()> {
     let options = Options::read()?;
     let mut stacks = start(&options)?;
-    let mut accounts: Vec<Account> = stacks.iter().map(|stack| Account::of(&**stack)).collect();
+    let open = |stack: &Box<dyn Stack>| {
+        stack.sit_down();
+        Account::of(&**stack)
+    };
+    let mut accounts: Vec<Account> = stacks.iter().map(open).collect();
     let outcome = measure(&options, &mut stacks, &mut accounts);
     let (date, facts) = (machine::today(), machine::facts());
     let place = if options.machines { " --machines" } else { "" };

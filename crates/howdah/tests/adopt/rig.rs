@@ -76,7 +76,20 @@ impl Rig {
         }
         let file = rig.path("haproxy.cfg").display().to_string();
         rig.spawn("haproxy", &["haproxy", "-db", "-f", &file]);
+        rig.wait_for_haproxy();
         rig
+    }
+
+    /// HAProxy begins with all servers up, in turn, and takes standbys out after three checks.
+    #[track_caller]
+    fn wait_for_haproxy(&self) {
+        let wanted = self.node(&self.leader()).postgres.to_string();
+        let mut in_a_row = 0;
+        self.wait_for("HAProxy leads to the leader alone", WITHIN, || {
+            let found = writer::query(&self.plan(), "SELECT inet_server_port()::text").ok()?;
+            in_a_row = if found == [wanted.as_str()] { in_a_row + 1 } else { 0 };
+            (in_a_row >= 6).then_some(())
+        });
     }
 
     fn write_files(&self) {

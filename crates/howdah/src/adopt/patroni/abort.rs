@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use howdah_base::record::{Sync, key};
 use howdah_postgres::control;
 use howdah_store::Txn;
 
@@ -28,6 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub fn abort(order: &Order<'_>, here: &Here) -> anyhow::Result<()> {
     let Some(journal) = &here.journal else {
+        if let Who::Howdah(_) = here.rest.who(&here.address)? {
+            let what = "nothing of Patroni's was kept on this node: it is Howdah's";
+            return Err(Failure::failed(what).into());
+        }
         tell("on this node there is nothing to give back");
         let members = here.rest.members(&here.address).unwrap_or_default();
         return resume(here, &members);
@@ -76,10 +81,14 @@ fn give_back(prepared: &Prepared, here: &Here, journal: &Journal) -> anyhow::Res
 }
 
 /// Whether it is the last of Howdah's nodes. Who led is given back last, and while it leads:
-/// before that the others have nobody to follow.
+/// before that the others have nobody to follow. Judged by the store, which knows also when no
+/// node answers.
 fn check_role(prepared: &Prepared, here: &Here, before: &Before) -> anyhow::Result<bool> {
-    let Some(status) = node::status(prepared) else { return Ok(!before.standby) };
-    let leads = status.leader.as_ref() == Some(&here.node);
+    let snapshot =
+        block_on(async { Ok(store::open(prepared, &here.node).await?.snapshot().await?) })
+            .context("ask the store who leads: nothing was stopped")?;
+    let led = snapshot.get::<Sync>(key::SYNC)?.map(|(sync, _)| sync.leader);
+    let leads = led.as_ref() == Some(&here.node);
     if before.standby && leads {
         return Err(Failure::failed(format!("node {} leads now, and did not before", here.node))
             .hint("howdah switchover --to the node that led under Patroni, then this again")
@@ -88,15 +97,16 @@ fn check_role(prepared: &Prepared, here: &Here, before: &Before) -> anyhow::Resu
     if before.standby {
         return Ok(false);
     }
-    if !leads && status.leader.is_some() {
-        return Err(Failure::failed(format!("node {} led before, and follows now", here.node))
+    if let Some(led) = led.filter(|_| !leads) {
+        let what = format!("node {} led before; now {led} has what was written last", here.node);
+        return Err(Failure::failed(what)
             .hint(format!("howdah switchover --to {}, then this again", here.node))
             .into());
     }
-    let others = status.nodes.iter().find(|node| node.node != here.node && node.alive);
-    match others {
+    let members = snapshot.below::<serde_json::Value>(key::MEMBERS)?;
+    match members.keys().find(|member| member.as_str() != here.node.as_str()) {
         Some(other) => {
-            let what = format!("node {} is still Howdah's: it would take over", other.node);
+            let what = format!("node {other} is still Howdah's: it would take over");
             Err(Failure::failed(what).hint("give that one back first, on its machine").into())
         }
         None => Ok(true),

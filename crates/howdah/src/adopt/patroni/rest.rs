@@ -1,6 +1,7 @@
 //! Patroni's REST API, as far as a take-over needs it. Source of paths and fields: Patroni's
 //! documentation, "Patroni REST API".
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,6 +18,10 @@ use crate::failure::Failure;
 
 /// Patroni answers while it waits for its store, for that long.
 const WITHIN: Duration = Duration::from_secs(12);
+/// Another node has changed the configuration at the same time.
+const CONFLICT: u16 = 409;
+const CHANGE_TRIES_MAX: u32 = 10;
+const TRY_AGAIN: Duration = Duration::from_millis(300);
 /// Our mark in Patroni's configuration, see [`Mark`].
 const MARK: &str = "howdah_adopts";
 
@@ -154,42 +159,54 @@ impl Rest {
 
     /// Pauses the cluster and leaves our mark, unless that is done.
     pub fn pause(&self, address: &str, members: &[Member]) -> anyhow::Result<()> {
-        let config = self.config(address)?;
-        let paused = config["pause"] == json!(true);
-        match Rest::mark(&config) {
-            Some(_) if paused => Ok(()),
-            Some(mark) => self.patch(address, &json!({ "pause": true, MARK: mark })),
-            None => {
-                let mark = Mark { paused_before: paused, members: members.to_vec() };
-                self.patch(address, &json!({ "pause": true, MARK: mark }))
+        self.change(address, |config| {
+            let paused = config["pause"] == json!(true);
+            let new = || Mark { paused_before: paused, members: members.to_vec() };
+            match Rest::mark(config) {
+                Some(_) if paused => None,
+                mark => Some(json!({ "pause": true, MARK: mark.unwrap_or_else(new) })),
             }
-        }
+        })?;
+        Ok(())
     }
 
     /// Takes our mark away and with it the pause; whether it is over.
     pub fn resume(&self, address: &str) -> anyhow::Result<bool> {
-        let Some(mark) = Rest::mark(&self.config(address)?) else { return Ok(false) };
-        let pause = if mark.paused_before { json!(true) } else { Value::Null };
-        self.patch(address, &json!({ "pause": pause, MARK: null }))?;
-        Ok(!mark.paused_before)
+        let change = self.change(address, |config| {
+            let before = Rest::mark(config)?.paused_before;
+            Some(json!({ "pause": before.then_some(true), MARK: null }))
+        })?;
+        Ok(change.is_some_and(|change| change["pause"].is_null()))
+    }
+
+    /// Changes Patroni's configuration, read anew for each try: two nodes may do so at once. What
+    /// was changed, or `None` where nothing was to be.
+    fn change(
+        &self,
+        address: &str,
+        wanted: impl Fn(&Value) -> Option<Value>,
+    ) -> anyhow::Result<Option<Value>> {
+        let mut code = 0;
+        for _ in 0..CHANGE_TRIES_MAX {
+            let Some(change) = wanted(&self.config(address)?) else { return Ok(None) };
+            let (method, body) = (Method::PATCH, change.to_string());
+            let ask = Ask { method, path: "/config", token: None, body, within: WITHIN };
+            code = block_on(async { Ok(self.client.ask(address, &ask).await?.code) })?;
+            match code {
+                200 => return Ok(Some(change)),
+                CONFLICT => sleep(TRY_AGAIN),
+                _ => break,
+            }
+        }
+        Err(Failure::failed(format!("Patroni answers {code} to PATCH /config"))
+            .hint("is `restapi.authentication` in this patroni.yml what it runs with?")
+            .into())
     }
 
     fn get(&self, address: &str, path: &str) -> anyhow::Result<Value> {
         let answer = block_on(async { Ok(self.client.get(address, path, WITHIN).await?) })?;
         serde_json::from_str(&answer.body)
             .with_context(|| format!("read what Patroni says: `{address}{path}`"))
-    }
-
-    fn patch(&self, address: &str, body: &Value) -> anyhow::Result<()> {
-        let (method, body) = (Method::PATCH, body.to_string());
-        let ask = Ask { method, path: "/config", token: None, body, within: WITHIN };
-        let answer = block_on(async { Ok(self.client.ask(address, &ask).await?) })?;
-        if answer.code == 200 {
-            return Ok(());
-        }
-        Err(Failure::failed(format!("Patroni answers {} to PATCH /config", answer.code))
-            .hint("is `restapi.authentication` in this patroni.yml what it runs with?")
-            .into())
     }
 }
 
