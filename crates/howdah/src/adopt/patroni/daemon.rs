@@ -167,9 +167,10 @@ impl Daemon {
     /// By way of setpriv(1), which gives the user's other groups too: one of them may be who can
     /// read a key.
     fn command(&self) -> Command {
+        let program = self.called();
         let arguments = self.arguments.iter().skip(1);
         if !Uid::effective().is_root() || self.uid == 0 {
-            let mut command = Command::new(&self.program);
+            let mut command = Command::new(program);
             command.args(arguments);
             return command;
         }
@@ -178,8 +179,22 @@ impl Daemon {
         command.arg(format!("--reuid={user}")).arg("--init-groups");
         let gid = User::from_uid(Uid::from_raw(self.uid)).ok().flatten().map(|user| user.gid);
         command.arg(format!("--regid={}", gid.map_or(self.uid, nix::unistd::Gid::as_raw)));
-        command.arg("--").arg(&self.program).args(arguments);
+        command.arg("--").arg(program).args(arguments);
         command
+    }
+
+    /// The program by the name it was called by: a Python that is called by the link in a virtual
+    /// environment finds its modules there, by its own name it does not.
+    fn called(&self) -> PathBuf {
+        let Some(name) = self.arguments.first() else { return self.program.clone() };
+        let path = self.environment.iter().find_map(|text| text.strip_prefix("PATH="));
+        let folders: Vec<PathBuf> = match name.contains('/') {
+            true => vec![self.cwd.clone()],
+            false => std::env::split_paths(path.unwrap_or_default()).collect(),
+        };
+        let mut names = folders.into_iter().map(|folder| folder.join(name));
+        let it = names.find(|path| path.canonicalize().is_ok_and(|path| path == self.program));
+        it.unwrap_or_else(|| self.program.clone())
     }
 }
 
