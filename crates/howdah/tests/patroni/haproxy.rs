@@ -1,6 +1,10 @@
 //! A real HAProxy with the checks of Patroni's documents follows a switchover.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -36,6 +40,7 @@ struct Balancer {
     child: Child,
     writes: u16,
     reads: u16,
+    socket: PathBuf,
     _ports: PortLease,
 }
 
@@ -44,7 +49,8 @@ impl Balancer {
         let mut ports = PortLease::take();
         let (writes, reads) = (ports.next_port(), ports.next_port());
         let path = cluster.scratch().join("haproxy.cfg");
-        fs::write(&path, file(cluster, writes, reads)).expect("write HAProxy's file");
+        let socket = cluster.scratch().join("haproxy.sock");
+        fs::write(&path, file(cluster, &socket, writes, reads)).expect("write HAProxy's file");
         let child = Command::new("haproxy")
             .args(["-db", "-f"])
             .arg(&path)
@@ -55,25 +61,25 @@ impl Balancer {
             .stderr(Stdio::null())
             .spawn()
             .expect("start HAProxy: install haproxy");
-        Balancer { child, writes, reads, _ports: ports }
+        Balancer { child, writes, reads, socket, _ports: ports }
     }
 
-    /// Writes arrive at this node, and can be made.
+    /// Writes arrive at this node and nowhere else, and can be made.
     #[track_caller]
     fn wait_for_primary(&self, cluster: &Cluster, name: &str) {
+        self.wait_for_checks(cluster, "primary", |node| node == name);
         let wanted = cluster.node(name).ports.postgres.to_string();
         let plan = Plan::to(vec![client(cluster, self.writes)]);
         let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN 'a standby' \
                    ELSE inet_server_port()::text END";
-        cluster.wait_for(&format!("HAProxy leads to {name}"), NOTICES_WITHIN, || {
-            let rows = writer::query(&plan, sql).ok()?;
-            rows.contains(&wanted).then_some(())
-        });
+        let rows = writer::query(&plan, sql).expect("HAProxy leads to a server");
+        assert_eq!(rows, [wanted]);
     }
 
     /// Reads arrive at standbys, and at both of them.
     #[track_caller]
     fn wait_for_standbys(&self, cluster: &Cluster, primary: &str) {
+        self.wait_for_checks(cluster, "replicas", |node| node != primary);
         let plan = Plan::to(vec![client(cluster, self.reads)]);
         let others = cluster.nodes().iter().filter(|node| node.name != primary);
         let mut wanted: Vec<String> = others.map(|node| node.ports.postgres.to_string()).collect();
@@ -83,6 +89,30 @@ impl Balancer {
             wanted.retain(|port| !rows.contains(port));
             wanted.is_empty().then_some(())
         });
+    }
+
+    /// HAProxy takes every server for one that is up until it has failed three checks.
+    #[track_caller]
+    fn wait_for_checks(&self, cluster: &Cluster, listen: &str, up: impl Fn(&str) -> bool) {
+        let names = || cluster.nodes().iter().map(|node| node.name.clone());
+        let wanted: BTreeMap<String, bool> = names().map(|n| (n.clone(), up(&n))).collect();
+        cluster.wait_for(&format!("HAProxy's checks of `{listen}`"), NOTICES_WITHIN, || {
+            let mut found = self.states(listen)?;
+            found.retain(|name, _| wanted.contains_key(name));
+            (found == wanted).then_some(())
+        });
+    }
+
+    /// Whether HAProxy takes each server of a section for up, from its CSV: section, server, and
+    /// in the eighteenth column the state (HAProxy's management guide, 9.1).
+    fn states(&self, listen: &str) -> Option<BTreeMap<String, bool>> {
+        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        stream.write_all(b"show stat\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let rows = rows.filter(|row| row.len() > 17 && row[0] == listen);
+        Some(rows.map(|row| (row[1].to_owned(), row[17].starts_with("UP"))).collect())
     }
 }
 
@@ -94,9 +124,11 @@ impl Drop for Balancer {
 }
 
 /// `haproxy.cfg` of Patroni's documents: its times, its checks, and what it does on a mark-down.
-fn file(cluster: &Cluster, writes: u16, reads: u16) -> String {
-    let mut text = "global
+fn file(cluster: &Cluster, socket: &Path, writes: u16, reads: u16) -> String {
+    let mut text = format!(
+        "global
     maxconn 100
+    stats socket {}
 
 defaults
     log global
@@ -106,8 +138,9 @@ defaults
     timeout connect 4s
     timeout server 30m
     timeout check 5s
-"
-    .to_owned();
+",
+        socket.display()
+    );
     for (name, port, check) in [("primary", writes, "/primary"), ("replicas", reads, "/replica")] {
         text += &format!(
             "
