@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 /// Listens on a port of its own and passes everything on to a member.
 pub struct Relay {
@@ -106,7 +107,7 @@ async fn connect(
     }
 }
 
-/// Chunks leave in order, each `delay` after it came.
+/// Chunks leave in order, each `delay` after it came, however many are under way.
 async fn pass_on(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
@@ -114,17 +115,31 @@ async fn pass_on(
     held_back: fn(&Weather) -> bool,
     count: Arc<AtomicUsize>,
 ) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        count.fetch_add(read, Ordering::SeqCst);
-        let delay = weather.borrow().delay;
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+    let (sender, mut receiver) = mpsc::channel(UNDER_WAY_MAX);
+    let delays = weather.clone();
+    let read = async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            count.fetch_add(read, Ordering::SeqCst);
+            let leaves = Instant::now() + delays.borrow().delay;
+            if sender.send((leaves, buffer[..read].to_vec())).await.is_err() {
+                return;
+            }
         }
-        if weather.wait_for(|weather| !held_back(weather)).await.is_err()
-            || to.write_all(&buffer[..read]).await.is_err()
-        {
-            return;
+    };
+    let write = async move {
+        while let Some((leaves, chunk)) = receiver.recv().await {
+            tokio::time::sleep_until(leaves).await;
+            if weather.wait_for(|weather| !held_back(weather)).await.is_err()
+                || to.write_all(&chunk).await.is_err()
+            {
+                return;
+            }
         }
-    }
+    };
+    // What was read before the end is still passed on.
+    let ((), ()) = tokio::join!(read, write);
 }
+
+/// Chunks in one direction.
+const UNDER_WAY_MAX: usize = 256;
