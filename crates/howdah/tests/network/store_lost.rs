@@ -44,10 +44,10 @@ fn all_of_etcd_hangs_and_comes_back() {
     cluster.wait_for("no process of the primary's server is left", TAKEOVER_WITHIN, || {
         primary.server_processes().is_empty().then_some(())
     });
+    let nobody_leads = || cluster.nodes().iter().all(|node| node.health("/primary") != Some(200));
+    cluster.wait_for("its agent says so", ROWS_WITHIN, || nobody_leads().then_some(()));
     // Nobody else leads either.
-    let nobody = wait::stays(Duration::from_secs(5), || {
-        cluster.nodes().iter().all(|node| node.health("/primary") != Some(200))
-    });
+    let nobody = wait::stays(Duration::from_secs(5), nobody_leads);
     assert!(nobody, "{}", cluster.seen());
     for node in cluster.nodes() {
         node.thaw_etcd();
