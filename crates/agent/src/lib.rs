@@ -58,12 +58,14 @@ pub use shared::FileInForce;
 const EVENTS_MAX: usize = 1024;
 
 /// How an agent ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum End {
     /// As it was asked to.
     Stopped,
     /// Its guard was lost: the process is to start anew, with a new guard.
     StartAnew,
+    /// The data directory must not be used, for this reason: another start changes nothing.
+    Refused(String),
 }
 
 /// How others hear of the agent, and how it is asked.
@@ -234,10 +236,7 @@ fn planned(shared: &Shared) -> Result<DirectoryId, String> {
 /// The data directory must not be used: the node ends, its guard with it.
 async fn refuse(shared: &Shared, why: String) -> Result<End, String> {
     end(shared, false).await?;
-    Err(format!(
-        "the data directory must not be used: {why}; hint: name another data_dir for this node, or \
-         put the right one in its place"
-    ))
+    Ok(End::Refused(why))
 }
 
 /// The guard can no longer see to the instance: it is ended here, and the agent with it. The

@@ -18,6 +18,13 @@ pub enum Exit {
     NoNode = 69,
     /// What was asked for has not happened in time (EX_TEMPFAIL).
     TimedOut = 75,
+    /// A node was refused for a reason that another start does not change (EX_CONFIG).
+    Refused = 78,
+}
+
+impl Exit {
+    /// How a node ends that will not get better by trying again: who keeps it does not.
+    pub const FINAL: [Exit; 2] = [Exit::BadInput, Exit::Refused];
 }
 
 /// An error whose exit code or hint matters.
@@ -40,6 +47,18 @@ impl Failure {
 
     pub fn bad_input(message: impl Into<String>) -> Failure {
         Failure::new(Exit::BadInput, message)
+    }
+
+    pub fn refused(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Refused, message)
+    }
+
+    /// The same failure, of a node that another start does not mend.
+    pub fn made_final(error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<Failure>() {
+            Ok(failure) => Failure { exit: Exit::Refused, ..failure }.into(),
+            Err(error) => error,
+        }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {

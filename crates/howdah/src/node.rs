@@ -29,6 +29,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::admit::{self, Admitted};
 use crate::certificates::Watch;
+use crate::failure::Failure;
 use crate::hooks::{self, Hooks};
 use crate::join::doorkeeper::{Keeper, Known};
 use crate::prepare::relocate::relocate;
@@ -220,13 +221,19 @@ async fn decide(
     proxy.abort();
     http.abort();
     match ended {
-        Ok(End::Stopped) => hooks.end().await,
+        Ok(End::Stopped | End::Refused(_)) => hooks.end().await,
         Ok(End::StartAnew) | Err(_) => hooks.leave().await,
     }
     match ended.map_err(|e| anyhow!(e))? {
         End::Stopped => Ok(whole.load(Ordering::Relaxed)),
         End::StartAnew => start_anew().map(|()| false),
+        End::Refused(why) => Err(wrong_directory(&why).into()),
     }
+}
+
+fn wrong_directory(why: &str) -> Failure {
+    Failure::refused(format!("the data directory must not be used: {why}"))
+        .hint("name another data_dir for this node, or put the right one in its place")
 }
 
 /// This process once more, from its beginning; every descriptor closes on the way.
@@ -253,7 +260,9 @@ fn agent_config(
         node: node.clone(),
         store,
         install: match own.kind {
-            NodeKind::Data => Some(facts::install(&spec, &own.data_dir)?),
+            NodeKind::Data => {
+                Some(facts::install(&spec, &own.data_dir).map_err(Failure::made_final)?)
+            }
             NodeKind::Witness => None,
         },
         machine: facts::machine(&spec),

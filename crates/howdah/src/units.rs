@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use howdah_base::{ClusterName, NodeName};
 
+use crate::failure::Exit;
 use crate::leave::LEFT;
 
 /// Where a machine's administrator puts units.
@@ -58,6 +59,7 @@ impl Service<'_> {
     fn agent(&self) -> String {
         let Service { cluster, program, file } = self;
         let (program, file) = (quoted(program), quoted(file));
+        let last = Exit::FINAL.map(|exit| (exit as u8).to_string()).join(" ");
         format!(
             "# Written by `howdah install`; what you add in a drop-in (systemctl edit) stays.\n\
              [Unit]\n\
@@ -81,6 +83,8 @@ impl Service<'_> {
              Restart=on-failure\n\
              RestartForceExitStatus={LEFT}\n\
              SuccessExitStatus={LEFT}\n\
+             # A wrong file, directory or cluster is for a person to mend.\n\
+             RestartPreventExitStatus={last}\n\
              RestartSec=1\n\
              # A backend that the kernel kills for memory is PostgreSQL's own affair.\n\
              OOMPolicy=continue\n\
@@ -158,9 +162,13 @@ mod tests {
         let wanted = ["@.service", "-certs.service", "-certs.timer"];
         assert_eq!(names, wanted.map(|end| format!("{at}{end}")));
         let agent = &units[0].text;
-        for line in
-            ["KillMode=process", "SendSIGKILL=no", "OOMPolicy=continue", "Restart=on-failure"]
-        {
+        for line in [
+            "KillMode=process",
+            "SendSIGKILL=no",
+            "OOMPolicy=continue",
+            "Restart=on-failure",
+            "RestartPreventExitStatus=64 78",
+        ] {
             assert!(agent.lines().any(|there| there == line), "{line}\n{agent}");
         }
         let start = "ExecStart=/usr/bin/howdah run --node %i --file /var/x/howdah.toml";

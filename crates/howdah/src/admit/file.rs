@@ -47,7 +47,7 @@ pub fn check(
         return Err(refusal(&differences).into());
     }
     if !in_force.nodes.contains_key(node) {
-        return Err(Failure::failed(format!(
+        return Err(Failure::refused(format!(
             "the cluster file in force does not name node {node}"
         ))
         .hint("howdah apply, with a file that does")
@@ -134,7 +134,7 @@ fn refusal(differences: &[String]) -> Failure {
     let more = lines.len().saturating_sub(DIFFERENCES_MAX);
     lines.truncate(DIFFERENCES_MAX);
     let more = if more == 0 { String::new() } else { format!("\n  and {more} more") };
-    Failure::failed(format!(
+    Failure::refused(format!(
         "this machine's cluster file differs from the one in force:\n  {}{more}",
         lines.join("\n  ")
     ))
@@ -150,7 +150,7 @@ fn compare_prints(node: &NodeName, snapshot: &Snapshot, print: &str) -> anyhow::
         member.node != *node && member.file_print.as_ref().is_some_and(|other| other != print)
     });
     let Some(other) = other else { return Ok(()) };
-    Err(Failure::failed(format!(
+    Err(Failure::refused(format!(
         "this machine's cluster file is another one than that of {}: nodes, addresses, store or \
          lease differ",
         other.node

@@ -40,7 +40,7 @@ fn judge(own: &Identity, found: &Identity) -> anyhow::Result<()> {
         return Ok(());
     }
     if own.cluster != found.cluster {
-        return Err(Failure::failed(format!(
+        return Err(Failure::refused(format!(
             "the store at this prefix holds another cluster, `{}`, and this node is of `{}`",
             found.cluster, own.cluster
         ))
@@ -48,7 +48,7 @@ fn judge(own: &Identity, found: &Identity) -> anyhow::Result<()> {
         .into());
     }
     let (theirs, ours) = (short(&found.authority), short(&own.authority));
-    Err(Failure::failed(format!(
+    Err(Failure::refused(format!(
         "the store holds a cluster of the same name, `{}`, with another CA: {theirs} there, \
          {ours} here",
         own.cluster

@@ -7,9 +7,11 @@
 //! ```
 
 mod backoff;
+mod given_up;
 mod keep;
 mod process;
 mod ready;
+mod relay;
 mod screen;
 
 pub mod leftover;
@@ -26,15 +28,19 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::ask::Asker;
+use crate::failure::Failure;
 use crate::keeper;
 use crate::prepare::Prepared;
 use crate::renew;
 use crate::talk::say;
 
+use given_up::GivenUp;
+use keep::Told;
 use screen::print_welcome;
 
-pub use process::signal_found;
+pub use process::{signal_found, try_again};
 pub use ready::{Outcome, until_ready};
+pub use relay::Relay;
 pub use screen::{print_outcome, print_running};
 
 /// Whether somebody reads along.
@@ -61,18 +67,31 @@ pub fn run(prepared: Prepared, audience: Audience) -> anyhow::Result<()> {
 async fn supervise(prepared: Arc<Prepared>, audience: Audience) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let asker = Asker::of(&prepared);
-    let keepers = start(&prepared);
+    let (given_up, again) = (GivenUp::new(), watch::Sender::new(()));
+    let keepers = start(&prepared, &given_up, &again);
     tokio::spawn(renew_daily(prepared.clone()));
-    if audience == Audience::Operator {
-        tokio::select! {
-            outcome = until_ready(&prepared.spec, &asker) => {
-                print_welcome(&prepared, &outcome);
-            }
-            () = signals.stop() => return stop(&prepared, &asker, keepers, &mut signals).await,
-        }
+    let is_refused = tokio::select! {
+        () = signals.stop(&again) => false,
+        () = given_up.all(keepers.len()) => true,
+        () = welcome(&prepared, &asker, audience, &given_up) => false,
+    };
+    stop(&prepared, &asker, keepers, &mut signals).await?;
+    if is_refused {
+        let message = format!("no node of cluster {} can be started", prepared.spec.cluster);
+        return Err(Failure::refused(message)
+            .hint("mend what is said above, then howdah up")
+            .into());
     }
-    signals.stop().await;
-    stop(&prepared, &asker, keepers, &mut signals).await
+    Ok(())
+}
+
+/// Says how to connect, where somebody reads it; never ends.
+async fn welcome(prepared: &Prepared, asker: &Asker, audience: Audience, given_up: &GivenUp) {
+    if audience == Audience::Operator {
+        let outcome = until_ready(&prepared.spec, asker, given_up).await;
+        print_welcome(prepared, &outcome);
+    }
+    std::future::pending().await
 }
 
 /// `up` may be root where its nodes are not, and then only it can read the CA's key.
@@ -88,10 +107,15 @@ async fn renew_daily(prepared: Arc<Prepared>) {
     }
 }
 
-fn start(prepared: &Arc<Prepared>) -> BTreeMap<NodeName, Keeper> {
+fn start(
+    prepared: &Arc<Prepared>,
+    given_up: &GivenUp,
+    again: &watch::Sender<()>,
+) -> BTreeMap<NodeName, Keeper> {
     let keep_one = |node: &NodeName| {
-        let (stop, told) = watch::channel(false);
-        let task = tokio::spawn(keep::keep(prepared.clone(), node.clone(), told));
+        let (stop, stopped) = watch::channel(false);
+        let told = Told { stop: stopped, again: again.subscribe() };
+        let task = tokio::spawn(keep::keep(prepared.clone(), node.clone(), told, given_up.clone()));
         (node.clone(), Keeper { stop, task })
     };
     prepared.spec.nodes.keys().map(keep_one).collect()
@@ -116,7 +140,7 @@ async fn stop(
     loop {
         tokio::select! {
             () = &mut in_order => break,
-            () = signals.stop() => say("still stopping; PostgreSQL is writing its last checkpoint"),
+            () = signals.stop_again() => say("still stopping; PostgreSQL is writing its last checkpoint"),
         }
     }
     leftover::stop_guards(&prepared.spec).await?;
@@ -136,10 +160,12 @@ async fn stop_all(keepers: Vec<Keeper>) {
     }
 }
 
-/// The signals that stop a cluster. SIGHUP does not: a terminal may be closed.
+/// The signals that stop a cluster. SIGHUP does not: a terminal may be closed. SIGUSR1 asks to try
+/// the nodes again that were refused.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    again: Signal,
     _hangup: Signal,
 }
 
@@ -149,12 +175,24 @@ impl Signals {
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            again: listen(SignalKind::user_defined1())?,
             // Received and dropped, which is how it is ignored.
             _hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    async fn stop(&mut self) {
+    /// Waits for the end, and passes on meanwhile what is to be tried again.
+    async fn stop(&mut self, again: &watch::Sender<()>) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.again.recv() => again.send_replace(()),
+            };
+        }
+    }
+
+    async fn stop_again(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

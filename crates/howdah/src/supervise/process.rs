@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::failure::Exit;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Account, Prepared, layout};
 
@@ -54,18 +55,18 @@ impl Process {
     }
 
     /// Waits for its end, and says how it ended.
-    pub async fn ended(&mut self, prepared: &Prepared, node: &NodeName) -> String {
+    pub async fn ended(&mut self, prepared: &Prepared, node: &NodeName) -> Ended {
         match self {
             Process::Started(child) => match child.wait().await {
-                Ok(status) => describe(status),
-                Err(error) => format!("cannot be waited for: {error}"),
+                Ok(status) => Ended { how: describe(status), is_final: is_final(status) },
+                Err(error) => Ended::somehow(format!("cannot be waited for: {error}")),
             },
             Process::Found(_) => {
                 let lock = layout::node_lock(&prepared.spec.nodes[node]);
                 while Lock::is_held(&lock) {
                     sleep(LOOK).await;
                 }
-                "ended".to_owned()
+                Ended::somehow("ended")
             }
         }
     }
@@ -95,11 +96,35 @@ impl Process {
     }
 }
 
+/// How a node's process has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub how: String,
+    /// Another start would end in the same way.
+    pub is_final: bool,
+}
+
+impl Ended {
+    pub fn somehow(how: impl Into<String>) -> Ended {
+        Ended { how: how.into(), is_final: false }
+    }
+}
+
+fn is_final(status: ExitStatus) -> bool {
+    status.code().is_some_and(|code| Exit::FINAL.iter().any(|exit| *exit as i32 == code))
+}
+
 /// Signals a process whose id stands in a file of the servers' user, with no more rights than
 /// that user has: the file may name any process.
 pub fn signal_found(server: &Account, pid: i32, signal: Signal) {
     let sent = server.act(|| Ok(kill(Pid::from_raw(pid.max(2)), signal)));
     drop(sent);
+}
+
+/// Asks the supervisor of a running cluster to try the nodes again that were refused for good.
+pub fn try_again(supervisor: i32) {
+    // Who may not signal it has nothing to mend there either.
+    let _ = kill(Pid::from_raw(supervisor.max(2)), Signal::SIGUSR1);
 }
 
 fn describe(status: ExitStatus) -> String {

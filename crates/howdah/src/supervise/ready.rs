@@ -1,7 +1,7 @@
 //! Waits until a cluster is complete: a primary that takes clients, and every standby
 //! streaming from it. Says what each node does on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use howdah_base::NodeName;
@@ -11,6 +11,7 @@ use howdah_ha::Rule;
 use howdah_spec::{ClusterSpec, NodeKind};
 use tokio::time::{Instant, sleep};
 
+use super::given_up::GivenUp;
 use crate::ask::Asker;
 use crate::talk::say;
 
@@ -24,19 +25,28 @@ const REMIND_EVERY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub enum Outcome {
     Ready(Box<ClusterStatus>),
+    /// It is complete but for these nodes, which were refused for good.
+    Without(Box<ClusterStatus>, BTreeSet<NodeName>),
     /// The last status, if any node ever answered.
     TimedOut(Option<Box<ClusterStatus>>),
 }
 
-pub async fn until_ready(spec: &ClusterSpec, asker: &Asker) -> Outcome {
+pub async fn until_ready(spec: &ClusterSpec, asker: &Asker, given_up: &GivenUp) -> Outcome {
     let deadline = Instant::now() + READY_TIMEOUT;
     let mut progress = Progress::new();
     let mut last = None;
     while Instant::now() < deadline {
         if let Ok(status) = asker.status().await {
             progress.tell(&status);
-            if is_ready(spec, &status) {
-                return Outcome::Ready(Box::new(status));
+            let without = given_up.now();
+            if is_ready(spec, &status, &without) {
+                let status = Box::new(status);
+                let all = without.is_empty();
+                return if all {
+                    Outcome::Ready(status)
+                } else {
+                    Outcome::Without(status, without)
+                };
             }
             last = Some(Box::new(status));
         }
@@ -45,7 +55,7 @@ pub async fn until_ready(spec: &ClusterSpec, asker: &Asker) -> Outcome {
     Outcome::TimedOut(last)
 }
 
-fn is_ready(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
+fn is_ready(spec: &ClusterSpec, status: &ClusterStatus, without: &BTreeSet<NodeName>) -> bool {
     let is_up = |name: &NodeName| {
         let node = status.nodes.iter().find(|node| node.node == *name && node.alive);
         let is_leader = status.leader.as_ref() == Some(name);
@@ -55,7 +65,10 @@ fn is_ready(spec: &ClusterSpec, status: &ClusterStatus) -> bool {
         let wanted = if is_leader { ServerState::Primary } else { ServerState::Streaming };
         node.is_some_and(|node| node.state == wanted)
     };
-    status.leader.is_some() && spec.nodes.keys().all(is_up) && may_lose_a_node(spec, status)
+    let mut wanted = spec.nodes.keys().filter(|name| !without.contains(*name));
+    status.leader.is_some()
+        && wanted.all(is_up)
+        && (!without.is_empty() || may_lose_a_node(spec, status))
 }
 
 /// What the operator will try next is to kill the primary: standbys must count by then.

@@ -25,6 +25,14 @@ pub fn print_outcome(prepared: &Prepared, outcome: &Outcome) {
     let Prepared { spec, layout, server, .. } = prepared;
     match outcome {
         Outcome::Ready(status) => print_running(spec, layout, server, status),
+        Outcome::Without(status, nodes) => {
+            print_running(spec, layout, server, status);
+            for node in nodes {
+                say(format!(
+                    "howdah: {node} was refused and is not tried again; it said why above"
+                ));
+            }
+        }
         Outcome::TimedOut(status) => {
             let minutes = READY_TIMEOUT.as_secs() / 60;
             say(format!(

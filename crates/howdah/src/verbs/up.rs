@@ -1,6 +1,6 @@
 //! `howdah up`: a whole cluster on this machine, in one command.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 
@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::file::FileArg;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, Layout, Prepared, account, prepare};
-use crate::supervise::{self, Audience, Outcome};
+use crate::supervise::{self, Audience, Outcome, Relay};
 use crate::talk::say;
 
 /// Run the whole cluster on this machine, and say how to connect
@@ -39,7 +39,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return show_running(args, pid);
     }
     let prepared = prepare(&file, Caller::Up)?;
-    say(format!("cluster {} lies in `{}`", prepared.spec.cluster, layout.base().display()));
+    // Whoever started this process has said it already, and passes on what it says.
+    if !args.in_background {
+        say(format!("cluster {} lies in `{}`", prepared.spec.cluster, layout.base().display()));
+    }
     std::env::set_current_dir(layout.base()).context("enter base_dir")?;
     if args.detach {
         return start_in_background(&prepared);
@@ -57,6 +60,7 @@ fn show_running(args: &Args, pid: i32) -> anyhow::Result<()> {
     let spec = &file.spec;
     say(format!("cluster {} is running already, under process `{pid}`", spec.cluster));
     let asker = Asker::of_file(&file);
+    supervise::try_again(pid);
     let status = block_on(asker.status())?;
     let layout = Layout::new(&spec.base_dir);
     let server = account::server_account(&spec.run_as)?;
@@ -66,14 +70,28 @@ fn show_running(args: &Args, pid: i32) -> anyhow::Result<()> {
 
 fn start_in_background(prepared: &Prepared) -> anyhow::Result<()> {
     block_on(async {
-        let mut supervisor = spawn(&prepared.layout)?;
+        let log = open_log(&prepared.layout)?;
+        let nodes = prepared.spec.nodes.keys().cloned().collect();
+        let mut relay = Relay::of(&prepared.layout.up_log(), nodes)?;
+        let given_up = relay.given_up.clone();
+        let mut supervisor = spawn(&prepared.layout, log)?;
         let asker = Asker::of(prepared);
         let outcome = tokio::select! {
-            outcome = supervise::until_ready(&prepared.spec, &asker) => outcome,
-            ended = supervisor.wait() => return Err(ended_early(&prepared.layout, ended.ok()).into()),
+            outcome = supervise::until_ready(&prepared.spec, &asker, &given_up) => outcome,
+            ended = supervisor.wait() => {
+                relay.pass_on();
+                return Err(ended_early(&prepared.layout, ended.ok()).into());
+            }
+            never = relay.run() => never,
         };
         supervise::print_outcome(prepared, &outcome);
         match outcome {
+            Outcome::Without(..) => {
+                say("\nthe others run in the background; stop them with `howdah down`");
+                Err(Failure::refused("the cluster is not complete")
+                    .hint("mend what is said above, then howdah up: it tries again")
+                    .into())
+            }
             Outcome::Ready(_) => {
                 say("\nit runs in the background; stop it with `howdah down`");
                 Ok(())
@@ -87,15 +105,18 @@ fn start_in_background(prepared: &Prepared) -> anyhow::Result<()> {
     })
 }
 
-/// The supervisor in the background: this executable once more, in a session of its own.
-fn spawn(layout: &Layout) -> anyhow::Result<Child> {
+fn open_log(layout: &Layout) -> anyhow::Result<File> {
     let path = layout.up_log();
-    let log = OpenOptions::new()
+    OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o644)
         .open(&path)
-        .with_context(|| format!("open log: `{}`", path.display()))?;
+        .with_context(|| format!("open log: `{}`", path.display()))
+}
+
+/// The supervisor in the background: this executable once more, in a session of its own.
+fn spawn(layout: &Layout, log: File) -> anyhow::Result<Child> {
     Command::new("/proc/self/exe")
         .arg0("howdah")
         .args(["up", "--in-background", "--file"])
@@ -109,6 +130,8 @@ fn spawn(layout: &Layout) -> anyhow::Result<Child> {
 
 fn ended_early(layout: &Layout, status: Option<std::process::ExitStatus>) -> Failure {
     let how = status.map_or_else(|| "ended".to_owned(), |status| status.to_string());
-    Failure::failed(format!("the supervisor did not stay in the background: {how}"))
-        .hint(format!("look into `{}`", layout.up_log().display()))
+    let is_refused = status.and_then(|status| status.code()) == Some(Exit::Refused as i32);
+    let exit = if is_refused { Exit::Refused } else { Exit::Failed };
+    Failure::new(exit, format!("the supervisor did not stay in the background: {how}"))
+        .hint(format!("it said why above, and in `{}`", layout.up_log().display()))
 }

@@ -31,6 +31,7 @@ mod switchover;
 mod tags;
 mod told;
 mod up_and_down;
+mod up_refused;
 mod users_slot;
 mod wrong_directory;
 mod wrong_surroundings;
