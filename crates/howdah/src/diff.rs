@@ -3,7 +3,7 @@
 //! Only for files that [`howdah_spec::to_toml`] wrote: there, a key stands once in its table,
 //! so that tables and keys can be compared by name and their order says nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `- old` and `+ new` lines; empty when nothing differs.
 pub fn diff(old: &str, new: &str) -> String {
@@ -17,6 +17,43 @@ pub fn diff(old: &str, new: &str) -> String {
 /// The same for any two texts, without tables.
 pub fn lines(old: &str, new: &str) -> String {
     diff_table("", Some(&old.lines().collect()), Some(&new.lines().collect()))
+}
+
+/// The places that a difference is about: header and key. A header that comes or goes is one
+/// with an empty key.
+pub fn keys(changes: &str) -> BTreeSet<(String, String)> {
+    parts(changes).map(|(header, key, _)| (header.to_owned(), key.to_owned())).collect()
+}
+
+/// The lines of a difference that are about `places`, below their headers.
+pub fn only(changes: &str, places: &BTreeSet<(String, String)>) -> String {
+    let mut text = String::new();
+    let mut shown = "";
+    for (header, key, line) in parts(changes) {
+        if !places.contains(&(header.to_owned(), key.to_owned())) {
+            continue;
+        }
+        if !key.is_empty() && !header.is_empty() && shown != header {
+            text += &format!("  {header}\n");
+        }
+        shown = header;
+        text += &format!("{line}\n");
+    }
+    text
+}
+
+/// Header, key and line of each line that says of a change.
+fn parts(changes: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    let mut header = "";
+    changes.lines().filter_map(move |line| {
+        let (sign, words) = line.split_at_checked(2)?;
+        if words.starts_with('[') {
+            header = words;
+            return (sign != "  ").then_some((header, "", line));
+        }
+        let key = words.split_once(" = ").map_or(words, |(key, _)| key);
+        Some((header, key, line))
+    })
 }
 
 type Lines<'t> = Vec<&'t str>;

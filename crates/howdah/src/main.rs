@@ -28,6 +28,7 @@ mod order;
 mod output;
 mod prepare;
 mod renew;
+mod reverts;
 mod start;
 mod store;
 mod supervise;

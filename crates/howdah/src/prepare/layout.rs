@@ -48,6 +48,11 @@ impl Layout {
     }
 
     /// Held while base_dir is being prepared: two nodes must not both make a CA.
+    /// What files of operators said when they were last applied.
+    pub fn applied(&self) -> PathBuf {
+        self.base.join("applied")
+    }
+
     pub fn prepare_lock(&self) -> PathBuf {
         self.base.join("prepare.lock")
     }

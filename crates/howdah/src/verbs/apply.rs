@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::file::{self, ClusterFile, FileArg};
 use crate::order::Form;
 use crate::prepare::{Caller, Layout, ports, prepare, remembered_ports, write_file};
+use crate::reverts;
 use crate::talk::{out, say};
 use crate::verbs::config;
 
@@ -20,6 +21,9 @@ pub struct Args {
     /// Only show what would change
     #[arg(long)]
     diff: bool,
+    /// Also take back what others have changed since this file was last applied
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -37,12 +41,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         say("nothing changes");
         return Ok(());
     }
+    let settled = to_toml(&resolved.spec);
+    let reverts = in_force.as_ref().map_or_else(String::new, |in_force| {
+        reverts::of(&layout, &wanted.path, &wanted.text, &settled, in_force)
+    });
     if args.diff {
+        if !reverts.is_empty() {
+            say(format!("warning: {}", reverts::refusal(&reverts)));
+        }
         return Ok(());
     }
     check_not_resolved(&wanted, &layout)?;
+    if !reverts.is_empty() && !args.force {
+        return args.form.tell(Err(reverts::refusal(&reverts).into()));
+    }
     let revision = in_force.as_ref().map(|in_force| in_force.revision);
-    args.form.tell(take(&running, &wanted, revision))
+    args.form.tell(take(&running, &wanted, revision))?;
+    reverts::remember(&layout, &wanted.path, &settled)
 }
 
 /// Prints what differs between the text in force and the file that is wanted; false when nothing

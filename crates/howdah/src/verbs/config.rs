@@ -11,6 +11,7 @@ use crate::ask::{Asker, block_on, read_answer};
 use crate::draft::Draft;
 use crate::file::{self, ClusterFile, FileArg};
 use crate::order::Form;
+use crate::reverts;
 use crate::talk::{out, say};
 
 /// Show or edit the cluster file in force
@@ -52,7 +53,7 @@ struct Edit {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let show = |file: &FileArg, form: Form| {
         let in_force = in_force(&file.load_running()?)?;
-        form.print(&in_force.text, &in_force)
+        form.print(&(reverts::heading(in_force.revision) + &in_force.text), &in_force)
     };
     match &args.verb {
         None => show(&args.file, args.form),

@@ -5,6 +5,7 @@ use howdah_base::NodeName;
 use crate::ask::known_node;
 use crate::file::FileArg;
 use crate::prepare::{Caller, here, prepare};
+use crate::reverts;
 use crate::talk::out;
 
 /// Make folders, certificates and passwords; start nothing
@@ -24,6 +25,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let caller = args.node.as_ref().map_or(Caller::Prepare, Caller::PrepareFor);
     let prepared = prepare(&file, caller)?;
+    reverts::remember_first(&prepared.layout, &file.path, &prepared.text);
     let base = prepared.layout.base().display();
     out(format!("prepared `{base}`; servers run as {}", prepared.server.name));
     if here::is_one_machine(&prepared.spec) {

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::file::FileArg;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, layout, prepare};
-use crate::{hooks, node};
+use crate::{hooks, node, reverts};
 
 /// Run one node in the foreground, for a service manager
 #[derive(clap::Args, Debug)]
@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load()?;
     known_node(&file.spec, &args.node)?;
     let prepared = prepare(&file, Caller::Run(&args.node))?;
+    reverts::remember_first(&prepared.layout, &file.path, &prepared.text);
     hooks::start_helper(&prepared, &args.node);
     prepared.server.become_for_good()?;
     umask(Mode::from_bits_truncate(0o077));

@@ -13,6 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::file::FileArg;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, Layout, Prepared, account, prepare};
+use crate::reverts;
 use crate::supervise::{self, Audience, Outcome, Relay};
 use crate::talk::say;
 
@@ -39,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return show_running(args, pid);
     }
     let prepared = prepare(&file, Caller::Up)?;
+    reverts::remember_first(&layout, &file.path, &prepared.text);
     // Whoever started this process has said it already, and passes on what it says.
     if !args.in_background {
         say(format!("cluster {} lies in `{}`", prepared.spec.cluster, layout.base().display()));
