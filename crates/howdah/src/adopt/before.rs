@@ -14,6 +14,7 @@ use howdah_postgres::install::Install;
 
 const FOLDER: &str = "adopted";
 const RECORD: &str = "before.json";
+const GIVEN_BACK: &str = "given-back";
 /// Files in the data directory that Howdah writes.
 const FILES: [&str; 4] =
     ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.auto.conf"];
@@ -79,6 +80,7 @@ impl Before {
         let path = state_dir.join(FOLDER).join(RECORD);
         let text = fs::read_to_string(&path).map_err(|_| {
             Failure::failed(format!("nothing was adopted here: `{}`", path.display()))
+                .hint("--node, or the directory, says which node is meant")
         })?;
         serde_json::from_str(&text).with_context(|| format!("read `{}`", path.display()))
     }
@@ -113,7 +115,13 @@ impl Before {
 
     /// It has been given back: there is nothing to undo any more.
     pub fn forget(state_dir: &Path) -> anyhow::Result<()> {
+        fs::write(state_dir.join(GIVEN_BACK), "").context("note that it was given back")?;
         fs::remove_dir_all(state_dir.join(FOLDER)).context("remove what was kept")
+    }
+
+    /// Whether it was adopted once, and is so no more.
+    pub fn is_given_back(state_dir: &Path) -> bool {
+        !state_dir.join(FOLDER).exists() && state_dir.join(GIVEN_BACK).exists()
     }
 
     /// Stops the server that was there, and keeps its unit from starting it again.

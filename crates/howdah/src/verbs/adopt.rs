@@ -8,6 +8,7 @@ use anyhow::Context;
 use howdah_base::NodeName;
 use howdah_spec::ClusterSpec;
 
+use crate::adopt::give_back::GiveBack;
 use crate::adopt::patroni::{self, Order};
 use crate::adopt::{self, Check, Found, Level};
 use crate::ask::known_node;
@@ -17,8 +18,9 @@ use crate::file::{ClusterFile, FileArg};
 use crate::prepare::{Caller, prepare};
 use crate::talk::{out, say};
 
-/// Make an existing PostgreSQL a node of the cluster: first a plan, then with --yes
+/// Make an existing PostgreSQL a node of the cluster, or give it back: first a plan, then with --yes
 #[derive(clap::Args, Debug)]
+#[command(override_usage = USAGE)]
 pub struct Args {
     /// Its data directory, or a URL of the running server (postgres://...)
     #[arg(value_name = "DATADIR|URL", required_unless_present_any = ["give_back", "patroni"])]
@@ -35,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     yes: bool,
     /// Give it back: configured and run as before, with all that was written since
-    #[arg(long, conflicts_with = "source", requires = "node")]
+    #[arg(long)]
     give_back: bool,
     /// Take this node of a running Patroni cluster over: standbys first, then the leader
     #[arg(long, value_name = "PATRONI.YML", conflicts_with_all = ["source", "give_back", "superuser"])]
@@ -54,19 +56,18 @@ pub struct Args {
     json: bool,
 }
 
+const USAGE: &str = "\
+howdah adopt [OPTIONS] <DATADIR|URL>
+       howdah adopt [OPTIONS] --give-back <DATADIR|--node NODE>
+       howdah adopt [OPTIONS] --patroni <PATRONI.YML> [--abort|--finish]";
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let file = args.file.load()?;
     if let Some(patroni) = &args.patroni {
         return of_patroni(args, &file, patroni);
     }
     if args.give_back {
-        let (node, own) = match &args.node {
-            Some(node) => known_node(&file.spec, node)?,
-            None => return Err(Failure::bad_input("which node is it? name it with --node").into()),
-        };
-        let install = facts::install(&file.spec, &own.data_dir)?;
-        let prepared = prepare(&file, Caller::Prepare)?;
-        return adopt::give_back::give_back(&prepared, &install, node);
+        return give_back(args, &file);
     }
     let data_dir = data_dir(args.source.as_deref().unwrap_or_default())?;
     let node = node(&file.spec, args.node.as_ref(), &data_dir)?;
@@ -84,6 +85,46 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let prepared = prepare(&file, Caller::Prepare)?;
     adopt::take::take(&prepared, &install, &found, &node)?;
     start(&file, &node)
+}
+
+fn give_back(args: &Args, file: &ClusterFile) -> anyhow::Result<()> {
+    let node = match (&args.source, &args.node) {
+        (None, Some(node)) => known_node(&file.spec, node)?.0.clone(),
+        (None, None) => {
+            return Err(Failure::bad_input("which one is it? name its directory, or --node").into());
+        }
+        (Some(source), named) => {
+            let at = node(&file.spec, None, &data_dir(source)?)?;
+            if let Some(other) = named.as_ref().filter(|named| **named != at) {
+                let what = format!("this directory is node {at}'s, not {other}'s: `{source}`");
+                return Err(Failure::bad_input(what).into());
+            }
+            at
+        }
+    };
+    let Some(order) = GiveBack::of(&file.spec, &node)? else {
+        say(format!("node {node} was given back already; nothing is left to do"));
+        return Ok(());
+    };
+    let checks = order.plan()?;
+    if args.json {
+        let plan = serde_json::json!({ "title": order.title(), "checks": checks });
+        out(serde_json::to_string_pretty(&plan).context("write the plan")?);
+    } else {
+        out(order.title());
+        show_checks(&checks);
+    }
+    if checks.iter().any(|check| check.level == Level::Stop) {
+        return Err(Failure::failed("it cannot be given back yet; nothing was changed").into());
+    }
+    if !args.yes {
+        let typed = &file.typed;
+        say(format!(
+            "nothing was changed; to do it: howdah adopt --give-back --node {node}{typed} --yes"
+        ));
+        return Ok(());
+    }
+    order.carry_out()
 }
 
 fn of_patroni(args: &Args, file: &ClusterFile, patroni: &Path) -> anyhow::Result<()> {

@@ -101,11 +101,26 @@ fn a_postgresql_that_was_there_becomes_a_node_and_is_given_back() {
     assert_eq!(cluster.primary().name, "n1", "nobody created a cluster of its own");
     n1.sql("INSERT INTO t VALUES (1001)").expect("written");
 
+    let early = cluster.howdah(&["adopt", "--give-back", &data, "--yes"]);
+    let said = String::from_utf8_lossy(&early.stdout).into_owned();
+    assert_eq!(early.status.code(), Some(1), "{said}");
+    assert!(said.contains("STOP    node n1 runs: howdah down"), "{said}");
     cluster.howdah_ok(&["down"]);
-    cluster.howdah_ok(&["adopt", "--give-back", "--node", "n1"]);
+    let plan = cluster.howdah_ok(&["adopt", "--give-back", &data]);
+    for word in ["is given back by node n1", "postgresql.conf", "started as it ran, on port"] {
+        assert!(plan.contains(word), "`{word}`\n{plan}");
+    }
+    assert!(!old.data_dir.join("postmaster.pid").exists(), "the plan changes nothing");
+    assert!(old.data_dir.join("howdah.json").exists(), "the plan changes nothing");
+    let other = cluster.howdah(&["adopt", "--give-back", &data, "--node", "n2"]);
+    assert_eq!(other.status.code(), Some(64), "two nodes are named");
+    cluster.howdah_ok(&["adopt", "--give-back", "--node", "n1", "--yes"]);
     assert_eq!(old.sql("boss", "SELECT count(*) FROM t"), "1001", "what was written is there");
     assert_eq!(old.sql("boss", "SHOW wal_level"), "minimal");
     assert_eq!(old.sql("boss", "SELECT count(*) FROM pg_replication_slots"), "0");
+    let again = cluster.howdah(&["adopt", "--give-back", &data, "--yes"]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success() && said.contains("was given back already"), "{said}");
     old.run("pg_ctl", &["-D", &data, "-m", "fast", "-w", "stop"]);
 }
 
