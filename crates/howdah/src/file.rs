@@ -114,6 +114,11 @@ pub fn parse(path: &Path, text: &str) -> Result<ClusterSpec, Mistakes> {
     howdah_spec::parse(&shown(path), text, &context(path))
 }
 
+/// Where the file says what.
+pub fn places(file: &ClusterFile) -> howdah_spec::Places {
+    howdah_spec::parse_leniently(&shown(&file.path), &file.text, &context(&file.path)).0.places
+}
+
 /// What the file does not say itself.
 pub fn context(path: &Path) -> howdah_spec::Context {
     let folder = path.parent().unwrap_or(Path::new("/"));

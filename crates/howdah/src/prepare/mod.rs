@@ -6,6 +6,7 @@
 pub mod account;
 mod dirs;
 mod founding;
+mod listener;
 
 pub mod certificates;
 pub mod client;
@@ -80,7 +81,7 @@ pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepare
     server.check_reach(layout.base())?;
     make_base(&layout, spec.cluster.as_str())?;
     let _lock = Lock::wait_for(&layout.prepare_lock())?;
-    settle_ports(&layout, &mut spec, caller)?;
+    settle_ports(&layout, file, &mut spec, caller)?;
     let nodes = nodes_here(&spec, &layout, caller);
     if matches!(caller, Caller::Up | Caller::Run(_)) {
         check_unchanged(&layout, &spec, &nodes)?;
@@ -186,7 +187,12 @@ fn as_it_stands(layout: Layout, server: Account) -> anyhow::Result<Prepared> {
 }
 
 /// Replaces ports in use when `up` makes the cluster, and repeats that ever after.
-fn settle_ports(layout: &Layout, spec: &mut ClusterSpec, caller: Caller<'_>) -> anyhow::Result<()> {
+fn settle_ports(
+    layout: &Layout,
+    file: &ClusterFile,
+    spec: &mut ClusterSpec,
+    caller: Caller<'_>,
+) -> anyhow::Result<()> {
     if let Some(replaced) = remembered_ports(layout)? {
         ports::repeat(spec, &replaced);
         return Ok(());
@@ -194,7 +200,10 @@ fn settle_ports(layout: &Layout, spec: &mut ClusterSpec, caller: Caller<'_>) -> 
     if caller != Caller::Up || spec.nodes.values().any(is_running) {
         return Ok(());
     }
-    let replaced = ports::replace_taken(spec, ports::is_free_now)?;
+    let places = crate::file::places(file);
+    // Howdah's own copy names every port.
+    let is_written = |key: &str| file.path != layout.file() && places.names(key);
+    let replaced = ports::replace_taken(spec, is_written, ports::is_free_now)?;
     for replacement in &replaced {
         say(replacement.sentence());
     }

@@ -1,5 +1,6 @@
-//! Ports in use are replaced by free ones, once, when a cluster is first made: a second
-//! cluster, or a PostgreSQL that was there before, must not stop the first try.
+//! Default ports in use are replaced by free ones, once, when a cluster is first made: a second
+//! cluster, or a PostgreSQL that was there before, must not stop the first try. Ports that the file
+//! names are somebody's wish: `up` refuses rather than moves them.
 //!
 //! A replacement is remembered together with the port that it replaces, so the next `up`
 //! repeats it as long as the file still asks for the taken port.
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use howdah_base::NodeName;
 use howdah_spec::{ClusterSpec, NodeSpec};
 
+use super::listener;
 use crate::failure::Failure;
 use crate::keeper;
 
@@ -42,12 +44,16 @@ pub struct Replacement {
 const STEP: u16 = 10;
 
 /// Replaces each port that `is_free` refuses, and says which.
+///
+/// # Errors
+/// The file names some of them (`is_written`, by the dotted path of the key).
 pub fn replace_taken(
     spec: &mut ClusterSpec,
+    is_written: impl Fn(&str) -> bool,
     is_free: impl Fn(&[IpAddr], u16) -> bool,
 ) -> anyhow::Result<Vec<Replacement>> {
     let mut reserved: BTreeSet<u16> = spec.nodes.values().flat_map(ports).collect();
-    let mut replaced = Vec::new();
+    let (mut replaced, mut refused) = (Vec::new(), Vec::new());
     let managed = keeper::managed(spec).is_some();
     // It may be another machine's now.
     let vip = spec.vip.as_ref().map(|vip| vip.address);
@@ -59,13 +65,29 @@ pub fn replace_taken(
             if is_free(&listen, wanted) {
                 continue;
             }
+            let key = format!("nodes.{name}.{}_port", purpose.word());
+            if is_written(&key) {
+                refused.push((key, wanted));
+                continue;
+            }
             let got = next_free(wanted, &reserved, |port| is_free(&listen, port))?;
             reserved.insert(got);
             *purpose.port(node) = got;
             replaced.push(Replacement { node: name.clone(), purpose, wanted, got });
         }
     }
-    Ok(replaced)
+    if refused.is_empty() { Ok(replaced) } else { Err(written_and_taken(&refused).into()) }
+}
+
+fn written_and_taken(refused: &[(String, u16)]) -> Failure {
+    let line = |(key, port): &(String, u16)| {
+        let by = listener::on(*port).map_or_else(String::new, |who| format!(" by {who}"));
+        format!("\n  {key} = {port} is in use{by}")
+    };
+    let lines: String = refused.iter().map(line).collect();
+    Failure::failed(format!("ports that the cluster file names are not free:{lines}")).hint(
+        "stop what listens there, or write other ports; one that is left out is found for you",
+    )
 }
 
 /// Repeats earlier replacements where the file still asks for the port that was taken then.
@@ -224,7 +246,8 @@ mod tests {
         let mut spec = spec();
         let taken = node(&mut spec, "n1").rw_port;
         let others: Vec<u16> = ["n2", "n3"].map(|name| node(&mut spec, name).rw_port).to_vec();
-        let replaced = replace_taken(&mut spec, |_, port| port != taken).expect("free ports");
+        let replaced =
+            replace_taken(&mut spec, |_| false, |_, port| port != taken).expect("free ports");
         assert_eq!(replaced.len(), 1, "{replaced:?}");
         let got = node(&mut spec, "n1").rw_port;
         assert!(got != taken && !others.contains(&got), "{got}");
@@ -236,7 +259,8 @@ mod tests {
     fn a_replacement_is_repeated_while_the_file_asks_for_the_taken_port() {
         let mut first = spec();
         let taken = node(&mut first, "n2").http_port;
-        let replaced = replace_taken(&mut first, |_, port| port != taken).expect("free ports");
+        let replaced =
+            replace_taken(&mut first, |_| false, |_, port| port != taken).expect("free ports");
         let lines: Vec<String> = replaced.iter().map(Replacement::to_string).collect();
         let read: Vec<Replacement> = lines.iter().map(|l| l.parse().expect("a line")).collect();
         assert_eq!(read, replaced);
@@ -253,7 +277,23 @@ mod tests {
 
     #[test]
     fn without_a_free_port_it_says_so() {
-        let error = replace_taken(&mut spec(), |_, _| false).expect_err("none free").to_string();
+        let error = replace_taken(&mut spec(), |_| false, |_, _| false).expect_err("none free");
+        let error = error.to_string();
         assert!(error.starts_with("no free port near: `"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_the_file_names_is_not_moved() {
+        let mut spec = spec();
+        let (rw, http) = (node(&mut spec, "n1").rw_port, node(&mut spec, "n2").http_port);
+        let before = spec.clone();
+        let is_written = |key: &str| key == "nodes.n1.rw_port";
+        let error = replace_taken(&mut spec, is_written, |_, port| port != rw && port != http);
+        let error = error.expect_err("refused").to_string();
+        assert!(error.contains(&format!("\n  nodes.n1.rw_port = {rw} is in use")), "{error}");
+        assert_eq!(node(&mut spec, "n1").rw_port, rw);
+        let mut spec = before;
+        let done = replace_taken(&mut spec, is_written, |_, port| port != http).expect("moved");
+        assert_eq!(done.len(), 1);
     }
 }

@@ -65,3 +65,18 @@ fn full_disk_of_a_new_node_is_named_and_the_others_go_on() {
     client.stop_and_check();
     node.kill9_everything();
 }
+
+#[test]
+fn a_port_that_the_file_names_is_not_moved_by_up() {
+    let cluster = three().prepare();
+    let node = cluster.node("n2");
+    let taken = TcpListener::bind(("127.0.0.1", node.ports.rw)).expect("a leased port is free");
+    let output = cluster.howdah(&["up", "--detach"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{words}");
+    let who = format!("nodes.n2.rw_port = {} is in use by ", node.ports.rw);
+    let process = format!("(process {})", std::process::id());
+    assert!(words.contains(&who) && words.contains(&process), "{words}");
+    assert!(!node.data_dir.join("PG_VERSION").exists(), "nothing was made");
+    drop(taken);
+}
