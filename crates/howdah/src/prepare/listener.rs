@@ -21,12 +21,11 @@ pub fn on(port: u16) -> Option<String> {
         return None;
     }
     let processes = fs::read_dir("/proc").ok()?.flatten();
-    let holder = processes.filter(|process| holds(&process.path(), &sockets)).find_map(|process| {
+    processes.filter(|process| holds(&process.path(), &sockets)).find_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
         let name = fs::read_to_string(process.path().join("comm")).ok()?;
         Some(format!("{} (process {pid})", name.trim()))
-    });
-    holder
+    })
 }
 
 /// The inode of the socket of this line, if it listens on `port`.
