@@ -425,7 +425,7 @@ impl Agent {
                 self.take_outcome(outcome);
             }
             Err(error) => {
-                tracing::warn!("{job:?} failed: {error}");
+                tracing::warn!("{job} failed: {error}");
                 self.failures.record(job, clock::now());
                 self.last_error = Some((job, error));
             }

@@ -222,7 +222,7 @@ fn problems(agent: &Agent) -> Vec<String> {
     let rule = agent.decision.as_ref().map(|decision| decision.reason.rule);
     let well = matches!(rule, Some(Rule::Lead | Rule::Standby));
     let failed = agent.last_error.as_ref().filter(|_| !well);
-    let failed = failed.map(|(job, error)| format!("{job:?} failed: {error}"));
+    let failed = failed.map(|(job, error)| format!("{job} failed: {error}"));
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
     let notices = agent.shared.config.notices.borrow().clone();
     let rest = agent.applied.problem().into_iter().chain(agent.held_sizes()).chain(notices);

@@ -1,6 +1,7 @@
 //! What a node knows at one moment: the immutable input of a decision.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync};
@@ -206,6 +207,28 @@ pub enum Job {
     Slots,
     /// The cluster file's parameters and rules are being written.
     Configure,
+}
+
+/// As people read it: what is being done.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Job::Txn => "writing to the store",
+            Job::Initdb => "creating the first directory",
+            Job::Copy => "copying the directory",
+            Job::Rewind => "rewinding the directory",
+            Job::ReadEnd => "reading the end of the WAL",
+            Job::Start => "starting the server",
+            Job::Follow => "following another upstream",
+            Job::Promote => "promoting the server",
+            Job::Stop => "stopping the server",
+            Job::Switchover => "the switchover",
+            Job::SetSync => "setting the voters",
+            Job::OpenGate => "letting clients in",
+            Job::Slots => "keeping replication slots",
+            Job::Configure => "writing the configuration",
+        })
+    }
 }
 
 /// How often an operation has failed since it last succeeded.

@@ -152,7 +152,7 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     let intent = &view.store.intent.as_ref()?.value;
     let IntentKind::Failover { to, accept_loss } = &intent.kind else { return None };
     if *to == view.me && view.is_late(intent) {
-        let why = "it could not be begun in time".to_owned();
+        let why = format!("it could not be begun in time{}", late_because(case));
         return Some(Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)));
     }
     let running = view.running().filter(|r| *to == view.me && !r.primary)?;
@@ -177,6 +177,17 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     Some(Step::act(Rule::Forced, detail, Command::TakeOver(order)))
 }
 
+/// What kept an order from being judged until it was too late.
+fn late_because(case: &Case<'_>) -> &'static str {
+    match &case.view.local.server {
+        Server::Running(_) => "",
+        Server::Down => ": its server is down",
+        Server::Starting { .. } => ": its server was still starting",
+        Server::Stopping => ": its server was still shutting down",
+        Server::Unknown { .. } => ": its server does not answer",
+    }
+}
+
 /// Why the order cannot be carried out without a loss. Others get a moment to say what they hold.
 fn not_without_loss(case: &Case<'_>, own: &Report) -> Option<String> {
     let waited = case.passed(case.memory.leaderless.map(|(_, since)| since), ORDER_WAIT);
@@ -187,7 +198,7 @@ fn not_without_loss(case: &Case<'_>, own: &Report) -> Option<String> {
             Some(format!("not enough nodes have said what they hold, {why}"))
         }
         Verdict::Await(_) => None,
-        Verdict::Defer(why) => Some(format!("another should: {why}")).filter(|_| waited),
+        Verdict::Defer(why) => Some(format!("it yields {why}")).filter(|_| waited),
     }
 }
 

@@ -60,11 +60,12 @@ impl Case<'_> {
     /// `step`, unless its operation has just failed: then the pause before the next attempt.
     pub fn paced(&self, job: Job, step: Step) -> Step {
         match self.view.failures.retry_at(job).filter(|at| *at > self.now) {
-            Some(at) => Step::wait(
-                Rule::BackOff,
-                format!("{job:?} failed {} times: {}", self.view.failures.count(job), step.reason),
-            )
-            .until(at),
+            Some(at) => {
+                let count = self.view.failures.count(job);
+                let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+                let detail = format!("{job} failed {times}: {}", step.reason);
+                Step::wait(Rule::BackOff, detail).until(at)
+            }
             None => step,
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
         return Some(Step::wait(Rule::Witness, ""));
     }
     if let Some(job) = view.job {
-        return Some(Step::wait(Rule::Busy, format!("{job:?}")));
+        return Some(Step::wait(Rule::Busy, job.to_string()));
     }
     match view.local.server {
         Server::Stopping => Some(Step::wait(Rule::Busy, "the server is shutting down")),

@@ -177,7 +177,7 @@ fn a_switchover_under_way_is_given_up_before_the_primary_is_shut_down() {
         });
         let moved = scope.spawn(|| cluster.howdah(&["switchover"]));
         cluster.wait_for("the switchover is under way", SOON, || {
-            primary.own_status().ok()?.reason.contains("Switchover").then_some(())
+            primary.own_status().ok()?.reason.contains("the switchover").then_some(())
         });
         cluster.howdah_ok(&["switchover", "--abort"]);
         let moved = moved.join().expect("asked");
