@@ -66,19 +66,35 @@ pub fn can_take_over<'s>(
     Err(Refusal::new(format!("no node can take over: {whys}")).hint("howdah explain"))
 }
 
-/// Nothing but the choice of a candidate keeps the leader from handing over now.
+/// A switchover to `to`, or to the best standby, can be begun now: the one judgement of a request
+/// over HTTP and of `howdah switchover --check`. Which nodes can take over.
 ///
 /// # Errors
-/// What does, as the agents have found it.
-pub fn is_switchable(status: &ClusterStatus) -> Result<(), Refusal> {
-    // Who can take over is a question of its own.
-    let prevents = |check: &&Check| check.verdict == Verdict::Prevents && check.what != "candidate";
+/// What prevents it, as the agents have found it.
+pub fn can_switch_over<'s>(
+    status: &'s ClusterStatus,
+    to: Option<&NodeName>,
+) -> Result<Vec<&'s NodeStatus>, Refusal> {
+    if !leader_lives(status) {
+        let refusal = Refusal::new("there is no leader that could hand over");
+        return Err(refusal.hint("howdah failover NODE"));
+    }
+    // Who can take over is judged by the candidate that is meant; whether another request is under
+    // way by the store itself, because the status may be a moment old.
+    let elsewhere = |check: &Check| ["candidate", "request"].contains(&check.what.as_str());
+    let prevents = |check: &&Check| check.verdict == Verdict::Prevents && !elsewhere(check);
     let whys: Vec<&str> =
         status.switchover.iter().filter(prevents).map(|check| &*check.said).collect();
-    if whys.is_empty() {
-        return Ok(());
+    if !whys.is_empty() {
+        return Err(Refusal::new(whys.join("; ")).hint("howdah switchover --check"));
     }
-    Err(Refusal::new(whys.join("; ")).hint("howdah switchover --check"))
+    can_take_over(status, to)
+}
+
+/// Another request is under way.
+pub fn under_way(status: &ClusterStatus) -> Option<&Check> {
+    let prevents = |check: &&Check| check.verdict == Verdict::Prevents && check.what == "request";
+    status.switchover.iter().find(prevents)
 }
 
 fn why_not(node: &NodeStatus, leader_lives: bool) -> Option<String> {

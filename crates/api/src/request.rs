@@ -74,8 +74,8 @@ pub fn read(op: Op, body: &Object, known: Known<'_>) -> Result<Wish, Refused> {
         Op::Fence => Ask::Fence { node: required(body, "node")? }.into(),
         Op::Unfence => Ask::Unfence { node: required(body, "node")? }.into(),
         Op::Stop => Ask::Stop.into(),
-        other => {
-            let refusal = Refusal::new(format!("not a change: `{other:?}`"));
+        _ => {
+            let refusal = Refusal::new("this path changes nothing").hint("GET /api");
             return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, refusal));
         }
     })
@@ -135,7 +135,7 @@ fn switchover(body: &Object, known: Known<'_>) -> Result<Wish, Refused> {
     }
     preflight::is_leader(known.status, leader.as_ref()).map_err(not_fit)?;
     if at.is_none() {
-        preflight::can_take_over(known.status, to.as_ref()).map_err(not_fit)?;
+        preflight::can_switch_over(known.status, to.as_ref()).map_err(not_fit)?;
     }
     let done = if at.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok(Wish { done, ..Ask::Switchover { to, at_unix_ms: at }.into() })
@@ -163,7 +163,7 @@ fn failover(body: &Object, known: Known<'_>) -> Result<Ask, Refused> {
     preflight::is_leader(known.status, leader.as_ref()).map_err(not_fit)?;
     // Patroni's failover under a living leader hands over; that is a switchover here.
     if leader.is_some() || (!own_words && preflight::leader_lives(known.status)) {
-        preflight::can_take_over(known.status, Some(&to)).map_err(not_fit)?;
+        preflight::can_switch_over(known.status, Some(&to)).map_err(not_fit)?;
         return Ok(Ask::Switchover { to: Some(to), at_unix_ms: None });
     }
     preflight::is_member(known.status, &to).map_err(not_fit)?;

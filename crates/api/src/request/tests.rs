@@ -2,7 +2,7 @@
 
 use howdah_base::Term;
 use howdah_base::record::{Pause, ServerState};
-use howdah_base::status::{NodeStatus, StoreStatus};
+use howdah_base::status::{Check, NodeStatus, StoreStatus, Verdict};
 
 use super::*;
 use crate::fields;
@@ -34,6 +34,7 @@ fn node(text: &str, state: ServerState, not_promotable: Option<&str>) -> NodeSta
         problems: Vec::new(),
         fenced: None,
         order: None,
+        restart: None,
         alive: true,
         member: None,
     }
@@ -126,6 +127,32 @@ fn switchovers() {
         ],
     );
     assert_eq!(asked(Op::Switchover, &without_leader(), r#"{"leader": "n1"}"#), "412");
+}
+
+/// The checks of `howdah switchover --check` are those of a request.
+#[test]
+fn what_prevents_a_switchover_refuses_it() {
+    let with = |what: &str, verdict: Verdict| {
+        let (what, said) = (what.to_owned(), format!("{what} is so"));
+        ClusterStatus { switchover: vec![Check { what, verdict, said }], ..cluster() }
+    };
+    const TO: &str = "200 Switchover { to: Some(n2), at_unix_ms: None }";
+    for (what, verdict, wanted) in [
+        ("archive", Verdict::Warns, TO),
+        ("archive", Verdict::Prevents, "412"),
+        ("leader", Verdict::Prevents, "412"),
+        // Of the best standby; the one that is named is judged by itself.
+        ("candidate", Verdict::Prevents, TO),
+        // The store knows better: 409.
+        ("request", Verdict::Prevents, TO),
+    ] {
+        let status = with(what, verdict);
+        let body = r#"{"leader": "n1", "candidate": "n2"}"#;
+        assert_eq!(asked(Op::Switchover, &status, body), wanted, "{what} {verdict:?}");
+        assert_eq!(asked(Op::Failover, &status, body), wanted, "{what} {verdict:?}");
+    }
+    let later = r#"{"at": "+1min"}"#;
+    assert!(asked(Op::Switchover, &with("archive", Verdict::Prevents), later).starts_with("202"));
 }
 
 #[test]

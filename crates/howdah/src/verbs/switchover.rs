@@ -66,7 +66,12 @@ fn check(file: &ClusterFile, to: Option<&NodeName>, form: Form) -> anyhow::Resul
     let judged = judged(&status, to);
     let fit: Vec<&NodeName> = judged.iter().flatten().map(|node| &node.node).collect();
     if form.json {
-        out(json!({ "leader": status.leader, "fit": fit, "checks": status.switchover }).to_string());
+        let (leader, checks, refusal) = (&status.leader, &status.switchover, judged.as_ref().err());
+        let error = refusal.map(|refusal| &refusal.error);
+        let hint = refusal.and_then(|refusal| refusal.hint.as_ref());
+        let possible = json!({ "possible": refusal.is_none(), "error": error, "hint": hint,
+                               "leader": leader, "fit": fit, "checks": checks });
+        out(possible.to_string());
     } else {
         status.switchover.iter().for_each(|check| out(line(check)));
     }
@@ -74,11 +79,11 @@ fn check(file: &ClusterFile, to: Option<&NodeName>, form: Form) -> anyhow::Resul
         Ok(_) if form.json => Ok(()),
         Ok(_) => {
             let names: Vec<&str> = fit.iter().map(|name| name.as_str()).collect();
-            out(format!("can take over: {}", names.join(", ")));
+            out(format!("yes, it can be done now; can take over: {}", names.join(", ")));
             Ok(())
         }
         Err(refusal) => {
-            let failure = Failure::failed(&refusal.error);
+            let failure = Failure::failed(format!("no: {}", refusal.error));
             Err(Failure { hint: refusal.hint.clone(), ..failure }.into())
         }
     }
@@ -94,15 +99,14 @@ fn line(check: &Check) -> String {
     format!("{verdict:<9} {}: {}", check.what, check.said)
 }
 
-/// The nodes that could take over.
+/// The nodes that could take over, by what a request is judged by.
 fn judged<'s>(
     status: &'s ClusterStatus,
     to: Option<&NodeName>,
 ) -> Result<Vec<&'s NodeStatus>, Refusal> {
-    if !preflight::leader_lives(status) {
-        let refusal = Refusal::new("there is no leader that could hand over");
-        return Err(refusal.hint("howdah failover NODE"));
+    let fit = preflight::can_switch_over(status, to)?;
+    match preflight::under_way(status) {
+        Some(check) => Err(Refusal::new(&check.said).hint("howdah status")),
+        None => Ok(fit),
     }
-    preflight::is_switchable(status)?;
-    preflight::can_take_over(status, to)
 }
