@@ -17,6 +17,7 @@ mod jobs;
 mod lease;
 mod observe;
 mod operator;
+mod planned;
 mod publish;
 mod requests;
 mod roll;
@@ -189,9 +190,11 @@ fn helpers(
         }
     });
     let keeper = tokio::spawn(slots::keep(Arc::clone(shared), agent.publisher.status.subscribe()));
+    let planner = planned::round::keep(Arc::clone(shared), agent.publisher.status.subscribe());
+    let planner = tokio::spawn(planner);
     let sweeper = tokio::spawn(housekeeping::keep(Arc::clone(shared)));
     let counter = tokio::spawn(observe::keep_counting(Arc::clone(shared), events.clone()));
-    [watcher, prober, listener, keeper, counter, sweeper]
+    [watcher, prober, listener, keeper, counter, planner, sweeper]
         .iter()
         .map(|task| task.abort_handle())
         .collect()

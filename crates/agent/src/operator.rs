@@ -31,7 +31,7 @@ pub(crate) fn ask(agent: &Agent, asked: Asked) {
     }
     let shared = Arc::clone(&agent.shared);
     tokio::spawn(async move {
-        tracing::info!("{} asks: {}", asked.by, shown(&asked.what));
+        tracing::info!("{} asks: {}", asked.by, asked.what);
         let answer = carried_out(&shared, &asked.what, &asked.by).await;
         if let Err(refusal) = &answer {
             tracing::info!("not done: {}", refusal.error);
@@ -40,18 +40,13 @@ pub(crate) fn ask(agent: &Agent, asked: Asked) {
     });
 }
 
-/// A cluster file is not shown.
-fn shown(ask: &Ask) -> String {
+async fn carried_out(shared: &Arc<Shared>, ask: &Ask, by: &str) -> Result<String, Refusal> {
     match ask {
-        Ask::Apply { .. } => "a new cluster file".to_owned(),
-        other => format!("{other:?}"),
-    }
-}
-
-async fn carried_out(shared: &Shared, ask: &Ask, by: &str) -> Result<String, Refusal> {
-    match ask {
-        Ask::Restart { nodes, conditions, at_unix_ms } if nodes.len() != 1 => {
-            roll::restart(shared, nodes, conditions, *at_unix_ms, by).await
+        Ask::Restart { nodes, conditions, at_unix_ms: Some(at) } => {
+            roll::plan(shared, nodes, conditions, *at, by).await
+        }
+        Ask::Restart { nodes, conditions, at_unix_ms: None } if nodes.len() != 1 => {
+            roll::restart(shared, nodes, conditions, by).await
         }
         Ask::Reload { nodes } if nodes.len() != 1 => roll::reload(shared, nodes, by).await,
         Ask::Reinit { node, .. } => {

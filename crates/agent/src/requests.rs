@@ -8,10 +8,11 @@ use howdah_base::record::{
     Planned, ServerState, key,
 };
 use howdah_ledger::INTENT_LIVES_MS;
+use howdah_spec::{ClusterSpec, NodeKind};
 use howdah_store::{Snapshot, Txn};
 
-use crate::clock;
 use crate::shared::Shared;
+use crate::{clock, planned};
 
 /// What is written, and how to see that it is done.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(crate) enum Done {
     Gone { key: String, id: String },
 }
 
-type Recorded = Result<Record, Refusal>;
+pub(crate) type Recorded = Result<Record, Refusal>;
 
 /// The transaction for `ask`; requests that take several steps are not among these.
 pub(crate) fn record(shared: &Shared, seen: &Snapshot, ask: &Ask, by: &str) -> Recorded {
@@ -44,17 +45,20 @@ pub(crate) fn record(shared: &Shared, seen: &Snapshot, ask: &Ask, by: &str) -> R
         Ask::Apply { text, revision } => config(shared, seen, text, *revision),
         Ask::Pause => pause(seen, by),
         Ask::Resume => resume(seen),
-        Ask::Restart { nodes, conditions, at_unix_ms } => match nodes.as_slice() {
-            [node] => restart(seen, node, conditions, *at_unix_ms, by),
+        Ask::Restart { nodes, conditions, at_unix_ms: Some(at) } => {
+            planned::plan(seen, nodes, conditions, *at, by)
+        }
+        Ask::Restart { nodes, conditions, at_unix_ms: None } => match nodes.as_slice() {
+            [node] => restart(seen, node, conditions, by),
             _ => Err(Refusal::new("one node at a time").class(RefusalClass::Malformed)),
         },
-        Ask::CancelRestart { node } => cancel_restart(seen, node),
+        Ask::CancelRestart { node } => planned::cancel(seen, node),
         Ask::Reload { nodes } => match nodes.as_slice() {
-            [node] => order(seen, node, OrderKind::Reload, None, by),
+            [node] => reload(seen, node, by),
             _ => Err(Refusal::new("one node at a time").class(RefusalClass::Malformed)),
         },
         Ask::Reinit { node, from } => reinit(seen, node, from.as_ref(), by),
-        Ask::Fence { node } => fence(shared, seen, node, by),
+        Ask::Fence { node } => fence(&shared.spec(), seen, node, by),
         Ask::Unfence { node } => unfence(seen, node),
         Ask::Stop => Err(Refusal::new("the node itself stops").class(RefusalClass::Malformed)),
     }
@@ -68,7 +72,7 @@ fn get<T: serde::de::DeserializeOwned>(
     seen.get(key).map_err(|e| Refusal::new(e.to_string()).class(RefusalClass::Unavailable))
 }
 
-fn fresh_id(seen: &Snapshot) -> String {
+pub(crate) fn fresh_id(seen: &Snapshot) -> String {
     format!("{}-{}", clock::unix_ms(), seen.revision)
 }
 
@@ -79,6 +83,16 @@ fn member(seen: &Snapshot, node: &NodeName) -> Result<Member, Refusal> {
             .class(RefusalClass::Absent)
             .hint("howdah status")
     })
+}
+
+fn with_server(seen: &Snapshot, node: &NodeName) -> Result<Member, Refusal> {
+    let member = member(seen, node)?;
+    if member.witness { Err(is_witness(node)) } else { Ok(member) }
+}
+
+fn is_witness(node: &NodeName) -> Refusal {
+    let what = format!("`{node}` is a witness: it has no PostgreSQL");
+    Refusal::new(what).class(RefusalClass::Precondition).hint("howdah status")
 }
 
 fn leader(seen: &Snapshot) -> Result<Option<NodeName>, Refusal> {
@@ -114,8 +128,8 @@ fn intent(seen: &Snapshot, kind: IntentKind, by: &str) -> Recorded {
     let waiting = |other: &Intent| other.sealed || other.until_unix_ms.is_none_or(|at| at >= now);
     let there = get::<Intent>(seen, key::INTENT)?;
     if let Some((other, _)) = there.as_ref().filter(|(other, _)| waiting(other)) {
-        let what = format!("another request is under way, asked for by {}", other.by);
-        return Err(Refusal::new(format!("{what}: `{:?}`", other.kind)));
+        let what = format!("{} is under way, asked for by {}", other.kind, other.by);
+        return Err(Refusal::new(what).hint("howdah status"));
     }
     let id = fresh_id(seen);
     let until_unix_ms = Some(now + INTENT_LIVES_MS);
@@ -143,28 +157,38 @@ fn plan(seen: &Snapshot, to: Option<&NodeName>, at_unix_ms: u64, by: &str) -> Re
 /// a comparison of both sides, so that exactly one of them wins. Else the planned one.
 fn abort(seen: &Snapshot) -> Recorded {
     let intent = get::<Intent>(seen, key::INTENT)?;
+    let is_switchover = |intent: &Intent| matches!(intent.kind, IntentKind::Switchover { .. });
     let begun = |intent: &Intent| intent.sealed || seen.entries.contains_key(key::HANDOVER);
-    let Some((intent, revision)) = intent.as_ref().filter(|(intent, _)| !begun(intent)) else {
-        if let Some((_, revision)) = get::<Planned>(seen, key::PLANNED)? {
-            let txn = Txn::new().at(key::PLANNED, revision).delete(key::PLANNED);
-            let said = "the planned switchover is dropped".to_owned();
-            return Ok(Record { txn, done: Done::Now(said) });
-        }
-        return Err(if intent.is_some() {
+    if let Some((intent, revision)) = intent.as_ref().filter(|(i, _)| is_switchover(i) && !begun(i))
+    {
+        let answer = Answer { id: intent.id.clone(), why: "an operator gave it up".to_owned() };
+        let txn = Txn::new()
+            .at(key::INTENT, *revision)
+            .absent(key::HANDOVER)
+            .delete(key::INTENT)
+            .put(key::ANSWER, &answer);
+        return Ok(Record { txn, done: Done::Now("the switchover is given up".to_owned()) });
+    }
+    if let Some((_, revision)) = get::<Planned>(seen, key::PLANNED)? {
+        let txn = Txn::new().at(key::PLANNED, revision).delete(key::PLANNED);
+        let said = "the planned switchover is dropped".to_owned();
+        return Ok(Record { txn, done: Done::Now(said) });
+    }
+    Err(match intent {
+        Some((intent, _)) if is_switchover(&intent) => {
             let what = "the primary is being shut down already: it cannot be given up any more";
             Refusal::new(what).hint("howdah status")
-        } else {
+        }
+        Some((intent, _)) => {
+            let what = format!("no switchover is planned or under way, but {}", intent.kind);
+            let what = format!("{what}, asked for by {}: that is not given up", intent.by);
+            Refusal::new(what).class(RefusalClass::Absent).hint("howdah status")
+        }
+        None => {
             let what = "no switchover is planned or under way";
-            Refusal::new(what).class(RefusalClass::Absent)
-        });
-    };
-    let answer = Answer { id: intent.id.clone(), why: "an operator gave it up".to_owned() };
-    let txn = Txn::new()
-        .at(key::INTENT, *revision)
-        .absent(key::HANDOVER)
-        .delete(key::INTENT)
-        .put(key::ANSWER, &answer);
-    Ok(Record { txn, done: Done::Now("the switchover is given up".to_owned()) })
+            Refusal::new(what).class(RefusalClass::Absent).hint("howdah status")
+        }
+    })
 }
 
 fn failover(seen: &Snapshot, to: &NodeName, accept_loss: bool, by: &str) -> Recorded {
@@ -211,14 +235,8 @@ fn resume(seen: &Snapshot) -> Recorded {
     Ok(Record { txn, done: Done::Now("the cluster is not paused any more".to_owned()) })
 }
 
-fn restart(
-    seen: &Snapshot,
-    node: &NodeName,
-    conditions: &Conditions,
-    at_unix_ms: Option<u64>,
-    by: &str,
-) -> Recorded {
-    let member = member(seen, node)?;
+fn restart(seen: &Snapshot, node: &NodeName, conditions: &Conditions, by: &str) -> Recorded {
+    let member = with_server(seen, node)?;
     let started = member.started_unix_ms;
     // One that is down is started: the only way while the cluster is paused.
     if started.is_none() && member.server != ServerState::Stopped {
@@ -227,46 +245,41 @@ fn restart(
     }
     let conditions = conditions.clone();
     let kind = OrderKind::Restart { conditions, started_unix_ms: started };
-    order(seen, node, kind, at_unix_ms, by)
+    let recorded = order(seen, node, kind, by)?;
+    Ok(Record { txn: planned::settled(seen, node, recorded.txn)?, ..recorded })
 }
 
-fn order(
-    seen: &Snapshot,
-    node: &NodeName,
-    kind: OrderKind,
-    at_unix_ms: Option<u64>,
-    by: &str,
-) -> Recorded {
-    let member = member(seen, node)?;
-    if member.witness {
-        let what = format!("`{node}` is a witness: it has no PostgreSQL");
-        return Err(Refusal::new(what).class(RefusalClass::Precondition));
+fn reload(seen: &Snapshot, node: &NodeName, by: &str) -> Recorded {
+    if with_server(seen, node)?.started_unix_ms.is_none() {
+        let what = format!("the server of `{node}` does not run, and reads its files when it does");
+        return Err(Refusal::new(what).class(RefusalClass::Unavailable).hint("howdah explain"));
     }
+    order(seen, node, OrderKind::Reload, by)
+}
+
+fn order(seen: &Snapshot, node: &NodeName, kind: OrderKind, by: &str) -> Recorded {
+    with_server(seen, node)?;
     let key = format!("{}{node}", key::ORDERS);
     if let Some((other, _)) = get::<Order>(seen, &key)? {
-        let what = format!("`{node}` has another order, by {}: `{:?}`", other.by, other.kind);
-        return Err(Refusal::new(what).hint("howdah restart --cancel, if it is a planned one"));
+        let what = format!(
+            "`{node}` has another order, {}, asked for by {}",
+            worded(&other.kind),
+            other.by
+        );
+        return Err(Refusal::new(what).hint("wait until it is done: howdah status"));
     }
     let id = fresh_id(seen);
-    let order = Order { id: id.clone(), kind, by: by.to_owned(), at_unix_ms };
+    let order = Order { id: id.clone(), kind, by: by.to_owned(), at_unix_ms: None };
     let txn = Txn::new().absent(key.clone()).put(key.clone(), &order);
-    let done = match at_unix_ms.filter(|at| *at > clock::unix_ms()) {
-        Some(_) => Done::Now(format!("the restart of `{node}` is planned")),
-        None => Done::Gone { key, id },
-    };
-    Ok(Record { txn, done })
+    Ok(Record { txn, done: Done::Gone { key, id } })
 }
 
-fn cancel_restart(seen: &Snapshot, node: &NodeName) -> Recorded {
-    let key = format!("{}{node}", key::ORDERS);
-    let order = get::<Order>(seen, &key)?;
-    let order = order.filter(|(order, _)| matches!(order.kind, OrderKind::Restart { .. }));
-    let Some((_, revision)) = order else {
-        let what = format!("no restart is planned for `{node}`");
-        return Err(Refusal::new(what).class(RefusalClass::Absent));
-    };
-    let txn = Txn::new().at(key.clone(), revision).delete(key);
-    Ok(Record { txn, done: Done::Now(format!("the restart of `{node}` is dropped")) })
+fn worded(kind: &OrderKind) -> &'static str {
+    match kind {
+        OrderKind::Restart { .. } => "a restart",
+        OrderKind::Reload => "a reload",
+        OrderKind::Reinit { .. } => "a new copy",
+    }
 }
 
 fn reinit(seen: &Snapshot, node: &NodeName, from: Option<&NodeName>, by: &str) -> Recorded {
@@ -283,14 +296,18 @@ fn reinit(seen: &Snapshot, node: &NodeName, from: Option<&NodeName>, by: &str) -
         member(seen, from)?;
     }
     let kind = OrderKind::Reinit { from: from.cloned(), directory: target.directory };
-    order(seen, node, kind, None, by)
+    order(seen, node, kind, by)
 }
 
-fn fence(shared: &Shared, seen: &Snapshot, node: &NodeName, by: &str) -> Recorded {
+fn fence(spec: &ClusterSpec, seen: &Snapshot, node: &NodeName, by: &str) -> Recorded {
     let key = format!("{}{node}", key::FENCED);
-    if !shared.spec().nodes.contains_key(node) {
-        let what = format!("no node is named `{node}`");
-        return Err(Refusal::new(what).class(RefusalClass::Absent));
+    match spec.nodes.get(node).map(|spec| spec.kind) {
+        Some(NodeKind::Data) => {}
+        Some(NodeKind::Witness) => return Err(is_witness(node)),
+        None => {
+            let what = format!("no node is named `{node}`");
+            return Err(Refusal::new(what).class(RefusalClass::Absent).hint("howdah status"));
+        }
     }
     if seen.entries.contains_key(&key) {
         return Err(Refusal::new(format!("`{node}` is fenced already")));
@@ -309,3 +326,6 @@ fn unfence(seen: &Snapshot, node: &NodeName) -> Recorded {
     let txn = Txn::new().at(key.clone(), revision).delete(key);
     Ok(Record { txn, done: Done::Now(format!("`{node}` is not fenced any more")) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Driven by the node that was asked: should it end half-way, nothing is lost but the rest of the
 //! round, and asking again goes on where it stopped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::NodeName;
@@ -10,17 +11,16 @@ use howdah_base::ask::{Ask, Refusal, RefusalClass};
 use howdah_base::record::{Conditions, Leader, Member, ServerState, key};
 use howdah_ha::is_older;
 use howdah_store::Snapshot;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::operator::{one, unavailable};
+use crate::planned::with_servers;
 use crate::shared::Shared;
 
 /// A node serves again within this after its restart.
 const BACK_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Restarts that are planned for one moment come one after the other, this far apart,
-/// milliseconds: nobody waits for one to serve before the next.
-const PLANNED_APART_MS: u64 = 60_000;
 /// Rounds of a restart for what is pending: a value that falls needs the primary before the
 /// standbys, and may come with one that rises.
 const ROUNDS_MAX: usize = 3;
@@ -32,49 +32,104 @@ pub(crate) async fn restart(
     shared: &Shared,
     nodes: &[NodeName],
     conditions: &Conditions,
-    at_unix_ms: Option<u64>,
     by: &str,
 ) -> Result<String, Refusal> {
     let mut done: Vec<NodeName> = Vec::new();
     for round in 0..ROUNDS_MAX {
-        let due = in_order(&snapshot(shared).await?, nodes, conditions, at_unix_ms.is_none())?;
+        let due = in_order(&snapshot(shared).await?, nodes, conditions, true)?;
         if due.is_empty() {
             break;
         }
-        for (place, node) in (0_u64..).zip(due) {
+        for node in due {
             let (nodes, conditions) = (vec![node.clone()], conditions.clone());
-            let at_unix_ms = at_unix_ms.map(|at| at + place * PLANNED_APART_MS);
-            let ask = Ask::Restart { nodes, conditions, at_unix_ms };
+            let ask = Ask::Restart { nodes, conditions, at_unix_ms: None };
             one(shared, &ask, by).await.map_err(|refusal| halted(&node, &done, refusal))?;
-            if at_unix_ms.is_none() {
-                await_back(shared, &node).await.map_err(|r| halted(&node, &done, r))?;
-            }
+            await_back(shared, &node).await.map_err(|r| halted(&node, &done, r))?;
             done.push(node);
         }
         // Only what is pending is worth another round.
-        if !conditions.pending || at_unix_ms.is_some() || round + 1 == ROUNDS_MAX {
+        if !conditions.pending || round + 1 == ROUNDS_MAX {
             break;
         }
         sleep(SETTLES_WITHIN).await;
     }
-    Ok(match (done.is_empty(), at_unix_ms) {
-        (true, _) => "no node needs a restart".to_owned(),
-        (false, Some(_)) => format!("planned for {}", listed(&done)),
-        (false, None) => format!("restarted {}", listed(&done)),
+    Ok(if done.is_empty() {
+        "no node needs a restart".to_owned()
+    } else {
+        format!("restarted {}", listed(&done))
     })
 }
 
-/// Lets the nodes named read their files anew, all when none is.
-pub(crate) async fn reload(
+/// Plans a restart of the nodes named, of all when none is. Their conditions are judged when the
+/// moment has come.
+pub(crate) async fn plan(
     shared: &Shared,
+    nodes: &[NodeName],
+    conditions: &Conditions,
+    at_unix_ms: u64,
+    by: &str,
+) -> Result<String, Refusal> {
+    let nodes = in_order(&snapshot(shared).await?, nodes, &Conditions::default(), false)?;
+    if nodes.is_empty() {
+        let what = "none of these nodes has a server that could be restarted";
+        return Err(Refusal::new(what).class(RefusalClass::Precondition).hint("howdah status"));
+    }
+    let at_unix_ms = Some(at_unix_ms);
+    one(shared, &Ask::Restart { nodes, conditions: conditions.clone(), at_unix_ms }, by).await
+}
+
+/// Lets the nodes named read their files anew, all when none is. Each is asked, also when another
+/// one cannot do it. Of all nodes, those without a running server read their files when they start.
+pub(crate) async fn reload(
+    shared: &Arc<Shared>,
     nodes: &[NodeName],
     by: &str,
 ) -> Result<String, Refusal> {
-    let due = in_order(&snapshot(shared).await?, nodes, &Conditions::default(), false)?;
+    let seen = snapshot(shared).await?;
+    let mut asked = JoinSet::new();
+    let due = in_order(&seen, nodes, &Conditions::default(), nodes.is_empty())?;
     for node in &due {
-        one(shared, &Ask::Reload { nodes: vec![node.clone()] }, by).await?;
+        let (shared, node, by) = (Arc::clone(shared), node.clone(), by.to_owned());
+        asked.spawn(async move {
+            let ask = Ask::Reload { nodes: vec![node.clone()] };
+            (node, one(&shared, &ask, &by).await)
+        });
     }
-    Ok(format!("reloaded {}", listed(&due)))
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    while let Some(Ok((node, answer))) = asked.join_next().await {
+        match answer {
+            Ok(_) => done.push(node),
+            Err(refusal) => refused.push((node, refusal)),
+        }
+    }
+    let mut down = with_servers(&shared.spec());
+    down.retain(|node| nodes.is_empty() && !due.contains(node));
+    not_all(done, refused, &down)
+}
+
+/// Who did it, and who did not and why.
+fn not_all(
+    mut done: Vec<NodeName>,
+    mut refused: Vec<(NodeName, Refusal)>,
+    down: &[NodeName],
+) -> Result<String, Refusal> {
+    done.sort();
+    refused.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut said = match done.is_empty() {
+        true => "nothing was reloaded".to_owned(),
+        false => format!("reloaded {}", listed(&done)),
+    };
+    if !down.is_empty() {
+        said += &format!("; not running, so read at the next start: {}", listed(down));
+    }
+    let whys: Vec<String> =
+        refused.iter().map(|(node, refusal)| format!("{node}: {}", refusal.error)).collect();
+    match refused.into_iter().next() {
+        None => Ok(said),
+        Some((_, first)) => {
+            Err(Refusal { error: format!("{said}; not reloaded: {}", whys.join("; ")), ..first })
+        }
+    }
 }
 
 async fn snapshot(shared: &Shared) -> Result<Snapshot, Refusal> {

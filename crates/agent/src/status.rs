@@ -6,6 +6,7 @@ use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
 use howdah_ha::{Durability, View, election, preflight};
 
 use crate::agent::Agent;
+use crate::planned::{Picture, with_servers};
 
 /// Changes of the history that the status carries.
 const HISTORY_SHOWN: usize = 20;
@@ -35,7 +36,11 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
         },
         endpoints: endpoints(agent),
         nodes_spare: nodes_spare(view),
-        problems: paused(agent).into_iter().chain(problems(view, &nodes)).collect(),
+        problems: paused(agent)
+            .into_iter()
+            .chain(problems(view, &nodes))
+            .chain(planned(agent, view))
+            .collect(),
         nodes,
         history: history.into_iter().rev().take(HISTORY_SHOWN).rev().collect(),
         config_revision: config.map_or(0, |c| c.revision),
@@ -125,6 +130,7 @@ fn node_status(
         problems: member.map(|m| m.problems.clone()).unwrap_or_default(),
         fenced: record(agent, &format!("{}{node}", key::FENCED)),
         order: record(agent, &format!("{}{node}", key::ORDERS)),
+        restart: record(agent, &format!("{}{node}", key::RESTARTS)),
         alive: member.is_some() && (view.store.reachable || *node == view.me),
         member: member.cloned(),
     }
@@ -138,6 +144,13 @@ fn paused(agent: &Agent) -> Option<String> {
          howdah resume",
         pause.by
     ))
+}
+
+/// A planned restart that cannot be begun, or was given up.
+fn planned(agent: &Agent, view: &View) -> Vec<String> {
+    let all = with_servers(&agent.shared.spec());
+    let picture = agent.snapshot.as_ref().and_then(|seen| Picture::of(seen, all).ok());
+    picture.map(|picture| picture.problems(view.wall_ms)).unwrap_or_default()
 }
 
 /// What is wrong, in sentences; empty when all is well.
@@ -194,7 +207,7 @@ fn durability(view: &View) -> Option<String> {
 }
 
 /// A server's state in words.
-fn worded(state: ServerState) -> &'static str {
+pub(crate) fn worded(state: ServerState) -> &'static str {
     match state {
         ServerState::Creating => "being created",
         ServerState::Stopped => "stopped",

@@ -1,5 +1,7 @@
 //! What an operator asks of a cluster: the one list behind HTTP, the verbs and the agent.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::NodeName;
@@ -60,6 +62,48 @@ pub enum Ask {
     },
     /// Stop this node.
     Stop,
+}
+
+/// As the log tells it; of a cluster file not the text.
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let later = |at: &Option<u64>| if at.is_some() { ", later" } else { "" };
+        match self {
+            Ask::Switchover { to: Some(to), at_unix_ms } => {
+                write!(f, "a switchover to {to}{}", later(at_unix_ms))
+            }
+            Ask::Switchover { to: None, at_unix_ms } => {
+                write!(f, "a switchover to the best standby{}", later(at_unix_ms))
+            }
+            Ask::AbortSwitchover => f.write_str("to give the switchover up"),
+            Ask::Failover { to, accept_loss: false } => write!(f, "a failover to {to}"),
+            Ask::Failover { to, accept_loss: true } => {
+                write!(f, "a failover to {to}, also if commits are lost")
+            }
+            Ask::Apply { .. } => f.write_str("a new cluster file"),
+            Ask::Pause => f.write_str("a pause"),
+            Ask::Resume => f.write_str("the end of the pause"),
+            Ask::Restart { nodes, at_unix_ms, .. } => {
+                write!(f, "a restart of {}{}", listed(nodes), later(at_unix_ms))
+            }
+            Ask::CancelRestart { node } => write!(f, "to drop the restart of {node}"),
+            Ask::Reload { nodes } => write!(f, "a reload of {}", listed(nodes)),
+            Ask::Reinit { node, from: None } => write!(f, "a new copy for {node}"),
+            Ask::Reinit { node, from: Some(from) } => {
+                write!(f, "a new copy for {node}, made from {from}")
+            }
+            Ask::Fence { node } => write!(f, "{node} fenced"),
+            Ask::Unfence { node } => write!(f, "{node} not fenced any more"),
+            Ask::Stop => f.write_str("the end of this node"),
+        }
+    }
+}
+
+fn listed(nodes: &[NodeName]) -> String {
+    if nodes.is_empty() {
+        return "all nodes".to_owned();
+    }
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a request is not carried out, and what to do next.

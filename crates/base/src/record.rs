@@ -37,6 +37,8 @@ pub mod key {
     pub const PAUSE: &str = "pause";
     /// [`super::Planned`]: the switchover that is to come.
     pub const PLANNED: &str = "planned";
+    /// [`super::PlannedRestart`] of a node's server: `restarts/<node>`.
+    pub const RESTARTS: &str = "restarts/";
     /// [`super::Order`] to a node's own server: `orders/<node>`.
     pub const ORDERS: &str = "orders/";
     /// [`super::Answer`] to the last order to a node: `answers/<node>`.
@@ -134,6 +136,28 @@ pub struct Planned {
     pub by: String,
 }
 
+/// A restart of one node's server that is to come. The leader makes an [`Order`] of it, with the
+/// same id, when its moment has come and every other server serves, and removes it when the server
+/// serves again: so those that are planned for one moment come one after the other, whoever leads.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PlannedRestart {
+    pub id: String,
+    #[serde(default)]
+    pub conditions: Conditions,
+    pub by: String,
+    /// Wall clock, milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// When the order was given.
+    #[serde(default)]
+    pub begun_unix_ms: Option<u64>,
+    /// When the postmaster that is to go was started, by its node's wall clock.
+    #[serde(default)]
+    pub started_unix_ms: Option<u64>,
+    /// Why it was given up: it stays so that whoever planned it hears of it.
+    #[serde(default)]
+    pub given_up: Option<String>,
+}
+
 /// What one node is to do with its own server. The node removes it when it is done or refused;
 /// then it leaves an [`Answer`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -201,6 +225,19 @@ pub enum IntentKind {
     /// Take over although the leader cannot be reached. `accept_loss`: also when commits that
     /// were acknowledged may be missing on `to`.
     Failover { to: NodeName, accept_loss: bool },
+}
+
+impl std::fmt::Display for IntentKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            IntentKind::Switchover { to: Some(to) } => write!(f, "a switchover to `{to}`"),
+            IntentKind::Switchover { to: None } => f.write_str("a switchover to the best standby"),
+            IntentKind::Failover { to, accept_loss: false } => write!(f, "a failover to `{to}`"),
+            IntentKind::Failover { to, accept_loss: true } => {
+                write!(f, "a failover to `{to}` that may lose commits")
+            }
+        }
+    }
 }
 
 /// Written once, by the node that ran initdb: the cluster's identity.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Change, Fence, Member, Order, Pause, Planned, ServerState};
+use crate::record::{Change, Fence, Member, Order, Pause, Planned, PlannedRestart, ServerState};
 use crate::{ClusterName, NodeName, Position, Term};
 
 /// The cluster as one node sees it. `howdah status --json` prints it.
@@ -93,9 +93,12 @@ pub struct NodeStatus {
     /// Its server is to stay down.
     #[serde(default)]
     pub fenced: Option<Fence>,
-    /// What it is to do, now or later.
+    /// What it is to do now.
     #[serde(default)]
     pub order: Option<Order>,
+    /// The restart of its server that is to come, is under way, or was given up.
+    #[serde(default)]
+    pub restart: Option<PlannedRestart>,
     /// The node has a live record in the store.
     pub alive: bool,
     /// The node's own record, for `explain`.

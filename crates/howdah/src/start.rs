@@ -107,6 +107,7 @@ fn waiting(spec: &ClusterSpec, me: &NodeName, why: &str) -> ClusterStatus {
         problems: Vec::new(),
         fenced: None,
         order: None,
+        restart: None,
         alive: name == me,
         member: None,
     });

@@ -15,7 +15,7 @@ pub(crate) mod history;
 pub(crate) mod metrics;
 pub(crate) mod node;
 
-use howdah_base::record::{Member, OrderKind, ServerState};
+use howdah_base::record::{Member, ServerState};
 use howdah_base::status::{ClusterStatus, NodeStatus};
 use serde_json::{Map, Value, json};
 
@@ -97,9 +97,9 @@ pub(crate) fn member_role(status: &ClusterStatus, node: &NodeStatus) -> &'static
 
 /// The restart that is to come: `schedule` and its conditions.
 pub(crate) fn scheduled_restart(node: &NodeStatus) -> Option<Value> {
-    let order = node.order.as_ref()?;
-    let OrderKind::Restart { conditions, .. } = &order.kind else { return None };
-    let mut scheduled = json!({ "schedule": when::rfc3339(order.at_unix_ms?) });
+    let restart = node.restart.as_ref().filter(|restart| restart.given_up.is_none())?;
+    let conditions = &restart.conditions;
+    let mut scheduled = json!({ "schedule": when::rfc3339(restart.at_unix_ms) });
     if conditions.pending {
         scheduled["restart_pending"] = Value::Bool(true);
     }

@@ -52,9 +52,9 @@ fn cluster_of_three() -> ClusterStatus {
         node("n4", 0, false, "unknown", Value::Null),
     ];
     nodes[1]["pending_restart"] = json!(["max_connections"]);
-    nodes[1]["order"] = json!({
+    nodes[1]["restart"] = json!({
         "id": "1", "by": "anna", "at_unix_ms": 1_779_300_000_000_u64,
-        "kind": { "kind": "restart", "conditions": { "pending": true, "role": "standby" } },
+        "conditions": { "pending": true, "role": "standby" },
     });
     nodes[4]["alive"] = json!(false);
     let status = json!({

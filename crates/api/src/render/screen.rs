@@ -23,11 +23,12 @@ fn head(status: &ClusterStatus) -> String {
         let (at, by) = (moment(planned.at_unix_ms), &planned.by);
         format!("planned: a switchover to {to} at {at} UTC, asked for by {by}\n")
     });
+    let restarts = status.nodes.iter().filter_map(restart).collect::<String>();
     let reachable = if store.reachable { "reachable" } else { "not reachable" };
     format!(
         "cluster {}, {leader}, term {}, as {} sees it\n\
          durability {}: {}\n\
-         store {}: {reachable}; cluster file: revision {}\n{}",
+         store {}: {reachable}; cluster file: revision {}\n{}{restarts}",
         status.cluster,
         status.term,
         status.seen_by,
@@ -37,6 +38,19 @@ fn head(status: &ClusterStatus) -> String {
         status.config_revision,
         planned.unwrap_or_default(),
     )
+}
+
+/// What was given up is among the problems.
+fn restart(node: &NodeStatus) -> Option<String> {
+    let plan = node.restart.as_ref().filter(|plan| plan.given_up.is_none())?;
+    let (name, by) = (&node.node, &plan.by);
+    Some(match plan.begun_unix_ms {
+        Some(_) => format!("under way: the planned restart of {name}, asked for by {by}\n"),
+        None => {
+            let at = moment(plan.at_unix_ms);
+            format!("planned: a restart of {name} at {at} UTC, asked for by {by}\n")
+        }
+    })
 }
 
 fn spare(nodes: Option<u32>) -> String {

@@ -36,6 +36,7 @@ fn node(number: u16, state: ServerState) -> NodeStatus {
         pending_restart: Vec::new(),
         fenced: None,
         order: None,
+        restart: None,
         problems: Vec::new(),
         alive: true,
         member: None,
@@ -80,6 +81,28 @@ fn healthy() -> ClusterStatus {
         planned: None,
         switchover: Vec::new(),
     }
+}
+
+#[test]
+fn planned_restarts_are_on_the_screen() {
+    let mut status = healthy();
+    let plan = |begun: Option<u64>, given_up: Option<&str>| {
+        serde_json::from_value(serde_json::json!({
+            "id": "1", "by": "anna", "at_unix_ms": 1_779_280_496_123_u64,
+            "begun_unix_ms": begun, "given_up": given_up,
+        }))
+        .expect("a plan")
+    };
+    status.nodes[0].restart = plan(None, None);
+    status.nodes[1].restart = plan(Some(1), None);
+    status.nodes[2].restart = plan(None, Some("n2 is gone"));
+    let screen = screen(&status);
+    let told: Vec<&str> = screen.lines().filter(|line| line.contains("anna")).collect();
+    let wanted = [
+        "planned: a restart of n1 at 2026-05-20 12:34:56 UTC, asked for by anna",
+        "under way: the planned restart of n2, asked for by anna",
+    ];
+    assert_eq!(told, wanted);
 }
 
 fn change(term: u64, kind: ChangeKind, from: Option<&str>) -> Change {

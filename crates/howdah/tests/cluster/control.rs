@@ -11,6 +11,8 @@ use nix::sys::signal::Signal;
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
 
 const SOON: Duration = Duration::from_secs(60);
+/// Far above a restart in place, far below a failover by lease.
+const GAP_MAX: Duration = Duration::from_secs(5);
 /// Commits wait at most so long for a voter that is taken away by order.
 const BLOCKED_MAX: Duration = Duration::from_secs(4);
 
@@ -139,10 +141,6 @@ fn an_order_is_carried_out_once_although_the_agent_dies_over_it() {
     });
     assert!(standby.own_status().expect("a status").order.is_none(), "the order is gone");
 
-    cluster.howdah_ok(&["restart", &standby.name, "--at", "+1h"]);
-    let words = refused(&cluster, &["restart", &standby.name]);
-    assert!(words.contains("another order"), "{words}");
-    cluster.howdah_ok(&["restart", &standby.name, "--cancel"]);
     let words = refused(&cluster, &["restart", &standby.name, "--role", "primary"]);
     assert!(words.contains("it is a standby"), "{words}");
 }
@@ -188,6 +186,79 @@ fn a_standby_whose_receiver_is_frozen_does_not_count_as_streaming() {
         (said && own.state == ServerState::Standby && own.not_switchable.is_some()).then_some(())
     });
     process::signal(receiver, Signal::SIGCONT);
+    cluster.wait_whole();
+}
+
+#[test]
+fn restarts_planned_for_one_moment_come_one_after_the_other_and_hold_nothing_else_up() {
+    let cluster = three().start();
+    let client = Writer::start(cluster.plan());
+    client.wait_for_rows(50, ROWS_WITHIN);
+    let (primary, term) = (cluster.primary(), cluster.status().term);
+    let pids = || -> Vec<_> { cluster.nodes().iter().map(|node| node.postmaster_pid()).collect() };
+
+    // What is planned stands beside what is done at once.
+    cluster.howdah_ok(&["restart", "--at", "+1h"]);
+    let standby = cluster.standbys()[0].name.clone();
+    let words = refused(&cluster, &["restart", &standby, "--at", "+2h"]);
+    assert!(words.contains("planned already"), "{words}");
+    let said = cluster.howdah_ok(&["reload"]);
+    assert!(cluster.nodes().iter().all(|node| said.contains(&node.name)), "{said}");
+    cluster.howdah_ok(&["restart", &standby]);
+    cluster.wait_whole();
+    cluster.howdah_ok(&["restart", "--cancel"]);
+    let words = refused(&cluster, &["restart", "--cancel"]);
+    assert!(words.contains("no restart is planned"), "{words}");
+
+    let (before, asked) = (pids(), Instant::now());
+    cluster.howdah_ok(&["restart", "--at", "+2s"]);
+    cluster.wait_for(
+        "each has been restarted, and none is planned",
+        Duration::from_secs(120),
+        || {
+            let status = primary.status().ok()?;
+            let none =
+                status.nodes.iter().all(|node| node.restart.is_none() && node.order.is_none());
+            (none && before.iter().zip(pids()).all(|(b, a)| *b != a)).then_some(())
+        },
+    );
+    cluster.wait_whole();
+    assert_eq!((&cluster.primary().name, cluster.status().term), (&primary.name, term));
+    let log = primary.log_text();
+    let told: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once("the planned restart of "))
+        .map(|(_, what)| what.trim_end())
+        .collect();
+    let mut order: Vec<&str> = cluster.standbys().iter().map(|node| &*node.name).collect();
+    order.sort_unstable();
+    order.push(&primary.name);
+    let wanted: Vec<String> = order
+        .iter()
+        .flat_map(|node| [format!("{node} is begun"), format!("{node} is done")])
+        .collect();
+    assert_eq!(told, wanted, "one after the other, the primary last");
+    let journal = client.stop_and_check();
+    let gap = journal.longest_gap(asked).expect("rows").length;
+    assert!(gap < GAP_MAX, "no row for {gap:?}\n{}", journal.last_errors());
+}
+
+/// One server is down: the others are reloaded, and the answer says who was not.
+#[test]
+fn a_reload_names_who_was_reloaded_and_who_was_not() {
+    let cluster = three().start();
+    let standby = cluster.standbys()[0].name.clone();
+    cluster.howdah_ok(&["fence", &standby]);
+    cluster.wait_for("its server is down", SOON, || {
+        (cluster.node(&standby).state() == Some(ServerState::Stopped)).then_some(())
+    });
+    let said = cluster.howdah_ok(&["reload"]);
+    let (done, rest) = said.split_once("; not running").expect("both are named");
+    assert!(rest.contains(&standby) && !done.contains(&standby), "{said}");
+    assert!(done.contains(&cluster.primary().name), "{said}");
+    let words = refused(&cluster, &["reload", &standby]);
+    assert!(words.contains(&standby) && words.contains("does not run"), "{words}");
+    cluster.howdah_ok(&["unfence", &standby]);
     cluster.wait_whole();
 }
 
