@@ -9,7 +9,8 @@ use crate::seen::{Leader, Reason, Role};
 /// What changed, as it was when it was seen: a call that is repeated later says the same.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Firing {
-    /// `<event>-<term>-<node>-<counter>`. The same for each attempt and for each hook.
+    /// `<cluster>.<its identity>-<event>-<term>-<node>-<counter>`. The same for each attempt and for
+    /// each hook.
     pub id: String,
     #[serde(serialize_with = "event_out", deserialize_with = "event_in")]
     pub event: HookEvent,

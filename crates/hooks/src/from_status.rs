@@ -19,7 +19,7 @@ pub struct Beside {
 }
 
 impl Seen {
-    /// What `status` says to hooks of the node that has made it.
+    /// What `status` says to hooks of the node that has made it; the cluster's identity is not in it.
     pub fn of_status(status: &ClusterStatus, beside: Beside) -> Seen {
         let own = status.nodes.iter().find(|node| node.node == status.seen_by);
         let member = own.and_then(|node| node.member.as_ref());

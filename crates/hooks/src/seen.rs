@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Debug)]
 pub struct Seen {
     pub cluster: ClusterName,
+    /// What tells this cluster from every other one of its name; empty when that is not known.
+    pub identity: String,
     /// The node that looks.
     pub node: NodeName,
     /// Of the own server.
@@ -53,13 +55,15 @@ impl Seen {
             postgres_port: 5433,
             rw_port: 6432,
         });
-        Seen { leader, ..Seen::unknown("shop".parse().expect("a name"), name(node)) }
+        let identity = "c0ffee".to_owned();
+        Seen { leader, identity, ..Seen::unknown("shop".parse().expect("a name"), name(node)) }
     }
 
     /// Before anything is known: nothing is begun, nothing taken back.
     pub fn unknown(cluster: ClusterName, node: NodeName) -> Seen {
         Seen {
             cluster,
+            identity: String::new(),
             node,
             role: Role::Unknown,
             term: Term(0),

@@ -46,6 +46,7 @@ impl Story {
             core: None,
             seen: Seen {
                 cluster: "shop".parse().expect("a name"),
+                identity: "c0ffee".to_owned(),
                 node: name("n1"),
                 role: Role::Unknown,
                 term: Term(1),

@@ -42,16 +42,18 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Starts what the file in force says, and follows it. `problems` goes where [`with_problems`]
-    /// takes it from.
+    /// Starts what the file in force says, and follows it. `identity` tells this cluster from others
+    /// of its name; `problems` goes where [`with_problems`] takes it from.
     pub fn start(
         serving: &Runtime,
         node: &NodeName,
+        identity: String,
         channels: &Channels,
         problems: watch::Sender<Vec<String>>,
     ) -> Hooks {
         let spec = channels.spec.clone();
-        let first = Seen::unknown(spec.borrow().cluster.clone(), node.clone());
+        let unknown = Seen::unknown(spec.borrow().cluster.clone(), node.clone());
+        let first = Seen { identity, ..unknown };
         let helper = layout::vip_socket(&spec.borrow().nodes[node]);
         let (told, seen) = watch::channel(first);
         serving.spawn(see(channels.status.clone(), channels.vitals.clone(), told));
@@ -175,6 +177,7 @@ async fn see(
             let beside = Beside { leads_until, reloads, unix_ms: howdah_agent::unix_ms() };
             let now = Seen::of_status(status, beside);
             seen.send_if_modified(|last| {
+                let now = Seen { identity: last.identity.clone(), ..now };
                 let changed = *last != now;
                 *last = now;
                 changed

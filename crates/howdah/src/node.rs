@@ -197,7 +197,8 @@ async fn decide(
     let _ = started.send(Arc::clone(&channels));
     let proxy =
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
-    let hooks = Hooks::start(serving, node, &channels, hook_problems);
+    let identity = admit::short_identity(prepared)?;
+    let hooks = Hooks::start(serving, node, identity, &channels, hook_problems);
     let mut spec = channels.spec.clone();
     let rules = bound.spec;
     serving.spawn(async move {

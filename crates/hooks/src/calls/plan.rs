@@ -234,7 +234,7 @@ impl Plan<'_> {
         let counter = self.state.counter;
         self.state.counter += 1;
         Firing {
-            id: format!("{}-{}-{}-{counter}", event.word(), seen.term, seen.node),
+            id: id(seen, event, counter),
             event,
             cluster: seen.cluster.clone(),
             node: seen.node.clone(),
@@ -249,6 +249,13 @@ impl Plan<'_> {
             teller: true,
         }
     }
+}
+
+/// The same for no other change, of this cluster or of another one.
+fn id(seen: &Seen, event: HookEvent, counter: u64) -> String {
+    let dot = if seen.identity.is_empty() { "" } else { "." };
+    let cluster = format!("{}{dot}{}", seen.cluster, seen.identity);
+    format!("{cluster}-{}-{}-{}-{counter}", event.word(), seen.term, seen.node)
 }
 
 /// What tells two problems apart: not the figures in a sentence, which change with each look,

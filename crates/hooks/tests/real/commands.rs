@@ -38,7 +38,7 @@ async fn a_command_is_told_everything_and_is_called_once() {
     ];
     let told = world.lines("env");
     let id = told.iter().find(|line| line.starts_with("HOWDAH_FIRING_ID=")).expect("an id");
-    assert!(id.starts_with("HOWDAH_FIRING_ID=on_role_change-7-n1-"), "{id}");
+    assert!(id.starts_with("HOWDAH_FIRING_ID=shop-on_role_change-7-n1-"), "{id}");
     let rest: Vec<_> = told.iter().filter(|line| *line != id).collect();
     assert_eq!(rest, expected);
     assert_eq!(world.lines("arguments"), ["on_role_change primary shop"]);

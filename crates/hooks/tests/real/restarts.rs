@@ -25,8 +25,8 @@ async fn a_change_that_was_told_is_not_told_again() {
     }
     let told = world.lines("told");
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("on_role_change-7-n1-"), "{told:?}");
-    assert!(told[1].starts_with("on_leader_change-7-n1-"), "{told:?}");
+    assert!(told[0].starts_with("shop-on_role_change-7-n1-"), "{told:?}");
+    assert!(told[1].starts_with("shop-on_leader_change-7-n1-"), "{told:?}");
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn what_a_killed_agent_left_running_is_ended_first() {
     };
     world.has_lines("told", 1).await;
     let id = fs::read_to_string(world.path().join("hooks.json")).expect("a journal");
-    let id = id.split('"').find(|word| word.starts_with("on_role_change-7-")).expect("an id");
+    let id = id.split('"').find(|word| word.starts_with("shop-on_role_change-7-")).expect("an id");
     // A process of the firing that no runtime knows, as after a kill -9.
     let mut left = std::process::Command::new("/bin/sh")
         .arg(world.path().join("dns.sh"))

@@ -28,6 +28,11 @@ pub async fn check(
     }
 }
 
+/// What tells this cluster from others of its name: the beginning of its CA's fingerprint.
+pub fn short_identity(prepared: &Prepared) -> anyhow::Result<String> {
+    Ok(short(&own(prepared)?.authority).to_owned())
+}
+
 fn own(prepared: &Prepared) -> anyhow::Result<Identity> {
     let path = prepared.layout.ca();
     let text = std::fs::read_to_string(&path)?;

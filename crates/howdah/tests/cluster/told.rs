@@ -145,6 +145,8 @@ impl Told {
                     assert_eq!(other, None, "two primaries of one term: {line:?}");
                     assert_eq!(line.leader, line.node, "{line:?}");
                 }
+                let identity = line.id.strip_prefix("test.").and_then(|id| id.split_once("-on_"));
+                assert!(identity.is_some_and(|(ca, _)| ca.len() == 16), "whose is it? {line:?}");
                 let other = ids.insert(line.id.clone(), line.clone());
                 assert_eq!(other, None, "told twice: {line:?}");
             }
