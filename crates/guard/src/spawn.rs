@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub fn spawn(exe: &Path, socket: &Path, data_dir: &Path, log: &Path) -> Result<i
         .open(&log)
         .map_err(GuardError::io("open the guard's log", &log))?;
     let mut child = Command::new(exe)
+        // What `ps` shows; the words that follow name the node.
+        .arg0("howdah")
         .arg("guard")
         .arg("--socket")
         .arg(&socket)

@@ -43,6 +43,9 @@ use cli::Cli;
 use failure::Exit;
 
 fn main() -> ExitCode {
+    // Started as `/proc/self/exe`, it would be `exe` for `top` and `ps -e`. A name is no more than
+    // a help.
+    let _ = nix::sys::prctl::set_name(c"howdah");
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub fn spawn_helper(exe: &Path, options: &HelperOptions, log: &Path) -> Result<(
     }
     let log_file = open_log(log, options.owner)?;
     let mut child = Command::new(exe)
+        .arg0("howdah")
         .args(options.arguments())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -2,9 +2,11 @@
 //! makes the database, the others copy it.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use howdah_base::record::ChangeKind;
-use howdah_testkit::{Writer, writer};
+use howdah_testkit::process::Process;
+use howdah_testkit::{Cluster, Writer, writer};
 
 use crate::{ROWS_WITHIN, three};
 
@@ -56,5 +58,17 @@ pub fn health_checks_tell_the_primary_from_the_standbys_as_patronis_do() {
         assert_eq!(node.health("/primary"), Some(leads), "{}", cluster.seen());
         assert_eq!(node.health("/replica"), Some(follows), "{}", cluster.seen());
         assert_eq!(node.health("/health"), Some(200), "{}", cluster.seen());
+    }
+}
+
+#[test]
+fn who_looks_for_howdah_among_the_processes_finds_it() {
+    let cluster = Cluster::of(1, env!("CARGO_BIN_EXE_howdah")).start();
+    let node = cluster.primary();
+    let guard = Process::read(node.guard_pid().expect("a guard")).expect("it runs");
+    assert_eq!(guard.arguments[..2], ["howdah", "guard"], "{guard:?}");
+    for pid in [guard.pid, node.agent_pid().expect("an agent")] {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).expect("a name");
+        assert_eq!(name, "howdah\n");
     }
 }
