@@ -9,6 +9,7 @@
 //! changed is kept before, below the node's state directory, so that it can be given back.
 //! [`patroni`] takes a whole cluster over, node by node.
 
+mod address;
 mod before;
 mod judge;
 mod look;
@@ -17,6 +18,7 @@ pub mod give_back;
 pub mod patroni;
 pub mod take;
 
+pub use address::Address;
 pub use before::Before;
 pub use judge::{Check, Level, judge, node_at};
-pub use look::{Found, look};
+pub use look::{Found, look, look_as};

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::Read;
 
 use anyhow::Context;
-use howdah_base::{DirectoryId, NodeName};
+use howdah_base::{DirectoryId, NodeName, Redacted};
 use howdah_postgres::directory::{self, DirectoryFile};
 use howdah_postgres::install::Install;
 
-use super::look::{Found, ask};
+use super::look::{Found, ask_as};
 use super::{Before, look};
 use crate::failure::Failure;
 use crate::prepare::Prepared;
@@ -29,6 +29,7 @@ pub fn take(
     prepared: &Prepared,
     install: &Install,
     found: &Found,
+    password: Option<&Redacted<String>>,
     node: &NodeName,
 ) -> anyhow::Result<()> {
     let state_dir = &prepared.spec.nodes[node].state_dir;
@@ -36,7 +37,8 @@ pub fn take(
     prepared.server.act(|| before.keep(state_dir))?;
     if let Some(running) = &found.running {
         let place = (running.socket_dir.as_path(), running.port);
-        let tell = |sql: &str| ask(install, &found.owner, &running.asked_as, place, sql);
+        let role = (running.asked_as.as_str(), password);
+        let tell = |sql: &str| ask_as(install, &found.owner, role, place, sql);
         if !running.has_postgres {
             tell(SUPERUSER)?;
             say("there is a superuser postgres now");

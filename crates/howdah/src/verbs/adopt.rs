@@ -10,7 +10,7 @@ use howdah_spec::ClusterSpec;
 
 use crate::adopt::give_back::GiveBack;
 use crate::adopt::patroni::{self, Order};
-use crate::adopt::{self, Check, Found, Level};
+use crate::adopt::{self, Address, Check, Found, Level};
 use crate::ask::known_node;
 use crate::facts;
 use crate::failure::{Exit, Failure};
@@ -62,17 +62,22 @@ howdah adopt [OPTIONS] <DATADIR|URL>
        howdah adopt [OPTIONS] --patroni <PATRONI.YML> [--abort|--finish]";
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let file = args.file.load()?;
+    let file = load(args)?;
     if let Some(patroni) = &args.patroni {
         return of_patroni(args, &file, patroni);
     }
     if args.give_back {
         return give_back(args, &file);
     }
-    let data_dir = data_dir(args.source.as_deref().unwrap_or_default())?;
+    let source = args.source.as_deref().unwrap_or_default();
+    let address = Address::parse(source);
+    let data_dir = data_dir(source)?;
     let node = node(&file.spec, args.node.as_ref(), &data_dir)?;
     let install = facts::install(&file.spec, &data_dir)?;
-    let found = adopt::look(&install, &data_dir, args.superuser.as_deref())?;
+    let user = address.as_ref().and_then(|address| address.user.as_deref());
+    let password = address.as_ref().and_then(|address| address.password.as_ref());
+    let superuser = args.superuser.as_deref().or(user);
+    let found = adopt::look_as(&install, &data_dir, superuser, password)?;
     let checks = adopt::judge(&found, &file.spec, &node, install.major);
     show(args, &found, &node, &checks)?;
     if checks.iter().any(|check| check.level == Level::Stop) {
@@ -83,8 +88,30 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let prepared = prepare(&file, Caller::Prepare)?;
-    adopt::take::take(&prepared, &install, &found, &node)?;
+    adopt::take::take(&prepared, &install, &found, password, &node)?;
     start(&file, &node)
+}
+
+/// Who has a PostgreSQL and no cluster file gets one from what configures it.
+fn load(args: &Args) -> anyhow::Result<ClusterFile> {
+    let found = args.file.find().map_err(|error| match error.downcast::<Failure>() {
+        Ok(failure) => {
+            let from = match (&args.patroni, args.source.as_deref()) {
+                (Some(patroni), _) => patroni.display().to_string(),
+                (None, Some(dir)) if Path::new(dir).join("postgresql.conf").is_file() => {
+                    format!("{dir}/postgresql.conf {dir}/pg_hba.conf")
+                }
+                (None, _) => "POSTGRESQL.CONF PG_HBA.CONF".to_owned(),
+            };
+            let to = args.file.file.as_ref().map(|path| format!(" --output {}", path.display()));
+            let to = to.unwrap_or_default();
+            failure
+                .hint(format!("howdah import {from}{to}, which makes one; read it, then adopt"))
+                .into()
+        }
+        Err(error) => error,
+    });
+    found.and_then(|_| args.file.load())
 }
 
 fn give_back(args: &Args, file: &ClusterFile) -> anyhow::Result<()> {
@@ -187,29 +214,34 @@ fn show_checks(checks: &[Check]) {
 
 fn typed(args: &Args, file: &ClusterFile) -> String {
     let source = args.source.as_deref().unwrap_or_default();
+    let address = Address::parse(source);
+    let secret = address.as_ref().is_some_and(|address| address.password.is_some());
+    let secret = if secret { "PGPASSWORD=... " } else { "" };
+    let source = address.as_ref().map_or(source, |address| &address.url);
     let node = args.node.as_ref().map(|node| format!(" --node {node}")).unwrap_or_default();
     let role = args.superuser.as_ref().map(|role| format!(" --superuser {role}"));
-    format!("howdah adopt {source}{}{node}{}", file.typed, role.unwrap_or_default())
+    format!("{secret}howdah adopt {source}{}{node}{}", file.typed, role.unwrap_or_default())
 }
 
 /// A directory is taken as it is; a URL leads to the server, which names its directory.
 fn data_dir(source: &str) -> anyhow::Result<PathBuf> {
-    if !source.starts_with("postgres://") && !source.starts_with("postgresql://") {
+    let Some(address) = Address::parse(source) else {
         let path = std::path::absolute(source).context("find the working directory")?;
         return path.canonicalize().map_err(|error| {
             Failure::bad_input(format!("no such directory ({error}): `{source}`")).into()
         });
+    };
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-A", "-t", "-q", "-w", "-d", &address.url, "-c", "show data_directory"]);
+    if let Some(password) = &address.password {
+        psql.env("PGPASSWORD", password.expose());
     }
-    let output = Command::new("psql")
-        .args(["-X", "-A", "-t", "-q", "-w", "-d", source, "-c", "show data_directory"])
-        .env("PGCONNECT_TIMEOUT", "5")
-        .stdin(Stdio::null())
-        .output()
-        .context("run psql")?;
+    let output = psql.env("PGCONNECT_TIMEOUT", "5").stdin(Stdio::null()).output();
+    let output = output.context("run psql")?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if !output.status.success() {
         return Err(Failure::new(Exit::Failed, format!("the server does not answer: {said}"))
-            .hint("a password can stand in ~/.pgpass; the role needs pg_read_all_settings")
+            .hint("a password can stand in the URL, in PGPASSWORD or in ~/.pgpass; the role needs pg_read_all_settings")
             .into());
     }
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());

@@ -153,3 +153,40 @@ fn an_adopted_directory_is_refused_and_not_overwritten_when_another_cluster_was_
     let after = fs::read(elsewhere.node("n1").data_dir.join("global/pg_control")).expect("read");
     assert_eq!(before, after, "not touched");
 }
+
+#[test]
+fn a_server_that_wants_a_password_is_adopted_by_its_url() {
+    let cluster = Cluster::of(1, env!("CARGO_BIN_EXE_howdah")).prepare();
+    let old = Old::start(&cluster);
+    old.sql("boss", "CREATE TABLE t AS SELECT 1 AS i");
+    old.sql("boss", "ALTER ROLE boss PASSWORD 's3c:r@t'");
+    let rules = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    fs::write(old.data_dir.join("pg_hba.conf"), rules).expect("written");
+    old.run("pg_ctl", &["-D", &old.data_dir.display().to_string(), "reload"]);
+
+    let url = format!("postgres://boss:s3c%3Ar%40t@127.0.0.1:{}/postgres", old.port);
+    let output = cluster.howdah(&["adopt", &url]);
+    let said = [output.stdout.clone(), output.stderr.clone()].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success() && said.contains("becomes node n1"), "{said}");
+    assert!(!said.contains("s3c") && said.contains("postgres://boss@127.0.0.1"), "{said}");
+    cluster.howdah_ok(&["adopt", &url, "--yes"]);
+    cluster.wait_whole();
+    assert_eq!(cluster.node("n1").sql("SELECT count(*) FROM t").expect("asked"), "1");
+    cluster.howdah_ok(&["down"]);
+}
+
+#[test]
+fn without_a_cluster_file_import_is_named() {
+    let dir = std::env::temp_dir();
+    let output = Command::new(env!("CARGO_BIN_EXE_howdah"))
+        .args(["adopt", "/var/lib/postgresql/15/main", "-f", "/nowhere/howdah.toml"])
+        .current_dir(dir)
+        .output()
+        .expect("run howdah");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("no such cluster file") && said.contains("hint: howdah import"),
+        "{said}"
+    );
+}
