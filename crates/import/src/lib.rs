@@ -18,6 +18,7 @@ mod env;
 mod finding;
 mod hba;
 mod input;
+mod left_out;
 mod names;
 mod parameters;
 mod pgbouncer;

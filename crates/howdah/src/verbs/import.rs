@@ -10,10 +10,13 @@ use howdah_import::{
     BadInput, INCLUDE_DEPTH_MAX, Imported, Include, IncludeWhat, Included, Input, Kind, import,
     includes, kind_of, text,
 };
+use howdah_spec::{NodeKind, parameters};
 use serde_json::json;
 
 use super::init::write_new;
+use crate::facts;
 use crate::failure::{Failure, why};
+use crate::file;
 use crate::talk::{out, say};
 
 /// Make a cluster file from what others configure PostgreSQL with
@@ -59,7 +62,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .as_deref()
         .and_then(|kind| Kind::WORDS.iter().find(|(word, _)| *word == kind).map(|(_, kind)| *kind));
     let inputs = inputs(&args.files, kind)?;
-    let imported = import(&inputs).map_err(|bad| rejected(&bad))?;
+    let mut imported = import(&inputs).map_err(|bad| rejected(&bad))?;
+    check_parameters(&mut imported, &args.output);
     if to_stdout && !args.json {
         out(&imported.toml);
         say(text(&imported));
@@ -71,6 +75,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         said_what_is_next(&args.output, &inputs);
     }
     Ok(())
+}
+
+/// What the server that will run does not take is not carried over, where one is installed to be
+/// asked.
+fn check_parameters(imported: &mut Imported, output: &Path) {
+    let name = file::shown(output);
+    let place = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
+    let (parsed, _) = howdah_spec::parse_leniently(&name, &imported.toml, &file::context(&place));
+    let mut data = parsed.spec.nodes.values().filter(|node| node.kind == NodeKind::Data);
+    let Some(node) = data.next() else { return };
+    let server = match facts::server(&parsed.spec, node) {
+        Ok(server) => server,
+        Err(error) => {
+            say(format!("hint: the parameters are not checked, howdah check does it: {error:#}"));
+            return;
+        }
+    };
+    for mistake in parameters::check_against(&name, &parsed, &server.parameters) {
+        let why = format!("{}; {}", mistake.what, mistake.hint);
+        if !imported.leave_out(mistake.line, &why) {
+            imported.mistakes.push(mistake.to_string());
+        }
+    }
 }
 
 fn show(args: &Args, imported: &Imported) -> anyhow::Result<()> {
@@ -246,6 +273,22 @@ mod tests {
         let input = input(&top.join("postgresql.conf"), None).expect("read");
         let missing = input.included.last().expect("included");
         assert!(missing.files.as_ref().expect_err("gone").contains("not found"));
+        fs::remove_dir_all(&top).expect("removed");
+    }
+
+    #[test]
+    fn what_the_server_does_not_know_is_not_carried() {
+        let conf = "not_a_thing = 7\nwork_mem = 2MB\nrandom_page_cost = cheap\n";
+        let top = folder("unknown", &[("postgresql.conf", conf)]);
+        let mut args = args(&top, &["postgresql.conf"]);
+        args.json = true;
+        run(&args).expect("imported");
+        let text = fs::read_to_string(top.join("howdah.toml")).expect("written");
+        for line in ["# left out: not_a_thing = 7 ", "# left out: random_page_cost = ", "work_mem"]
+        {
+            assert!(text.lines().any(|there| there.starts_with(line)), "{text}");
+        }
+        file::load(&top.join("howdah.toml")).expect("valid");
         fs::remove_dir_all(&top).expect("removed");
     }
 
