@@ -2,7 +2,8 @@
 //! question. The password itself is in no URL, so in no process list and no shell history.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use howdah_base::Redacted;
 use howdah_spec::{ClusterSpec, NodeSpec, RoleKind};
@@ -59,10 +60,36 @@ fn to(hosts: &str, layout: &Layout, role: &str, database: &str) -> String {
         percent(role),
         hosts,
         percent(database),
-        percent_path(&layout.client_ca()),
+        // Not the copy beside the passwords: applications run as users who may not enter there.
+        percent_path(&layout.ca()),
         percent_path(&layout.client_pgpass()),
         CONNECT_TIMEOUT_S,
     )
+}
+
+/// What to do so that every user of this machine can check the server's certificate; `None` when
+/// every user can.
+pub fn remedy(layout: &Layout) -> Option<String> {
+    let ca = layout.ca();
+    let closed = closed_to_others(&ca)?;
+    Some(format!(
+        "hint: other users cannot read `{}`: chmod o+{} {}, or give them a copy and name it as \
+         sslrootcert",
+        ca.display(),
+        if closed == ca { "r" } else { "x" },
+        closed.display()
+    ))
+}
+
+/// The first folder on the way that others may not enter, or the file that they may not read.
+fn closed_to_others(file: &Path) -> Option<PathBuf> {
+    let mut way: Vec<&Path> = file.ancestors().collect();
+    way.reverse();
+    let needs = |path: &Path| if path == file { 0o004 } else { 0o001 };
+    let closed = way
+        .into_iter()
+        .find(|path| std::fs::metadata(path).is_ok_and(|meta| meta.mode() & needs(path) == 0));
+    closed.map(Path::to_path_buf)
 }
 
 /// The role that a person tries first: an application's, else an administrator's.
@@ -141,6 +168,8 @@ fn percent(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use howdah_spec::{Context, parse};
 
     use super::*;
@@ -166,9 +195,30 @@ mod tests {
         assert_eq!(
             url,
             "postgresql://app@127.0.0.1:6432,127.0.0.1:6442/shop?sslmode=verify-ca\
-             &sslrootcert=/srv/my%20demo/client/ca.crt&passfile=/srv/my%20demo/client/pgpass\
+             &sslrootcert=/srv/my%20demo/tls/ca.crt&passfile=/srv/my%20demo/client/pgpass\
              &connect_timeout=5"
         );
+    }
+
+    #[test]
+    fn a_folder_that_others_may_not_enter_is_named() {
+        let top = std::env::temp_dir().join(format!("howdah-closed-{}", std::process::id()));
+        let layout = Layout::new(&top.join("home/demo"));
+        std::fs::create_dir_all(layout.tls()).expect("made");
+        std::fs::write(layout.ca(), "CA").expect("written");
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        let folders = [top.clone(), top.join("home"), layout.base().to_owned(), layout.tls()];
+        folders.iter().for_each(|path| set(path, 0o755));
+        set(&layout.ca(), 0o644);
+        assert_eq!(remedy(&layout), None);
+        set(&layout.ca(), 0o640);
+        assert!(remedy(&layout).is_some_and(|said| said.contains("chmod o+r")));
+        set(&top.join("home"), 0o700);
+        let said = remedy(&layout).expect("closed");
+        assert!(said.contains(&format!("chmod o+x {},", top.join("home").display())), "{said}");
+        std::fs::remove_dir_all(&top).expect("removed");
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub fn print_running(
 ) {
     out(format!("\n{}", render::screen(status)));
     out(next_steps(spec, layout, primary_pid(spec, server, status.leader.as_ref())));
+    if let Some(remedy) = client::remedy(layout) {
+        say(format!("\n{remedy}"));
+    }
 }
 
 fn next_steps(spec: &ClusterSpec, layout: &Layout, primary: Option<i32>) -> String {

@@ -10,6 +10,7 @@ use crate::file::FileArg;
 use crate::order::Form;
 use crate::prepare::Layout;
 use crate::prepare::client;
+use crate::talk::say;
 
 /// Print a connection URL: of an endpoint, or of one node's server
 #[derive(clap::Args, Debug)]
@@ -46,5 +47,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => client::url(spec, &layout, args.endpoint.into(), role, database),
         Some(node) => client::url_of(known_node(spec, node)?.1, &layout, role, database),
     };
-    args.form.print(&url, &json!({ "dsn": url }))
+    args.form.print(&url, &json!({ "dsn": url }))?;
+    if let Some(remedy) = client::remedy(&layout) {
+        say(remedy);
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use howdah_base::record::ChangeKind;
 use howdah_testkit::process::Process;
@@ -71,4 +72,31 @@ fn who_looks_for_howdah_among_the_processes_finds_it() {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).expect("a name");
         assert_eq!(name, "howdah\n");
     }
+}
+
+/// The printed URL as an application takes it that runs as a user of its own.
+#[test]
+fn an_ordinary_user_connects_by_the_printed_url() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let cluster = Cluster::of(1, env!("CARGO_BIN_EXE_howdah")).start();
+    cluster.wait_whole();
+    let url = cluster.howdah_ok(&["dsn"]);
+    let output = Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "psql", "-XAtqw", "-d"])
+        .arg(url.trim())
+        .args([
+            "-c",
+            "SELECT current_user || ' ' || ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+        ])
+        .env("PGPASSWORD", cluster.password("app"))
+        .env("HOME", "/nonexistent")
+        .current_dir("/")
+        .output()
+        .expect("run psql");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{url}{said}");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(answer.starts_with("app "), "{answer}");
 }
