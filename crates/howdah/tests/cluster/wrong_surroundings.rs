@@ -1,7 +1,9 @@
 //! A node that cannot start where it is: a port is taken, it runs already, the disk is full.
 //! It says which, ends with an error, and the others do not notice.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
@@ -79,4 +81,27 @@ fn a_port_that_the_file_names_is_not_moved_by_up() {
     assert!(words.contains(&who) && words.contains(&process), "{words}");
     assert!(!node.data_dir.join("PG_VERSION").exists(), "nothing was made");
     drop(taken);
+}
+
+/// The log's folder is the servers' user's, and `howdah logs` is often typed by root.
+#[test]
+fn logs_follows_no_link_out_of_the_log_folder() {
+    let cluster = three().prepare();
+    let node = cluster.node("n1");
+    let folder = cluster.base_dir().join("nodes/n1/state/log");
+    let secret = cluster.scratch().join("secret");
+    fs::write(&secret, "for root alone\n").expect("written");
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
+    symlink(&secret, folder.join("howdah.log")).expect("linked");
+    symlink(cluster.scratch(), node.data_dir.join("log")).expect("linked");
+    symlink(&secret, cluster.scratch().join("postgresql-1.log")).expect("linked");
+    for words in [&["logs", "n1"][..], &["logs", "n1", "--postgresql"]] {
+        let output = cluster.howdah(words);
+        let said = [output.stdout.clone(), output.stderr.clone()].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(!output.status.success() && said.contains("a symbolic link"), "{said}");
+        assert!(!said.contains("for root alone"), "{said}");
+    }
+    let output = cluster.howdah(&["logs", "--store"]);
+    assert_eq!(output.status.code(), Some(64), "this store has no log");
 }

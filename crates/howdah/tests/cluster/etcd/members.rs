@@ -28,6 +28,13 @@ fn etcd_goes_on_whatever_becomes_of_agents_and_keepers() {
     });
     assert_ne!(another, keeper);
     assert_eq!(standby.etcd_pid(), Some(etcd), "the new keeper found the old etcd");
+    let logs = cluster.howdah_ok(&["logs", "--store", "-n", "3"]);
+    for node in cluster.nodes() {
+        for whose in ["store", "etcd"] {
+            let said = format!("{} {whose}: ", node.name);
+            assert!(logs.lines().any(|line| line.starts_with(&said)), "`{said}`\n{logs}");
+        }
+    }
     client.stop_and_check();
     assert!(cluster.status().problems.is_empty(), "{}", cluster.seen());
 
