@@ -6,7 +6,7 @@
 //!        |                                    ^
 //!        | printed: howdah join TOKEN         | unseals with the token's secret
 //!        v                                    |
-//! howdah join TOKEN --key made here, TLS--> POST /join, answered by the node (postgres)
+//! howdah join -     --key made here, TLS--> POST /join, answered by the node (postgres)
 //! ```
 //!
 //! The node that answers runs as the servers' user and cannot read the CA's key. It needs it for

@@ -1,7 +1,7 @@
 //! `howdah join`: this machine becomes a node of a cluster that runs elsewhere.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ use crate::talk::{out, say};
 /// Make this machine a node of a cluster, by a token that `howdah token create` printed
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The token; `-` reads it from standard input, where no process list shows it
+    /// `-` reads the token from standard input, where no process list shows it; or the token itself
+    #[arg(value_name = "-|TOKEN")]
     token: String,
     /// The node that this machine is to be; the token names it too
     #[arg(long, value_name = "NODE")]
@@ -39,6 +40,8 @@ pub struct Args {
 
 /// One node's answer: it reads and writes a few small files.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// More is no token.
+const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let token = read_token(&args.token)?;
@@ -65,7 +68,11 @@ fn read_token(word: &str) -> anyhow::Result<Token> {
     let mut typed = word.to_owned();
     if word == "-" {
         typed.clear();
-        std::io::stdin().take(16 * 1024).read_to_string(&mut typed).context("read the token")?;
+        if std::io::stdin().is_terminal() {
+            say("paste the line that howdah token create printed:");
+        }
+        let line = std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_line(&mut typed);
+        line.context("read the token")?;
         // What `howdah token create` prints may be piped in as it is.
         typed = typed.trim().trim_start_matches("howdah join ").to_owned();
     }

@@ -83,7 +83,9 @@ fn create(file: &ClusterFile, node: &NodeName, valid: Duration) -> anyhow::Resul
     let kept = Kept::new(node, &token.id, &secret, token.until_unix, &key)?;
     keep(&layout, &server, &token.id, &kept)?;
     say(format!(
-        "good once, for {}; the machine of {node} must reach `{}`. Type there, as root:",
+        "good once, for {}; the machine of {node} must reach `{}`. There, as root, type \
+         `howdah join -` and paste this line (as a command of its own it works too, and `ps` shows \
+         the token to every user there):",
         Span(valid),
         token.addresses.join("` or `")
     ));

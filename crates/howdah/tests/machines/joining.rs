@@ -49,7 +49,9 @@ fn a_token_may_come_by_standard_input() {
     let site = Site::prepared();
     site.run("n1", 1);
     site.wait_for("n1", ServerState::Primary);
-    let token = site.token("n2", &[]);
+    let said = site.howdah(&["token", "create", "n2", "-f", &site.resolved(1)]);
+    assert!(text(&said.stderr).contains("type `howdah join -`"), "{}", text(&said.stderr));
+    let line = text(&said.stdout);
     let base = site.base(2);
     let mut child = std::process::Command::new(crate::rig::BINARY)
         .args(["join", "-", "--base-dir"])
@@ -61,10 +63,12 @@ fn a_token_may_come_by_standard_input() {
         .expect("howdah join");
     use std::io::Write;
     let mut input = child.stdin.take().expect("a pipe");
-    writeln!(input, "howdah join {token}").expect("written");
-    drop(input);
+    write!(input, "{line}").expect("written");
+    // The pipe stays open, as a terminal would.
+    site.wait("it has joined", || child.try_wait().expect("looked at"));
     let output = child.wait_with_output().expect("an end");
     assert!(output.status.success(), "{}", text(&output.stderr));
+    drop(input);
     assert!(base.join("tls/n2.crt").exists());
 }
 
