@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::Tick;
-use howdah_base::record::key;
 use howdah_ha::StoreView;
-use howdah_store::{LeaseId, Renewal};
+use howdah_store::{Held, LeaseId, Renewal};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -102,14 +101,14 @@ impl Lease {
     ) {
         let Some((id, leader)) = self.id.zip(view.leader.as_ref()) else { return };
         if self.asked_at.is_none() {
-            self.renew(id, Some((key::LEADER.to_owned(), leader.revision)), shared, events);
+            self.renew(id, Some(howdah_ledger::held(leader)), shared, events);
         }
     }
 
     fn renew(
         &mut self,
         id: LeaseId,
-        while_held: Option<(String, u64)>,
+        while_held: Option<Held>,
         shared: &Arc<Shared>,
         events: &mpsc::Sender<Event>,
     ) {

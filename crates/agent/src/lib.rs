@@ -254,7 +254,13 @@ async fn without_guard(shared: &Arc<Shared>) -> Result<End, String> {
 /// at once.
 async fn end(shared: &Shared, keep_lease: bool) -> Result<(), String> {
     if !keep_lease && let Some(lease) = adopt(shared).await.id() {
-        let _ = shared.config.store.revoke(lease).await;
+        let store = &shared.config.store;
+        if let Ok(snapshot) = store.snapshot().await
+            && let Some(leave) = howdah_ledger::leave_txn(&snapshot, lease)
+        {
+            let _ = store.txn(leave).await;
+        }
+        let _ = store.revoke(lease).await;
     }
     shared.guard.leave().await
 }

@@ -13,6 +13,9 @@ use crate::{ClusterName, DirectoryId, History, Lsn, NodeName, Position, Term, Ti
 pub mod key {
     /// [`super::Leader`], bound to the holder's lease: it vanishes when the lease ends.
     pub const LEADER: &str = "leader";
+    /// [`super::Leader`], on no lease: put anew at each renewal of the leader, and gone when it
+    /// has given its lease up. Each node sees by its own clock how long ago that was.
+    pub const BEAT: &str = "beat";
     /// [`crate::Term`]: the highest ever given out.
     pub const TERM: &str = "term";
     /// [`crate::Timeline`]: the highest ever reserved.

@@ -3,6 +3,7 @@
 use howdah_base::Tick;
 use howdah_base::record::{Ended, Report};
 
+use crate::lease;
 use crate::rules::{Case, Step, bootstrap, elect, follow, lead, operator, safety};
 use crate::{Command, Memory, Reason, Rule, Server, View};
 
@@ -28,6 +29,9 @@ pub struct Decision {
 
 /// Decides. Total: every view has a decision, and the same input gives the same output.
 pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
+    let over = lease::over_at(memory, view, now);
+    let judged = lease::judge(view, over);
+    let view = judged.as_ref();
     memory.note(view, now);
     let case = Case { view, memory, now };
     let step = safety::step(&case)
@@ -43,6 +47,9 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     if view.store.leader_mine {
         let due = view.store.renewed_at.map_or(now, |at| at + view.settings.renew);
         wake_at = Some(wake_at.map_or(due, |at| at.min(due)));
+    }
+    if let Some(over) = over {
+        wake_at = Some(wake_at.map_or(over, |at| at.min(over)));
     }
     memory.keep(&step.commands, view);
     Decision {

@@ -14,6 +14,8 @@ pub struct Memory {
     pub leaderless: Option<(Term, Tick)>,
     /// Since when the leader has said that its server ended in this term.
     pub leader_ended: Option<(Term, Tick)>,
+    /// The last renewal of a leader that was seen, by its revision, and when.
+    pub beat: Option<(u64, Tick)>,
     /// The last leader, and the last position that it recorded.
     pub leader_seen: Option<(Term, NodeName, Lsn)>,
     /// As leader: since when this node's own server has been down.

@@ -66,6 +66,8 @@ pub struct StoreView {
     pub leader: Option<Versioned<Leader>>,
     /// The leader key hangs on this node's own lease.
     pub leader_mine: bool,
+    /// Put anew at each renewal of the leader that it names.
+    pub beat: Option<Versioned<Leader>>,
     /// The clock before the last successful renewal was sent: the right to write counts from it.
     pub renewed_at: Option<Tick>,
     /// A renewal is on its way.

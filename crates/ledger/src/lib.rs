@@ -7,4 +7,4 @@ mod read;
 mod write;
 
 pub use read::view_of;
-pub use write::{Author, INTENT_LIVES_MS, member_txn, seal_txn, txn_for};
+pub use write::{Author, INTENT_LIVES_MS, held, leave_txn, member_txn, seal_txn, txn_for};

@@ -26,6 +26,7 @@ pub fn view_of(
         reachable: true,
         leader,
         leader_mine,
+        beat: versioned::<Leader>(snapshot, key::BEAT)?,
         renewed_at,
         renewing,
         term: snapshot.get::<Term>(key::TERM)?.map_or(Term(0), |(term, _)| term),

@@ -5,8 +5,8 @@ use howdah_base::record::{
     Planned, Sync, Timings, key,
 };
 use howdah_base::{NodeName, Term, Timeline};
-use howdah_ha::{Command, Reason, StoreView, TakeOver};
-use howdah_store::{LeaseId, Txn};
+use howdah_ha::{Command, Reason, StoreView, TakeOver, Versioned};
+use howdah_store::{Held, LeaseId, Snapshot, Txn};
 
 /// A request that has not been begun by then is not begun any more, milliseconds.
 pub const INTENT_LIVES_MS: u64 = 60_000;
@@ -49,7 +49,7 @@ pub fn txn_for(
         Command::WithdrawHandover => {
             mine(view)?.at(key::HANDOVER, view.handover.as_ref()?.revision).delete(key::HANDOVER)
         }
-        Command::Release => sole(view)?.delete(key::LEADER).delete(key::HANDOVER),
+        Command::Release => sole(view)?.delete(key::LEADER).delete(key::BEAT).delete(key::HANDOVER),
         Command::ClearIntent(why) => {
             let intent = view.intent.as_ref()?;
             let answer = Answer { id: intent.value.id.clone(), why: why.clone() };
@@ -109,6 +109,19 @@ pub fn seal_txn(view: &StoreView) -> Option<Txn> {
             .absent(key::HANDOVER)
             .put(key::INTENT, &sealed),
     )
+}
+
+/// What a leader's renewal asks for: the leader key as seen, and that others see the renewal.
+pub fn held(leader: &Versioned<Leader>) -> Held {
+    Held::from((key::LEADER.to_owned(), leader.revision)).marking(key::BEAT, &leader.value)
+}
+
+/// Given up on purpose, with no server left: the next leader need not wait for the lease's end.
+/// `None` for who does not lead.
+pub fn leave_txn(snapshot: &Snapshot, lease: LeaseId) -> Option<Txn> {
+    let mine = snapshot.lease(key::LEADER) == Some(lease);
+    let revision = snapshot.entries.get(key::LEADER).filter(|_| mine)?.revision;
+    Some(Txn::new().at(key::LEADER, revision).delete(key::LEADER).delete(key::BEAT))
 }
 
 /// This node's own record, hanging on its lease.
@@ -179,6 +192,7 @@ fn take_over(order: &TakeOver, history: &[Change], author: &Author) -> Txn {
 fn leading(txn: Txn, sync: &Sync, author: &Author) -> Txn {
     let leader = Leader { node: author.node.clone(), term: sync.term };
     txn.put_leased(key::LEADER, &leader, author.lease)
+        .put(key::BEAT, &leader)
         .put(key::TERM, &sync.term)
         .put(key::SYNC, sync)
 }

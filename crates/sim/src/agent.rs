@@ -209,8 +209,8 @@ impl World {
             if let Some((id, leader)) = agent.lease.id.zip(view.leader.as_ref())
                 && !agent.lease.asked
             {
-                let held = Some(("leader".to_owned(), leader.revision));
-                self.renew(node, id, held);
+                let held = howdah_ledger::held(leader);
+                self.renew(node, id, Some(held));
             }
             return;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use howdah_base::Tick;
 use howdah_ha::{Directory, Running};
-use howdah_store::{LeaseId, Renewal, Snapshot, Txn, TxnOutcome};
+use howdah_store::{Held, LeaseId, Renewal, Snapshot, Txn, TxnOutcome};
 
 use crate::stream::ConnId;
 
@@ -107,7 +107,7 @@ pub(crate) enum Ask {
     Snapshot,
     Txn(Txn),
     Grant,
-    Renew(LeaseId, Option<(String, u64)>),
+    Renew(LeaseId, Option<Held>),
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! from before the question.
 
 use howdah_base::Tick;
-use howdah_store::{LeaseId, Renewal};
+use howdah_store::{Held, LeaseId, Renewal};
 
 use crate::Planted;
 use crate::agent::Purpose;
@@ -60,7 +60,7 @@ impl World {
         holder.is_some() && holder == agent.lease.id
     }
 
-    pub(crate) fn renew(&mut self, node: usize, id: LeaseId, held: Option<(String, u64)>) {
+    pub(crate) fn renew(&mut self, node: usize, id: LeaseId, held: Option<Held>) {
         self.ask_lease(node, Ask::Renew(id, held));
     }
 

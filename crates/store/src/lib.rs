@@ -28,7 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use error::StoreError;
-pub use txn::{Compare, Entry, LeaseId, Op, Renewal, Snapshot, Txn, TxnOutcome};
+pub use txn::{Compare, Entry, Held, LeaseId, Op, Renewal, Snapshot, Txn, TxnOutcome};
 
 /// Where the lease and the shared record live.
 ///
@@ -53,14 +53,10 @@ pub trait Store: Send + Sync + Debug {
     async fn grant(&self, ttl: Duration) -> Result<LeaseId, StoreError>;
 
     /// Lets `lease` live for its whole length again, counted from now, in one transaction with
-    /// the check that `while_held` (key, revision) still stands unchanged and hangs on this
-    /// lease. A lease that still lives proves nothing once the key has been replaced, hence
-    /// [`Renewal::Lost`] then too.
-    async fn renew(
-        &self,
-        lease: LeaseId,
-        while_held: Option<(String, u64)>,
-    ) -> Result<Renewal, StoreError>;
+    /// the check that `while_held` still stands unchanged and hangs on this lease, and with
+    /// putting its mark. A lease that still lives proves nothing once the key has been replaced,
+    /// hence [`Renewal::Lost`] then too.
+    async fn renew(&self, lease: LeaseId, while_held: Option<Held>) -> Result<Renewal, StoreError>;
 
     /// Ends `lease` now; the keys that hang on it vanish. No error when it has ended already.
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError>;

@@ -11,7 +11,7 @@ use howdah_base::Tick;
 use tokio::sync::watch;
 
 pub use crate::state::State;
-use crate::{LeaseId, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
+use crate::{Held, LeaseId, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
 
 /// A [`State`] with a clock of its own.
 #[derive(Debug)]
@@ -73,11 +73,7 @@ impl Store for Memory {
         Ok(self.call(|state, now| state.grant(ttl, *now)))
     }
 
-    async fn renew(
-        &self,
-        lease: LeaseId,
-        while_held: Option<(String, u64)>,
-    ) -> Result<Renewal, StoreError> {
+    async fn renew(&self, lease: LeaseId, while_held: Option<Held>) -> Result<Renewal, StoreError> {
         Ok(self.call(|state, now| state.renew(lease, while_held.as_ref(), *now)))
     }
 

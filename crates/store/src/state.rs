@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use howdah_base::Tick;
 
-use crate::{Compare, Entry, LeaseId, Op, Renewal, Snapshot, Txn, TxnOutcome};
+use crate::{Compare, Entry, Held, LeaseId, Op, Renewal, Snapshot, Txn, TxnOutcome};
 
 /// Keys, leases and the revision.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -67,25 +67,20 @@ impl State {
     }
 
     /// Prolongs `lease` if it lives and `while_held` stands unchanged and hangs on it.
-    pub fn renew(
-        &mut self,
-        lease: LeaseId,
-        while_held: Option<&(String, u64)>,
-        now: Tick,
-    ) -> Renewal {
+    pub fn renew(&mut self, lease: LeaseId, while_held: Option<&Held>, now: Tick) -> Renewal {
         self.expire(now);
-        let held = while_held.is_none_or(|(key, revision)| {
-            self.entries
-                .get(key)
-                .is_some_and(|entry| entry.revision == *revision && entry.lease == Some(lease))
+        let stands = while_held.is_none_or(|held| {
+            let entry = self.entries.get(&held.key);
+            entry.is_some_and(|e| e.revision == held.revision && e.lease == Some(lease))
         });
         match self.leases.get_mut(&lease) {
-            Some(living) if held => {
-                living.ends = now + living.ttl;
-                Renewal::Kept
-            }
-            _ => Renewal::Lost,
+            Some(living) if stands => living.ends = now + living.ttl,
+            _ => return Renewal::Lost,
         }
+        if let Some((key, value)) = while_held.and_then(|held| held.mark.clone()) {
+            self.apply(Op::Put { key, value, lease: None }, self.revision + 1);
+        }
+        Renewal::Kept
     }
 
     /// Ends `lease`; its keys vanish.

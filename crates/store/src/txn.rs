@@ -72,6 +72,32 @@ fn parse<T: DeserializeOwned>(key: &str, value: &str) -> Result<T, StoreError> {
         .map_err(|e| StoreError::Damaged { key: key.to_owned(), why: e.to_string() })
 }
 
+/// What a renewal asks for besides that the lease lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// This key stands as it was changed at `revision`, and hangs on the lease.
+    pub key: String,
+    pub revision: u64,
+    /// A key and its value, on no lease: put at each renewal that succeeds, in the same
+    /// transaction, so that others see it.
+    pub mark: Option<(String, String)>,
+}
+
+impl From<(String, u64)> for Held {
+    fn from((key, revision): (String, u64)) -> Held {
+        Held { key, revision, mark: None }
+    }
+}
+
+impl Held {
+    /// With `mark`, a key and the value that it gets.
+    #[must_use]
+    pub fn marking(mut self, mark: impl Into<String>, value: &impl Serialize) -> Held {
+        self.mark = Some((mark.into(), to_json(value)));
+        self
+    }
+}
+
 /// What must hold for a transaction to be applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Compare {

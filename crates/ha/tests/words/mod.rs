@@ -95,6 +95,13 @@ impl World {
             ["initializing", name] => store.initializing = Some(node(name)),
             ["leader", "none"] => (store.leader, store.leader_mine) = (None, false),
             ["leader", name] => self.led_by(name),
+            ["beat", name, "term", term, seconds] => {
+                let term = Term(term.parse().expect("a term"));
+                let value = Leader { node: node(name), term };
+                store.beat = Some(Versioned { value, revision: 70 });
+                self.memory.beat = Some((70, ago(seconds)));
+            }
+            ["beat", "unseen"] => self.memory.beat = None,
             ["renewed", "never"] => store.renewed_at = None,
             ["renewed", seconds] => store.renewed_at = Some(ago(seconds)),
             ["reserved", timeline] => {

@@ -40,7 +40,7 @@ pub use self::clock::{Options, boot_id, boot_now};
 use self::desk::Sync;
 use self::place::Place;
 use self::watch::Seen;
-use crate::{LeaseId, Op, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
+use crate::{Held, LeaseId, Op, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
 
 /// One process's way into the store. The threads behind it end when it is dropped.
 #[derive(Debug)]
@@ -84,11 +84,7 @@ impl Store for Embedded {
             .await
     }
 
-    async fn renew(
-        &self,
-        lease: LeaseId,
-        while_held: Option<(String, u64)>,
-    ) -> Result<Renewal, StoreError> {
+    async fn renew(&self, lease: LeaseId, while_held: Option<Held>) -> Result<Renewal, StoreError> {
         self.calls
             .ask(move |desk| {
                 desk.write(Sync::Lease, |state, now| state.renew(lease, while_held.as_ref(), now))

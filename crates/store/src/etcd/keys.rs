@@ -16,7 +16,7 @@ use etcd_client::{
     Txn as EtcdTxn, TxnOp, TxnOpResponse, TxnResponse,
 };
 
-use crate::{Compare, Entry, LeaseId, Op, Snapshot, StoreError, Txn, TxnOutcome};
+use crate::{Compare, Entry, Held, LeaseId, Op, Snapshot, StoreError, Txn, TxnOutcome};
 
 /// The names of this cluster's keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,19 +42,21 @@ impl Keys {
         EtcdTxn::new().when(compares).and_then(ops).or_else([self.read_all()])
     }
 
-    /// Whether `key` stands as it was changed at `revision` and hangs on `lease`; without a key,
-    /// whether etcd answers at all. It reads in both branches: etcd answers a transaction that
+    /// Whether the key that is `held` stands and hangs on `lease`, leaving its mark if so; without
+    /// a key, whether etcd answers at all. Where it puts nothing it reads in both branches: etcd answers a transaction that
     /// has nothing to do from the member's own memory, however old that is.
-    pub(super) fn held(&self, lease: LeaseId, held: Option<&(String, u64)>) -> EtcdTxn {
-        let compares = held.map_or_else(Vec::new, |(key, revision)| {
-            let key = self.full(key);
+    pub(super) fn held(&self, lease: LeaseId, held: Option<&Held>) -> EtcdTxn {
+        let compares = held.map_or_else(Vec::new, |held| {
+            let (key, revision) = (self.full(&held.key), held.revision.cast_signed());
             vec![
-                EtcdCompare::mod_revision(key.clone(), CompareOp::Equal, revision.cast_signed()),
+                EtcdCompare::mod_revision(key.clone(), CompareOp::Equal, revision),
                 EtcdCompare::lease(key, CompareOp::Equal, lease.0.cast_signed()),
             ]
         });
         let look = || TxnOp::get(self.prefix(), Some(count()));
-        EtcdTxn::new().when(compares).and_then([look()]).or_else([look()])
+        let mark = held.and_then(|held| held.mark.as_ref());
+        let put = mark.map(|(key, value)| TxnOp::put(self.full(key), value.as_str(), None));
+        EtcdTxn::new().when(compares).and_then([put.unwrap_or_else(look)]).or_else([look()])
     }
 
     pub(super) fn outcome(&self, answer: &TxnResponse) -> Result<TxnOutcome, StoreError> {

@@ -17,8 +17,8 @@
 //! It ends one up to a second late. Who holds a lease counts from before the question, so none
 //! of this makes it believe in a lease that is over; who waits for another's end waits longer.
 //!
-//! **A renewal** is a look at the key, confirmed by a majority, then the keep-alive, both at the
-//! same member. See `docs/decisions/0014-etcd-driver.md` for why that order is as good as one
+//! **A renewal** is a look at the key, confirmed by a majority and leaving its mark, then the
+//! keep-alive, both at the same member. See `docs/decisions/0014-etcd-driver.md` for why that order is as good as one
 //! transaction, and why a keep-alive alone is not.
 
 mod fault;
@@ -42,7 +42,7 @@ use self::link::Link;
 use self::members::Members;
 pub use self::options::{EtcdOptions, TlsFiles};
 use self::watch::Seen;
-use crate::{LeaseId, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
+use crate::{Held, LeaseId, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
 
 /// One process's way into etcd. Its connections end when it is dropped.
 #[derive(Debug)]
@@ -127,11 +127,7 @@ impl Store for Etcd {
         Ok(LeaseId(lease))
     }
 
-    async fn renew(
-        &self,
-        lease: LeaseId,
-        while_held: Option<(String, u64)>,
-    ) -> Result<Renewal, StoreError> {
+    async fn renew(&self, lease: LeaseId, while_held: Option<Held>) -> Result<Renewal, StoreError> {
         let renewal = self.members.ask(|link| {
             let (keys, held) = (self.keys.clone(), while_held.clone());
             async move { renew_at(&link, &keys, lease, held.as_ref()).await }
@@ -163,7 +159,7 @@ async fn renew_at(
     link: &Link,
     keys: &Keys,
     lease: LeaseId,
-    held: Option<&(String, u64)>,
+    held: Option<&Held>,
 ) -> Result<Renewal, Fault> {
     for _ in 0..LOOKS {
         if !link.txn(keys.held(lease, held)).await?.succeeded() {

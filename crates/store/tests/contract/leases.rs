@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use howdah_store::{LeaseId, Renewal, Txn};
+use howdah_store::{Held, LeaseId, Renewal, Txn};
 
 use super::{Subject, TTL};
 
@@ -16,7 +16,7 @@ async fn leader(on: &Subject) -> (LeaseId, u64) {
 }
 
 async fn renew(on: &Subject, lease: LeaseId, held: Option<u64>) -> Renewal {
-    let held = held.map(|revision| ("leader".to_owned(), revision));
+    let held = held.map(|revision| ("leader".to_owned(), revision).into());
     on.store.renew(lease, held).await.expect("renew")
 }
 
@@ -42,6 +42,25 @@ pub async fn a_renewed_lease_lives_on(on: &Subject) {
     let snapshot = on.snapshot().await;
     assert_eq!(snapshot.get::<u64>("leader"), Ok(Some((1, put))));
     on.assert_same(put, snapshot.revision, "a renewal is no change");
+}
+
+pub async fn a_renewal_leaves_its_mark(on: &Subject) {
+    let (lease, put) = leader(on).await;
+    let held = |revision| Some(Held::from(("leader".to_owned(), revision)).marking("beat", &7_u64));
+    assert_eq!(on.store.renew(lease, held(put + 1)).await, Ok(Renewal::Lost));
+    assert_eq!(on.value("beat").await, None, "not when it is refused");
+    let mut last = put;
+    for _ in 0..3 {
+        assert_eq!(on.store.renew(lease, held(put)).await, Ok(Renewal::Kept));
+        let marked = on.snapshot().await.get::<u64>("beat").expect("reads").expect("marked");
+        assert!(marked.1 > last, "at each renewal anew");
+        last = marked.1;
+    }
+    on.store.revoke(lease).await.expect("revoke");
+    assert_eq!(on.value("beat").await, Some(7), "it hangs on no lease");
+    assert_eq!(on.store.renew(lease, held(put)).await, Ok(Renewal::Lost));
+    let marked = on.snapshot().await.get::<u64>("beat").expect("reads");
+    assert_eq!(marked, Some((7, last)), "nor when the lease is over");
 }
 
 pub async fn leased_keys_vanish_when_the_lease_is_revoked(on: &Subject) {

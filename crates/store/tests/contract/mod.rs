@@ -136,6 +136,7 @@ macro_rules! every_check {
                 leased_keys_vanish_when_the_lease_is_revoked,
                 a_renewal_fails_once_the_lease_has_run_out,
                 a_renewal_fails_once_the_key_was_replaced,
+                a_renewal_leaves_its_mark,
                 a_failed_renewal_prolongs_nothing,
                 nothing_can_be_put_under_a_dead_lease,
                 a_key_moves_to_the_lease_that_it_was_last_put_with,

@@ -40,7 +40,7 @@ pub async fn a_watcher_sleeps_through_renewals(on: &Subject) {
     let put = on.applied(Txn::new().put_leased("leader", &1_u64, lease)).await;
     let watcher = watch(on, put);
     for _ in 0..20 {
-        on.store.renew(lease, Some(("leader".to_owned(), put))).await.expect("renew");
+        on.store.renew(lease, Some(("leader".to_owned(), put).into())).await.expect("renew");
     }
     assert!(!watcher.is_finished(), "nothing has changed");
     on.applied(Txn::new().put("term", &1_u64)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use howdah_base::Tick;
 use howdah_store::embedded::Embedded;
 use howdah_store::memory::State;
-use howdah_store::{LeaseId, Store, Txn};
+use howdah_store::{Held, LeaseId, Store, Txn};
 
 use crate::scratch::{Clock, Scratch};
 
@@ -40,7 +40,8 @@ async fn same(store: &Embedded, model: &mut State, clock: &Clock, dice: &mut Dic
             assert_eq!(store.grant(ttl).await, Ok(model.grant(ttl, now)), "{at}");
         }
         1 => {
-            let held = Some((dice.key(), model.revision()));
+            let held = Held::from((dice.key(), model.revision()));
+            let held = Some(if dice.roll(2) == 0 { held } else { held.marking("beat", &1_u64) });
             let expected = model.renew(lease, held.as_ref(), now);
             assert_eq!(store.renew(lease, held).await, Ok(expected), "{at}");
         }

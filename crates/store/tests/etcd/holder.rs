@@ -25,7 +25,7 @@ impl Holder {
     /// One renewal, and how long it took. Losing the lease fails the test.
     pub async fn renew(&self) -> (Result<(), StoreError>, Duration) {
         let began = Instant::now();
-        let held = Some(("leader".to_owned(), self.revision));
+        let held = Some(("leader".to_owned(), self.revision).into());
         let renewal = self.store.renew(self.lease, held).await;
         let renewal = renewal.map(|renewal| assert_eq!(renewal, Renewal::Kept));
         (renewal, began.elapsed())

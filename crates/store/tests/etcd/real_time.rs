@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use howdah_store::etcd::Etcd;
-use howdah_store::{LeaseId, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
+use howdah_store::{Held, LeaseId, Renewal, Snapshot, Store, StoreError, Txn, TxnOutcome};
 use howdah_testkit::{EtcdCluster, wait};
 use tokio::task::block_in_place;
 
@@ -117,11 +117,7 @@ impl Store for RealTime {
         Ok(lease)
     }
 
-    async fn renew(
-        &self,
-        lease: LeaseId,
-        while_held: Option<(String, u64)>,
-    ) -> Result<Renewal, StoreError> {
+    async fn renew(&self, lease: LeaseId, while_held: Option<Held>) -> Result<Renewal, StoreError> {
         let renewal = self.store.renew(lease, while_held).await?;
         let known = self.with(|clock| clock.leases.get(&lease).copied());
         if let (Renewal::Kept, Some(Lease { ttl, .. })) = (renewal, known) {
