@@ -1,7 +1,7 @@
 //! Everything that can happen to an agent, in one closed list.
 
 use howdah_base::Tick;
-use howdah_base::ask::{Ask, Refusal};
+use howdah_base::ask::{Ask, Receipt, Refusal};
 use howdah_ha::{Job, SyncSetting};
 use howdah_store::{LeaseId, Renewal, Snapshot, StoreError};
 use tokio::sync::oneshot;
@@ -60,5 +60,5 @@ pub(crate) struct Outcome {
 pub struct Asked {
     pub what: Ask,
     pub by: String,
-    pub reply: oneshot::Sender<Result<String, Refusal>>,
+    pub reply: oneshot::Sender<Result<Receipt, Refusal>>,
 }

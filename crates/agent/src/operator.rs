@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::Term;
-use howdah_base::ask::{Ask, Refusal, RefusalClass};
+use howdah_base::ask::{Ask, NodeReceipt, Progress, Receipt, Refusal, RefusalClass};
 use howdah_base::record::{Answer, Leader, key};
 use howdah_store::{Snapshot, Txn, TxnOutcome};
 use tokio::time::timeout;
@@ -40,7 +40,7 @@ pub(crate) fn ask(agent: &Agent, asked: Asked) {
     });
 }
 
-async fn carried_out(shared: &Arc<Shared>, ask: &Ask, by: &str) -> Result<String, Refusal> {
+async fn carried_out(shared: &Arc<Shared>, ask: &Ask, by: &str) -> Result<Receipt, Refusal> {
     match ask {
         Ask::Restart { nodes, conditions, at_unix_ms: Some(at) } => {
             roll::plan(shared, nodes, conditions, *at, by).await
@@ -52,7 +52,8 @@ async fn carried_out(shared: &Arc<Shared>, ask: &Ask, by: &str) -> Result<String
         Ask::Reinit { node, .. } => {
             let begun = timeout(BEGUN_WITHIN, one(shared, ask, by)).await;
             begun.unwrap_or_else(|_| {
-                Ok(format!("`{node}` is being made anew; watch it: howdah status"))
+                let said = format!("{node} is being made anew; watch it: howdah status");
+                Ok(Receipt::of(ask, Progress::Begun, said))
             })
         }
         _ => one(shared, ask, by).await,
@@ -60,7 +61,7 @@ async fn carried_out(shared: &Arc<Shared>, ask: &Ask, by: &str) -> Result<String
 }
 
 /// Records one request and waits for what becomes of it.
-pub(crate) async fn one(shared: &Shared, ask: &Ask, by: &str) -> Result<String, Refusal> {
+pub(crate) async fn one(shared: &Shared, ask: &Ask, by: &str) -> Result<Receipt, Refusal> {
     let seen = shared.config.store.snapshot().await.map_err(unavailable)?;
     let recorded = record(shared, &seen, ask, by)?;
     match shared.config.store.txn(recorded.txn).await.map_err(unavailable)? {
@@ -71,12 +72,24 @@ pub(crate) async fn one(shared: &Shared, ask: &Ask, by: &str) -> Result<String, 
         }
     }
     let (key, id) = match recorded.done {
-        Done::Now(said) => return Ok(said),
+        Done::Now(said) => return Ok(Receipt::of(ask, at_once(ask), said)),
         Done::Gone { key, id } => (key, id),
     };
-    match timeout(DONE_WITHIN, outcome(shared, &key, &id, term(&seen))).await {
+    match timeout(DONE_WITHIN, outcome(shared, ask, &key, &id, term(&seen))).await {
         Ok(answer) => answer,
         Err(_) => Err(withdrawn(shared, &key, &id).await),
+    }
+}
+
+/// How far a request has got that is nothing but a record in the store.
+fn at_once(ask: &Ask) -> Progress {
+    match ask {
+        Ask::Switchover { at_unix_ms: Some(_), .. } | Ask::Restart { at_unix_ms: Some(_), .. } => {
+            Progress::Planned
+        }
+        Ask::AbortSwitchover | Ask::CancelRestart { .. } => Progress::Dropped,
+        Ask::Fence { .. } => Progress::Begun,
+        _ => Progress::Done,
     }
 }
 
@@ -87,15 +100,16 @@ fn term(seen: &Snapshot) -> Option<Term> {
 /// Follows the request with this id until it is gone from the store.
 async fn outcome(
     shared: &Shared,
+    ask: &Ask,
     key: &str,
     id: &str,
     before: Option<Term>,
-) -> Result<String, Refusal> {
+) -> Result<Receipt, Refusal> {
     let store = &shared.config.store;
     loop {
         let now = store.snapshot().await.map_err(unavailable)?;
         if id_at(&now, key).is_none_or(|waits| waits != id) {
-            return end(&now, key, id, before);
+            return end(&now, ask, key, id, before);
         }
         store.changed(now.revision).await.map_err(unavailable)?;
     }
@@ -123,20 +137,34 @@ fn id_at(now: &Snapshot, key: &str) -> Option<String> {
     value.0.get("id")?.as_str().map(str::to_owned)
 }
 
-fn end(now: &Snapshot, key: &str, id: &str, before: Option<Term>) -> Result<String, Refusal> {
+fn end(
+    now: &Snapshot,
+    ask: &Ask,
+    key: &str,
+    id: &str,
+    before: Option<Term>,
+) -> Result<Receipt, Refusal> {
     let node = key.strip_prefix(key::ORDERS);
     let answers = node.map_or(key::ANSWER.to_owned(), |node| format!("{}{node}", key::ANSWERS));
     let answer = now.get::<Answer>(&answers).map_err(unavailable)?;
     if let Some((answer, _)) = answer.filter(|(answer, _)| answer.id == id) {
         return Err(Refusal::new(answer.why).class(RefusalClass::Precondition));
     }
-    if key != key::INTENT {
-        return Ok("it is done".to_owned());
+    if let Some(node) = node {
+        let said = match ask {
+            Ask::Restart { .. } => format!("restarted {node}"),
+            Ask::Reload { .. } => format!("reloaded {node}"),
+            _ => format!("{node} was made anew"),
+        };
+        return Ok(Receipt::of(ask, Progress::Done, said));
     }
     let leader = now.get::<Leader>(key::LEADER).map_err(unavailable)?;
     match leader {
         Some((leader, _)) if Some(leader.term) > before => {
-            Ok(format!("{} leads term {}", leader.node, leader.term))
+            let (state, node) = (Progress::Done, leader.node);
+            let message = format!("{node} leads term {}", leader.term);
+            let nodes = vec![NodeReceipt { node, state, message: message.clone() }];
+            Ok(Receipt { nodes, ..Receipt::of(ask, state, message) })
         }
         _ => Err(unavailable("what became of it is not known: its answer has been replaced")),
     }

@@ -288,7 +288,8 @@ fn reinit(seen: &Snapshot, node: &NodeName, from: Option<&NodeName>, by: &str) -
     match leader(seen)? {
         None => return refuse("there is no leader to copy from".to_owned()),
         Some(leader) if leader == *node => {
-            return refuse(format!("`{node}` leads; hint: howdah switchover first"));
+            let refusal = Refusal::new(format!("`{node}` leads")).hint("howdah switchover first");
+            return Err(refusal.class(RefusalClass::Precondition));
         }
         Some(_) => {}
     }

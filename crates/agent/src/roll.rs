@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::NodeName;
-use howdah_base::ask::{Ask, Refusal, RefusalClass};
+use howdah_base::ask::{Ask, NodeReceipt, Progress, Receipt, Refusal, RefusalClass};
 use howdah_base::record::{Conditions, Leader, Member, ServerState, key};
 use howdah_ha::is_older;
 use howdah_store::Snapshot;
@@ -33,7 +33,7 @@ pub(crate) async fn restart(
     nodes: &[NodeName],
     conditions: &Conditions,
     by: &str,
-) -> Result<String, Refusal> {
+) -> Result<Receipt, Refusal> {
     let mut done: Vec<NodeName> = Vec::new();
     for round in 0..ROUNDS_MAX {
         let due = in_order(&snapshot(shared).await?, nodes, conditions, true)?;
@@ -53,11 +53,21 @@ pub(crate) async fn restart(
         }
         sleep(SETTLES_WITHIN).await;
     }
-    Ok(if done.is_empty() {
-        "no node needs a restart".to_owned()
-    } else {
-        format!("restarted {}", listed(&done))
-    })
+    let message = match done.is_empty() {
+        true => "no node needs a restart".to_owned(),
+        false => format!("restarted {}", listed(&done)),
+    };
+    let (what, nodes) = ("restart".to_owned(), restarted(&done));
+    Ok(Receipt { what, state: Progress::Done, message, nodes })
+}
+
+fn restarted(done: &[NodeName]) -> Vec<NodeReceipt> {
+    let one = |node: &NodeName| of_node(node, Progress::Done, format!("restarted {node}"));
+    done.iter().map(one).collect()
+}
+
+fn of_node(node: &NodeName, state: Progress, message: String) -> NodeReceipt {
+    NodeReceipt { node: node.clone(), state, message }
 }
 
 /// Plans a restart of the nodes named, of all when none is. Their conditions are judged when the
@@ -68,7 +78,7 @@ pub(crate) async fn plan(
     conditions: &Conditions,
     at_unix_ms: u64,
     by: &str,
-) -> Result<String, Refusal> {
+) -> Result<Receipt, Refusal> {
     let nodes = in_order(&snapshot(shared).await?, nodes, &Conditions::default(), false)?;
     if nodes.is_empty() {
         let what = "none of these nodes has a server that could be restarted";
@@ -84,7 +94,7 @@ pub(crate) async fn reload(
     shared: &Arc<Shared>,
     nodes: &[NodeName],
     by: &str,
-) -> Result<String, Refusal> {
+) -> Result<Receipt, Refusal> {
     let seen = snapshot(shared).await?;
     let mut asked = JoinSet::new();
     let due = in_order(&seen, nodes, &Conditions::default(), nodes.is_empty())?;
@@ -95,41 +105,48 @@ pub(crate) async fn reload(
             (node, one(&shared, &ask, &by).await)
         });
     }
-    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    let mut told = Vec::new();
+    let mut first = None;
     while let Some(Ok((node, answer))) = asked.join_next().await {
-        match answer {
-            Ok(_) => done.push(node),
-            Err(refusal) => refused.push((node, refusal)),
-        }
+        told.push(match answer {
+            Ok(receipt) => of_node(&node, receipt.state, receipt.message),
+            Err(refusal) => {
+                let told = of_node(&node, Progress::Refused, refusal.error.clone());
+                first.get_or_insert(refusal);
+                told
+            }
+        });
     }
     let mut down = with_servers(&shared.spec());
     down.retain(|node| nodes.is_empty() && !due.contains(node));
-    not_all(done, refused, &down)
+    let skipped = "not running, so read at the next start";
+    told.extend(down.iter().map(|node| of_node(node, Progress::Skipped, skipped.to_owned())));
+    told.sort_by(|a, b| a.node.cmp(&b.node));
+    reloaded(told, first)
 }
 
 /// Who did it, and who did not and why.
-fn not_all(
-    mut done: Vec<NodeName>,
-    mut refused: Vec<(NodeName, Refusal)>,
-    down: &[NodeName],
-) -> Result<String, Refusal> {
-    done.sort();
-    refused.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut said = match done.is_empty() {
+fn reloaded(nodes: Vec<NodeReceipt>, first: Option<Refusal>) -> Result<Receipt, Refusal> {
+    let of = |state: Progress| -> Vec<NodeName> {
+        nodes.iter().filter(|told| told.state == state).map(|told| told.node.clone()).collect()
+    };
+    let (done, skipped) = (of(Progress::Done), of(Progress::Skipped));
+    let mut message = match done.is_empty() {
         true => "nothing was reloaded".to_owned(),
         false => format!("reloaded {}", listed(&done)),
     };
-    if !down.is_empty() {
-        said += &format!("; not running, so read at the next start: {}", listed(down));
+    if !skipped.is_empty() {
+        message += &format!("; not running, so read at the next start: {}", listed(&skipped));
     }
+    let Some(first) = first else {
+        let (what, state) = ("reload".to_owned(), Progress::Done);
+        return Ok(Receipt { what, state, message, nodes });
+    };
+    let refused = nodes.iter().filter(|told| told.state == Progress::Refused);
     let whys: Vec<String> =
-        refused.iter().map(|(node, refusal)| format!("{node}: {}", refusal.error)).collect();
-    match refused.into_iter().next() {
-        None => Ok(said),
-        Some((_, first)) => {
-            Err(Refusal { error: format!("{said}; not reloaded: {}", whys.join("; ")), ..first })
-        }
-    }
+        refused.map(|told| format!("{}: {}", told.node, told.message)).collect();
+    let error = format!("{message}; not reloaded: {}", whys.join("; "));
+    Err(Refusal { error, nodes, ..first })
 }
 
 async fn snapshot(shared: &Shared) -> Result<Snapshot, Refusal> {
@@ -195,7 +212,9 @@ async fn await_back(shared: &Shared, node: &NodeName) -> Result<(), Refusal> {
 fn halted(node: &NodeName, done: &[NodeName], refusal: Refusal) -> Refusal {
     let so_far = if done.is_empty() { "none".to_owned() } else { listed(done) };
     let error = format!("halted at `{node}` (restarted so far: {so_far}): {}", refusal.error);
-    Refusal { error, ..refusal }
+    let mut nodes = restarted(done);
+    nodes.push(of_node(node, Progress::Refused, refusal.error));
+    Refusal { error, nodes, class: refusal.class, hint: refusal.hint }
 }
 
 fn listed(nodes: &[NodeName]) -> String {

@@ -14,7 +14,7 @@ use axum::http::header::{ALLOW, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use howdah_base::ask::Refusal;
+use howdah_base::ask::{Receipt, Refusal};
 use howdah_base::status::ClusterStatus;
 use tokio::time::timeout;
 
@@ -147,14 +147,21 @@ async fn change(
 pub struct Said {
     pub code: StatusCode,
     pub message: String,
-    pub hint: Option<String>,
     /// Instead of the message, where the answer is data.
     pub data: Option<serde_json::Value>,
+    pub receipt: Option<Receipt>,
+    pub refused: Option<Refusal>,
 }
 
 impl Said {
     pub fn of(code: StatusCode, refusal: Refusal) -> Said {
-        Said { code, message: refusal.error, hint: refusal.hint, data: None }
+        let message = refusal.error.clone();
+        Said { code, message, data: None, receipt: None, refused: Some(refusal) }
+    }
+
+    pub fn done(code: StatusCode, receipt: Receipt) -> Said {
+        let message = receipt.message.clone();
+        Said { code, message, data: None, receipt: Some(receipt), refused: None }
     }
 }
 
@@ -162,11 +169,10 @@ fn respond(call: &Call, said: Said) -> Response {
     if let Some(data) = said.data {
         return page::json(said.code, &data);
     }
-    if said.code.is_success() {
-        let value = serde_json::json!({ "message": said.message });
-        return page::plain_or_json(&call.headers, said.code, &said.message, &value);
+    if let Some(refusal) = said.refused {
+        return refuse(call, said.code, &refusal);
     }
-    refuse(call, said.code, &Refusal { hint: said.hint, ..Refusal::new(said.message) })
+    page::plain_or_json(&call.headers, said.code, &said.message, &said.receipt)
 }
 
 /// A refusal: a line of text for Patroni's clients, an object for those who ask for JSON.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
-use howdah_base::ask::{Ask, Refusal, RefusalClass};
+use howdah_base::ask::{Ask, Receipt, Refusal, RefusalClass};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -89,7 +89,7 @@ fn wish(
 async fn grant(desk: &Desk, op: Op, wish: Wish, by: &str) -> Said {
     let within = wish.within.map_or(ANSWER_WAIT, Duration::from_secs);
     match ask(desk, wish.ask, by, within).await {
-        Ok(message) => Said { code: wish.done, message, hint: None, data: None },
+        Ok(receipt) => Said::done(wish.done, receipt),
         Err(refusal) => {
             let next = refusal.hint.clone().unwrap_or_else(|| "howdah status".to_owned());
             Said::of(code_of(op, refusal.class), refusal.hint(next))
@@ -110,12 +110,12 @@ async fn settings(desk: &Desk, op: Op, body: &Map<String, Value>, by: &str) -> S
     let mut done = Vec::new();
     for wanted in change.asks {
         match ask(desk, wanted, by, ANSWER_WAIT).await {
-            Ok(message) => done.push(message),
+            Ok(receipt) => done.push(receipt.message),
             Err(refusal) => return Said::of(code_of(op, refusal.class), refusal),
         }
     }
     let message = if done.is_empty() { "nothing changes".to_owned() } else { done.join("; ") };
-    Said { code: StatusCode::OK, message, hint: None, data: Some(change.shown) }
+    Said { code: StatusCode::OK, message, data: Some(change.shown), receipt: None, refused: None }
 }
 
 fn planned(
@@ -132,7 +132,7 @@ fn planned(
 }
 
 /// No answer of the agent's means that nobody knows what came of the request.
-async fn ask(desk: &Desk, kind: Ask, by: &str, within: Duration) -> Result<String, Refusal> {
+async fn ask(desk: &Desk, kind: Ask, by: &str, within: Duration) -> Result<Receipt, Refusal> {
     let unavailable = |what: &str| Refusal::new(what).class(RefusalClass::Unavailable);
     let (reply, answer) = oneshot::channel();
     let request = Request { kind, by: by.to_owned(), reply };

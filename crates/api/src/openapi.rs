@@ -40,7 +40,45 @@ pub fn description() -> Value {
                 "user": { "type": "http", "scheme": "basic" },
                 "certificate": { "type": "mutualTLS" },
             },
-            "schemas": { "Refusal": refusal() },
+            "schemas": { "Receipt": receipt(), "Refusal": refusal() },
+        },
+    })
+}
+
+/// [`crate::Receipt`].
+fn receipt() -> Value {
+    let what = "Such as `restart`, `reload`, `reinit`, `switchover`.";
+    json!({
+        "type": "object",
+        "required": ["what", "state", "message", "nodes"],
+        "properties": {
+            "what": { "type": "string", "description": what },
+            "state": progress(),
+            "message": { "type": "string", "description": "A sentence for people." },
+            "nodes": nodes(),
+        },
+    })
+}
+
+fn progress() -> Value {
+    json!({
+        "type": "string",
+        "enum": ["done", "planned", "begun", "dropped", "skipped", "refused"],
+    })
+}
+
+/// What came of it on each node.
+fn nodes() -> Value {
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["node", "state", "message"],
+            "properties": {
+                "node": { "type": "string" },
+                "state": progress(),
+                "message": { "type": "string" },
+            },
         },
     })
 }
@@ -52,6 +90,7 @@ fn refusal() -> Value {
         "properties": {
             "error": { "type": "string", "description": "What happened." },
             "hint": { "type": "string", "description": "What to do next." },
+            "nodes": nodes(),
         },
     })
 }
@@ -85,8 +124,13 @@ fn operation(route: &Route) -> Value {
     let mut answers = Map::new();
     let mut put = |code: u16, what: &str| {
         let mut answer = json!({ "description": what });
-        if code >= 400 && route.right != Right::Read {
-            let schema = json!({ "$ref": "#/components/schemas/Refusal" });
+        let schema = match (code, route.right) {
+            (400.., Right::Inspect | Right::Change) => Some("Refusal"),
+            (200..=299, Right::Change) if !matches!(route.body, Body::Settings) => Some("Receipt"),
+            _ => None,
+        };
+        if let Some(schema) = schema {
+            let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
             answer["content"] = json!({ "application/json": { "schema": schema } });
         }
         answers.insert(code.to_string(), answer);

@@ -6,7 +6,7 @@
 
 use axum::http::StatusCode;
 use howdah_base::NodeName;
-use howdah_base::ask::{Ask, Refusal, RefusalClass};
+use howdah_base::ask::{Ask, Receipt, Refusal, RefusalClass};
 use howdah_base::record::Conditions;
 use howdah_base::status::ClusterStatus;
 use serde_json::{Map, Value};
@@ -22,8 +22,8 @@ pub struct Request {
     pub kind: Ask,
     /// Who asked, for the history.
     pub by: String,
-    /// The sentence to print when it is done, or why it is refused.
-    pub reply: oneshot::Sender<Result<String, Refusal>>,
+    /// What came of it, or why it is refused.
+    pub reply: oneshot::Sender<Result<Receipt, Refusal>>,
 }
 
 /// What the node knows when it is asked.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use howdah_api::client::{self, Answer};
 use howdah_api::{
-    Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Health, Refusal, Request, Server,
+    Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Health, Progress, Receipt, Refusal, Request,
+    Server,
 };
 use howdah_base::record::ServerState;
 use howdah_base::status::{ClusterStatus, NodeStatus, StoreStatus};
@@ -18,6 +19,10 @@ use tokio::sync::{mpsc, watch};
 
 const WITHIN: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(1);
+
+fn done(kind: &Ask, message: &str) -> Receipt {
+    Receipt::of(kind, Progress::Done, message)
+}
 
 struct Node {
     address: String,
@@ -282,11 +287,20 @@ async fn a_request_reaches_the_agent_and_its_answer_comes_back() {
             assert_eq!(request.by, "http 127.0.0.1");
             let written = std::fs::read_to_string(&log).expect("the audit log");
             assert_eq!(written.lines().count(), 1, "written before it is carried out");
-            request.reply.send(Ok("n2 is the primary of term 2".to_owned())).expect("reply");
+            request
+                .reply
+                .send(Ok(done(&request.kind, "n2 is the primary of term 2")))
+                .expect("reply");
         })
         .await;
     assert_eq!(answer.code, 200);
-    assert_eq!(answer.body, "{\"message\":\"n2 is the primary of term 2\"}\n");
+    let said: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let message = "n2 is the primary of term 2";
+    let node = json!({ "node": "n2", "state": "done", "message": message });
+    let receipt = json!({
+        "what": "switchover", "state": "done", "message": message, "nodes": [node],
+    });
+    assert_eq!(said, receipt);
 }
 
 #[tokio::test]
@@ -309,7 +323,7 @@ async fn patronis_clients_are_answered_in_text() {
     let act = async {
         let request = node.requests.recv().await.expect("request");
         assert_eq!(request.by, "anna");
-        request.reply.send(Ok("n2 leads term 2".to_owned())).expect("reply");
+        request.reply.send(Ok(done(&request.kind, "n2 leads term 2"))).expect("reply");
     };
     let (answer, ()) = tokio::join!(answer, act);
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -367,11 +381,11 @@ async fn a_change_of_settings_is_a_change_of_the_file() {
     };
     let act = async {
         let request = node.requests.recv().await.expect("request");
-        let Ask::Apply { text, revision: Some(7) } = request.kind else {
+        let Ask::Apply { text, revision: Some(7) } = &request.kind else {
             panic!("{:?}", request.kind)
         };
         assert!(text.contains("lease = \"9s\""), "{text}");
-        request.reply.send(Ok("revision 8".to_owned())).expect("reply");
+        request.reply.send(Ok(done(&request.kind, "revision 8"))).expect("reply");
     };
     let (answer, ()) = tokio::join!(answer, act);
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"ttl\":9"), "{answer}");

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use howdah_api::client::{self, Answer, Client, Method, NoAnswer};
 use howdah_api::join::{Denied, Doorkeeper, JoinRequest, Welcome};
-use howdah_api::{Access, ApiConfig, Ask, Feeds, Health, Refusal, Request, Server};
+use howdah_api::{
+    Access, ApiConfig, Ask, Feeds, Health, Progress, Receipt, Refusal, Request, Server,
+};
 use howdah_base::record::ServerState;
 use howdah_base::status::ClusterStatus;
 use howdah_base::{NodeName, Redacted, Tick};
@@ -203,7 +205,7 @@ impl Node {
                 Some(request) = self.requests.recv() => {
                     assert_eq!(request.kind, Ask::Pause);
                     by = Some(request.by);
-                    let _ = request.reply.send(Ok("paused".to_owned()));
+                    let _ = request.reply.send(Ok(Receipt::of(&request.kind, Progress::Done, "paused")));
                 }
             }
         }

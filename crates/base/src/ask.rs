@@ -64,6 +64,94 @@ pub enum Ask {
     Stop,
 }
 
+/// What came of a request: the one shape of all answers, over HTTP and of the verbs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Receipt {
+    /// What was asked for, in one word: see [`Ask::what`].
+    pub what: String,
+    pub state: Progress,
+    /// A sentence for people.
+    pub message: String,
+    /// The nodes that it concerns, each by itself.
+    #[serde(default)]
+    pub nodes: Vec<NodeReceipt>,
+}
+
+/// What came of a request on one node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeReceipt {
+    pub node: NodeName,
+    pub state: Progress,
+    pub message: String,
+}
+
+/// How far a request has got when it is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    Done,
+    /// It is to come.
+    Planned,
+    /// It goes on by itself.
+    Begun,
+    /// What was planned, or under way, is not done any more.
+    Dropped,
+    /// This node has no part in it now.
+    Skipped,
+    Refused,
+}
+
+impl Receipt {
+    /// The answer to `ask`, the same for each node that it names.
+    pub fn of(ask: &Ask, state: Progress, message: impl Into<String>) -> Receipt {
+        let message: String = message.into();
+        let nodes = ask.nodes().into_iter();
+        Receipt {
+            what: ask.what().to_owned(),
+            state,
+            nodes: nodes
+                .map(|node| NodeReceipt { node, state, message: message.clone() })
+                .collect(),
+            message,
+        }
+    }
+}
+
+impl Ask {
+    /// One word for it.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Ask::Switchover { .. } | Ask::AbortSwitchover => "switchover",
+            Ask::Failover { .. } => "failover",
+            Ask::Apply { .. } => "apply",
+            Ask::Pause => "pause",
+            Ask::Resume => "resume",
+            Ask::Restart { .. } | Ask::CancelRestart { .. } => "restart",
+            Ask::Reload { .. } => "reload",
+            Ask::Reinit { .. } => "reinit",
+            Ask::Fence { .. } => "fence",
+            Ask::Unfence { .. } => "unfence",
+            Ask::Stop => "stop",
+        }
+    }
+
+    /// The nodes that it names.
+    fn nodes(&self) -> Vec<NodeName> {
+        match self {
+            Ask::Switchover { to, .. } => to.iter().cloned().collect(),
+            Ask::Restart { nodes, .. } | Ask::Reload { nodes } => nodes.clone(),
+            Ask::Failover { to: node, .. }
+            | Ask::CancelRestart { node }
+            | Ask::Reinit { node, .. }
+            | Ask::Fence { node }
+            | Ask::Unfence { node } => vec![node.clone()],
+            Ask::AbortSwitchover | Ask::Apply { .. } | Ask::Pause | Ask::Resume | Ask::Stop => {
+                Vec::new()
+            }
+        }
+    }
+}
+
 /// As the log tells it; of a cluster file not the text.
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,6 +202,9 @@ pub struct Refusal {
     pub error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of a request that concerns several nodes: what came of it on each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeReceipt>,
 }
 
 /// What kind of refusal it is: HTTP turns it into a status.
@@ -134,7 +225,12 @@ pub enum RefusalClass {
 
 impl Refusal {
     pub fn new(error: impl Into<String>) -> Refusal {
-        Refusal { class: RefusalClass::default(), error: error.into(), hint: None }
+        Refusal {
+            class: RefusalClass::default(),
+            error: error.into(),
+            hint: None,
+            nodes: Vec::new(),
+        }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Refusal {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use howdah_api::client::{Answer, Ask, Client, Method, NoAnswer};
+use howdah_base::ask::{Progress, Receipt};
 use howdah_base::status::ClusterStatus;
 use howdah_base::{NodeName, Redacted};
 use howdah_spec::{ClusterSpec, NodeSpec};
@@ -96,10 +97,9 @@ impl Asker {
         best.ok_or_else(|| refused.unwrap_or_else(|| self.silence()).into())
     }
 
-    /// Asks for a change; each node in turn until one takes the request. Returns the node's
-    /// sentence.
-    pub async fn change(&self, path: &str, body: String) -> anyhow::Result<String> {
-        read_answer(&self.send(Method::POST, path, body).await?)
+    /// Asks for a change; each node in turn until one takes the request.
+    pub async fn change(&self, path: &str, body: String) -> anyhow::Result<Receipt> {
+        read_receipt(&self.send(Method::POST, path, body).await?)
     }
 
     /// Sends a request that may change something to each node in turn until one takes it.
@@ -292,7 +292,17 @@ pub fn read_answer(answer: &Answer) -> anyhow::Result<String> {
     let error = text("error").unwrap_or_else(|| format!("the node answered `{}`", answer.code));
     let mut failure = Failure::new(exit_of(answer.code), error);
     failure.hint = text("hint");
+    let nodes = body.get("nodes").cloned().unwrap_or_default();
+    failure.nodes = serde_json::from_value(nodes).unwrap_or_default();
     Err(failure.into())
+}
+
+/// The answer to a change. A node of another version may know only of the sentence.
+pub fn read_receipt(answer: &Answer) -> anyhow::Result<Receipt> {
+    let message = read_answer(answer)?;
+    let (what, state, nodes) = (String::new(), Progress::Done, Vec::new());
+    let sentence = Receipt { what, state, message, nodes };
+    Ok(serde_json::from_str(&answer.body).unwrap_or(sentence))
 }
 
 fn exit_of(code: u16) -> Exit {

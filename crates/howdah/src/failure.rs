@@ -5,6 +5,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use howdah_base::ask::NodeReceipt;
+
 use crate::talk::say;
 
 /// Exit codes, after sysexits.h where it has one. Part of the interface: scripts branch on them.
@@ -34,11 +36,13 @@ pub struct Failure {
     pub message: String,
     /// The next command to type, or the next thing to do.
     pub hint: Option<String>,
+    /// What came of it on each node, where that differs.
+    pub nodes: Vec<NodeReceipt>,
 }
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: message.into(), hint: None }
+        Failure { exit, message: message.into(), hint: None, nodes: Vec::new() }
     }
 
     pub fn failed(message: impl Into<String>) -> Failure {

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, anyhow};
 use howdah_agent::{AgentConfig, Asked, Channels, End, TlsFiles};
 use howdah_api::{
-    Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Refusal, RefusalClass, Request, Server,
+    Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Progress, Receipt, Refusal, RefusalClass,
+    Request, Server,
 };
 use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
@@ -344,7 +345,8 @@ async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
     let places = Arc::new(Semaphore::new(REQUESTS_MAX));
     while let Some(request) = inbox.recv().await {
         if request.kind == Ask::Stop {
-            let _ = request.reply.send(Ok("the node is stopping".to_owned()));
+            let receipt = Receipt::of(&request.kind, Progress::Begun, "the node is stopping");
+            let _ = request.reply.send(Ok(receipt));
             channels.shut_down(false).await;
             continue;
         }

@@ -4,10 +4,11 @@ use anyhow::Context;
 use howdah_api::client::Method;
 use howdah_api::when;
 use howdah_base::NodeName;
+use howdah_base::ask::Receipt;
 use howdah_spec::ClusterSpec;
 use serde_json::{Value, json};
 
-use crate::ask::{Asker, block_on, known_node, read_answer};
+use crate::ask::{Asker, block_on, known_node, read_receipt};
 use crate::failure::Failure;
 use crate::file::ClusterFile;
 use crate::talk::out;
@@ -31,15 +32,17 @@ impl Form {
         Ok(())
     }
 
-    /// A sentence, or why there is none: then as an object too, where JSON is asked for.
-    pub fn tell(self, answer: anyhow::Result<String>) -> anyhow::Result<()> {
+    /// What came of a request, or why nothing did: then as an object too, where JSON is asked for.
+    pub fn tell(self, answer: anyhow::Result<Receipt>) -> anyhow::Result<()> {
         match answer {
-            Ok(message) => self.print(&message, &json!({ "message": message })),
+            Ok(receipt) => self.print(&receipt.message, &receipt),
             Err(error) => {
                 if self.json {
                     let failure = error.downcast_ref::<Failure>();
                     let hint = failure.and_then(|failure| failure.hint.as_ref());
-                    out(json!({ "error": format!("{error:#}"), "hint": hint }).to_string());
+                    let nodes = failure.map(|failure| &failure.nodes[..]).unwrap_or_default();
+                    let error = format!("{error:#}");
+                    self.print("", &json!({ "error": error, "hint": hint, "nodes": nodes }))?;
                 }
                 Err(error)
             }
@@ -52,15 +55,15 @@ pub fn give(file: &ClusterFile, path: &str, body: &Value, form: Form) -> anyhow:
     form.tell(send(file, Method::POST, path, body))
 }
 
-/// Gives an order and returns the node's sentence.
+/// Gives an order and returns the node's answer.
 pub fn send(
     file: &ClusterFile,
     method: Method,
     path: &str,
     body: &Value,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Receipt> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    read_answer(&block_on(Asker::of_file(file).send(method, path, body))?)
+    read_receipt(&block_on(Asker::of_file(file).send(method, path, body))?)
 }
 
 /// Each name is a node of the cluster.

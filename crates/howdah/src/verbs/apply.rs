@@ -1,6 +1,7 @@
 //! `howdah apply`: takes a changed cluster file into force.
 
 use howdah_base::NodeName;
+use howdah_base::ask::Receipt;
 use howdah_spec::{ClusterSpec, NodeSpec, to_toml};
 
 use crate::ask::{Asker, block_on};
@@ -87,7 +88,7 @@ pub fn take(
     running: &ClusterFile,
     wanted: &ClusterFile,
     revision: Option<u64>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Receipt> {
     let layout = Layout::new(&wanted.spec.base_dir);
     let path = revision.map_or("/apply".to_owned(), |number| format!("/apply?revision={number}"));
     // A new role needs its password before a server is told of it.

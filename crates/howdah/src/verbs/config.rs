@@ -94,6 +94,6 @@ pub fn edit(file: &ClusterFile, yes: bool) -> anyhow::Result<()> {
         return draft.remove();
     }
     confirm("Apply these changes?", yes)?;
-    out(apply::take(file, &wanted, Some(before.revision))?);
+    out(apply::take(file, &wanted, Some(before.revision))?.message);
     draft.remove()
 }

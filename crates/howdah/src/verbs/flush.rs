@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use howdah_api::client::Method;
 use howdah_base::NodeName;
+use howdah_base::ask::Receipt;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -45,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Drops the planned switchover. One under way is not given up by this:
 /// `howdah switchover --abort` does that.
-pub fn flush_switchover(file: &ClusterFile) -> anyhow::Result<String> {
+pub fn flush_switchover(file: &ClusterFile) -> anyhow::Result<Receipt> {
     if !block_on(is_planned(file))? {
         return Err(Failure::failed("no switchover is planned").hint("howdah status").into());
     }

@@ -3,9 +3,10 @@
 use clap::ValueEnum;
 use howdah_api::client::Method;
 use howdah_base::NodeName;
+use howdah_base::ask::Receipt;
 use serde_json::json;
 
-use crate::ask::{Asker, block_on, read_answer};
+use crate::ask::{Asker, block_on, read_receipt};
 use crate::failure::Failure;
 use crate::file::{ClusterFile, FileArg};
 use crate::order::{self, Form};
@@ -78,21 +79,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Drops what is planned for these nodes, or for any. The nodes are asked and not the status,
 /// which may be a moment old.
-pub fn cancel(file: &ClusterFile, nodes: &[NodeName]) -> anyhow::Result<String> {
+pub fn cancel(file: &ClusterFile, nodes: &[NodeName]) -> anyhow::Result<Receipt> {
     let asker = Asker::of_file(file);
     let all = file.spec.nodes.keys().filter(|node| nodes.is_empty() || nodes.contains(node));
-    let mut told = Vec::new();
+    let mut told: Vec<Receipt> = Vec::new();
     for node in all {
         let path = format!("/restart?node={node}");
         let answer = block_on(asker.send(Method::DELETE, &path, String::new()))?;
         if answer.code != NONE_PLANNED {
-            told.push(read_answer(&answer)?);
+            told.push(read_receipt(&answer)?);
         }
     }
-    if told.is_empty() {
-        return Err(Failure::failed("no restart is planned").hint("howdah status").into());
-    }
-    Ok(told.join("\n"))
+    let message: Vec<String> = told.iter().map(|receipt| receipt.message.clone()).collect();
+    let nodes = told.iter().flat_map(|receipt| receipt.nodes.clone()).collect();
+    let first = told.into_iter().next();
+    let first =
+        first.ok_or_else(|| Failure::failed("no restart is planned").hint("howdah status"))?;
+    Ok(Receipt { message: message.join("\n"), nodes, ..first })
 }
 
 /// 404 of `DELETE /restart`.

@@ -29,21 +29,42 @@ fn every_verb_has_its_json() {
     assert_eq!(json(&["query", "SELECT 1 AS one, NULL AS none"])[0]["one"], "1");
     assert_eq!(json(&["version"])["nodes"][standby]["howdah"], env!("CARGO_PKG_VERSION"));
     assert!(json(&["config"])["text"].as_str().is_some_and(|text| text.contains("cluster =")));
-    for arguments in [
-        &["pause", "--wait"][..],
-        &["resume", "--wait"],
-        &["reload"],
-        &["restart", standby],
-        &["restart", standby, "--at", "+60min"],
-        &["restart", "--cancel"],
-        &["switchover", standby, "--at", "+60min"],
-        &["switchover", "--abort"],
-        &["fence", standby],
-        &["unfence", standby],
+    // One shape for what came of any request.
+    let both = ["n1", "n2"];
+    for (arguments, what, state, nodes) in [
+        (&["pause", "--wait"][..], "pause", "done", &[][..]),
+        (&["resume", "--wait"], "resume", "done", &[]),
+        (&["reload"], "reload", "done", &both),
+        (&["reload", standby], "reload", "done", &[standby]),
+        (&["restart", standby], "restart", "done", &[standby]),
+        (&["restart", standby, "--at", "+60min"], "restart", "planned", &[standby]),
+        (&["restart", "--cancel"], "restart", "dropped", &[standby]),
+        (&["switchover", standby, "--at", "+60min"], "switchover", "planned", &[standby]),
+        (&["switchover", "--abort"], "switchover", "dropped", &[]),
+        (&["fence", standby], "fence", "begun", &[standby]),
+        (&["unfence", standby], "unfence", "done", &[standby]),
     ] {
         let answer = json(arguments);
-        assert!(answer["message"].as_str().is_some_and(|said| !said.is_empty()), "{arguments:?}");
+        assert_eq!((&answer["what"], &answer["state"]), (&what.into(), &state.into()), "{answer}");
+        assert!(answer["message"].as_str().is_some_and(|said| !said.is_empty()), "{answer}");
+        let told = answer["nodes"].as_array().expect("a list");
+        assert!(told.iter().all(|node| node["message"].is_string() && node["state"] == state));
+        let names: Vec<&str> = told.iter().filter_map(|node| node["node"].as_str()).collect();
+        assert_eq!(names, nodes, "{answer}");
     }
+    cluster.wait_whole();
+    let moved = json(&["switchover", standby]);
+    assert_eq!((&moved["what"], &moved["state"]), (&"switchover".into(), &"done".into()));
+    assert_eq!(moved["nodes"][0]["node"], standby, "{moved}");
+    cluster.wait_whole();
+    let copied = json(&["reinit", &leader]);
+    assert_eq!(
+        (&copied["what"], &copied["nodes"][0]["node"]),
+        (&"reinit".into(), &(*leader).into())
+    );
+    let refused = cluster.howdah(&["reinit", standby, "--json"]);
+    let refused: Value = serde_json::from_slice(&refused.stdout).expect("JSON");
+    assert!(refused["error"].as_str().is_some_and(|why| why.contains("leads")), "{refused}");
     cluster.wait_whole();
     let audit = cluster.howdah_ok(&["audit", "--json", "-n", "500"]);
     let lines: Vec<Value> =

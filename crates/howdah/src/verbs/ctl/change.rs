@@ -70,7 +70,7 @@ fn shown(file: &ClusterFile) -> anyhow::Result<ClusterStatus> {
 }
 
 fn finish(file: &ClusterFile, path: &str, body: &Value) -> anyhow::Result<()> {
-    out(send(file, Method::POST, path, body)?);
+    out(send(file, Method::POST, path, body)?.message);
     let view = super::args::View::default();
     list::run(file, &view, Format::Pretty)
 }
@@ -99,7 +99,7 @@ pub fn restart(place: &Place, args: &Restart) -> anyhow::Result<()> {
     if let Some(at) = scheduled(args.scheduled.as_deref())? {
         body["schedule"] = json!(at);
     }
-    out(send(&file, Method::POST, "/restart", &body)?);
+    out(send(&file, Method::POST, "/restart", &body)?.message);
     Ok(())
 }
 
@@ -108,7 +108,7 @@ pub fn reload(place: &Place, args: &Reload) -> anyhow::Result<()> {
     let status = shown(&file)?;
     let members = members(&file, &status, &args.members, args.role)?;
     confirm(&format!("Are you sure you want to reload members {}?", words(&members)), args.force)?;
-    out(send(&file, Method::POST, "/reload", &json!({ "nodes": members }))?);
+    out(send(&file, Method::POST, "/reload", &json!({ "nodes": members }))?.message);
     Ok(())
 }
 
@@ -123,7 +123,7 @@ pub fn reinit(place: &Place, args: &Reinit) -> anyhow::Result<()> {
     confirm(&question, args.force)?;
     for member in &args.members {
         let body = json!({ "node": member, "from_leader": args.from_leader });
-        let said = send(&file, Method::POST, "/reinitialize", &body)?;
+        let said = send(&file, Method::POST, "/reinitialize", &body)?.message;
         out(format!("{member}: {said}"));
     }
     if args.wait { block_on(until_streaming(&file, &args.members)) } else { Ok(()) }
@@ -165,11 +165,11 @@ pub fn flush(place: &Place, args: &Flush) -> anyhow::Result<()> {
             let members = members(&file, &status, &names, args.role)?;
             let question = format!("Are you sure you want to flush members {}?", words(&members));
             confirm(&question, args.force)?;
-            out(cancel(&file, &members)?);
+            out(cancel(&file, &members)?.message);
             Ok(())
         }
         "switchover" => {
-            out(flush_switchover(&file)?);
+            out(flush_switchover(&file)?.message);
             Ok(())
         }
         other => {
@@ -181,7 +181,7 @@ pub fn flush(place: &Place, args: &Flush) -> anyhow::Result<()> {
 pub fn pause(place: &Place, args: &Pause, paused: bool) -> anyhow::Result<()> {
     let file = place.cluster(args.cluster.as_deref())?;
     let path = if paused { "/pause" } else { "/resume" };
-    let said = send(&file, Method::POST, path, &Value::Null)?;
+    let said = send(&file, Method::POST, path, &Value::Null)?.message;
     if args.wait {
         block_on(until_known(&file, paused))?;
     }
