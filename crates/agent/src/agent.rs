@@ -202,11 +202,13 @@ impl Agent {
             _ => {}
         }
         self.stopping = job == Job::Stop;
+        let planned = command == Command::Stop(StopMode::Fast);
+        let closed = planned.then(|| self.shared.closing.begin());
         let order = self.order(view);
         let events = self.events.clone();
         let task: JoinHandle<()> = tokio::spawn(async move {
             let shared = Arc::clone(&order.shared);
-            let outcome = jobs::run(command, order).await;
+            let outcome = jobs::run(command, order, closed).await;
             // What the job left on the disk is known before it counts as done.
             if jobs::touches_directory(job)
                 && let Ok(disk) = jobs::blocking(move || Ok(observe::disk(&shared))).await

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use howdah_base::NodeName;
+use howdah_base::{Gauge, NodeName};
 use howdah_postgres::install::Install;
 use howdah_spec::{ClusterSpec, Machine, NodeKind, NodeSpec};
 use howdah_store::Store;
@@ -37,6 +37,8 @@ pub struct AgentConfig {
     pub before: Option<String>,
     /// Fingerprint of what all nodes' files must share.
     pub file_print: String,
+    /// Clients of the endpoints whose session with this node's server is being opened.
+    pub arriving: Gauge,
     /// Parses a cluster file's text; given by the binary, which knows the places of files.
     pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
 }

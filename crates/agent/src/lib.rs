@@ -7,6 +7,7 @@
 mod agent;
 mod apply;
 mod clock;
+mod closing;
 mod conf;
 mod config;
 mod ears;
@@ -104,9 +105,9 @@ pub async fn start(
 ) -> Result<(Channels, impl Future<Output = Result<End, String>>), String> {
     let guard = Guardian::attach(&config).await?;
     let alive = guard.has_processes().await?;
-    let shared = Arc::new(Shared::new(config, guard));
-    let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let publisher = Publisher::new();
+    let shared = Arc::new(Shared::new(config, guard, publisher.topology.clone()));
+    let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let channels = Channels {
         topology: publisher.topology.subscribe(),
         status: publisher.status.subscribe(),

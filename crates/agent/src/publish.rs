@@ -61,8 +61,13 @@ impl Publisher {
 pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
     crate::timings::note(agent, view, now);
     let member = member(agent, view);
-    let topology = topology(view, &member);
+    let mut topology = topology(view, &member);
+    let closing = &agent.shared.closing;
+    topology.local.closing = closing.is_closed();
     agent.publisher.topology.send_if_modified(|last| {
+        if closing.lets_in() && view.store.leader_mine {
+            topology.local.writable = last.local.writable;
+        }
         let changed = *last != topology;
         *last = topology;
         changed
@@ -263,6 +268,7 @@ fn topology(view: &View, own: &Member) -> Topology {
                 .filter(|_| view.store.leader_mine && own.server == ServerState::Primary)
                 .map(|leader| leader.term),
             readable: matches!(own.server, ServerState::Streaming | ServerState::Standby),
+            closing: false,
             postgres_port: own.postgres_port,
         },
     }

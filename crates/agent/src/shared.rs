@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use howdah_base::NodeName;
 use howdah_base::record::Config;
+use howdah_base::topology::Topology;
 use howdah_postgres::conf;
 use howdah_postgres::session::Session;
 use howdah_spec::ClusterSpec;
 use tokio::sync::watch;
 
+use crate::closing::Closing;
 use crate::config::AgentConfig;
 use crate::guardian::Guardian;
 
@@ -18,6 +20,7 @@ use crate::guardian::Guardian;
 pub(crate) struct Shared {
     pub config: AgentConfig,
     pub guard: Guardian,
+    pub closing: Closing,
     /// Order among writes of the server's configuration.
     pub writes: Writes,
     /// Order among readings of the data directory.
@@ -60,11 +63,13 @@ impl Writes {
 }
 
 impl Shared {
-    pub fn new(config: AgentConfig, guard: Guardian) -> Shared {
+    pub fn new(config: AgentConfig, guard: Guardian, topology: watch::Sender<Topology>) -> Shared {
+        let closing = Closing::new(topology, config.arriving.clone());
         let spec = watch::Sender::new(Arc::clone(&config.spec));
         Shared {
             config,
             guard,
+            closing,
             writes: Writes::default(),
             readings: Writes::default(),
             spec,

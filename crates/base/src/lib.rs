@@ -2,9 +2,10 @@
 //!
 //! Positions in the WAL ([`Lsn`], [`Timeline`], [`History`]), identity ([`NodeName`],
 //! [`DirectoryId`], [`Term`]), time as an argument ([`Tick`]), text units ([`Bytes`],
-//! [`Span`]), secrets ([`Redacted`]), the store's [`record`]s, what the proxy routes by
+//! [`Span`]), secrets ([`Redacted`]), counts ([`Gauge`]), the store's [`record`]s, what the proxy routes by
 //! ([`topology`]), and what an operator sees ([`status`]).
 
+mod gauge;
 mod name;
 mod redacted;
 mod tick;
@@ -16,6 +17,7 @@ pub mod record;
 pub mod status;
 pub mod topology;
 
+pub use gauge::{Gauge, Held};
 pub use name::{BadName, ClusterName, DirectoryId, NodeName, Term};
 pub use redacted::Redacted;
 pub use tick::Tick;

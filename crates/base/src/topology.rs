@@ -34,6 +34,9 @@ pub struct Local {
     pub writable: Option<Term>,
     /// It is a running standby.
     pub readable: bool,
+    /// It is about to be shut down: whoever is connected stays until it is, and nobody else is
+    /// led to it.
+    pub closing: bool,
     /// Its port on loopback.
     pub postgres_port: u16,
 }

@@ -19,7 +19,7 @@ use howdah_api::{
     Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Progress, Receipt, Refusal, RefusalClass,
     Request, Server,
 };
-use howdah_base::{NodeName, Redacted};
+use howdah_base::{Gauge, NodeName, Redacted};
 use howdah_etcd::Report;
 use howdah_proxy::{Counters, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
@@ -189,7 +189,8 @@ async fn decide(
     };
     let notices = keeper::with_notices(serving, notices, kept);
     let (hook_problems, notices) = hooks::with_problems(serving, notices);
-    let config = agent_config(prepared, node, store, admitted, notices)?;
+    let arriving = bound.proxy.counters.arriving.clone();
+    let config = agent_config(prepared, node, store, admitted, notices, arriving)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());
@@ -252,6 +253,7 @@ fn agent_config(
     store: Arc<dyn Store>,
     admitted: Admitted,
     notices: watch::Receiver<Vec<String>>,
+    arriving: Gauge,
 ) -> anyhow::Result<AgentConfig> {
     let spec = Arc::new(admitted.spec);
     let tls = prepared.layout.tls();
@@ -283,6 +285,7 @@ fn agent_config(
         agent: admitted.agent.own,
         before: admitted.agent.before,
         file_print: admitted.file_print,
+        arriving,
         parse: read_again,
         spec,
     })

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{future, io};
 
-use howdah_base::NodeName;
+use howdah_base::{Held, NodeName};
 use howdah_spec::hba::{AddressMatch, Who, judge};
 use howdah_wire::{ErrorResponse, Opening, Replication, Startup, Step, opening};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
@@ -16,9 +16,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::login::Link;
 use crate::relay::{BoxStream, Stream};
 use crate::route::{Route, Want, candidates};
-use crate::{ALPN, Endpoint, Gauge, OPENING_TIMEOUT, Proxy, socket};
+use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy, socket};
 
 /// One attempt to reach a server.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,8 +27,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// One server's answer to a cancel request, which is to hang up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes kept for the server that a client sends before it is connected.
-const EARLY_BYTES_MAX: usize = 16 * 1024;
 
 impl Proxy {
     pub async fn client(&self, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
@@ -50,16 +49,10 @@ impl Proxy {
             Err(error) => return self.refuse(client, error).await,
         };
         let _held = self.config.counters.enter(endpoint);
-        let link = tokio::select! {
-            () = client.gone() => return Ok(()),
-            link = timeout(self.config.connect_wait.0, self.connect(endpoint, from)) => link,
-        };
-        let Ok((mut server, route, _load)) = link else {
-            return self.refuse(client, no_server(endpoint)).await;
-        };
-        server.write_all(&client.packet).await?;
-        server.flush().await?;
-        self.relay(client.stream, server, route).await
+        match self.log_in(endpoint, from, &mut client).await? {
+            Some(Link { server, route, .. }) => self.relay(client.stream, server, route).await,
+            None => self.refuse(client, no_server(endpoint)).await,
+        }
     }
 
     async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
@@ -95,8 +88,8 @@ impl Proxy {
         }
     }
 
-    /// Chooses and dials until a server takes the client; whoever calls bounds it.
-    async fn connect(&self, endpoint: Endpoint, from: IpAddr) -> (BoxStream, Route, Gauge) {
+    /// Chooses, dials and asks until a server takes the client; whoever calls bounds it.
+    pub async fn connect(&self, endpoint: Endpoint, from: IpAddr, packet: &[u8]) -> Link {
         let mut topology = self.topology.clone();
         let mut tried = BTreeSet::new();
         let turn = self.config.counters.admitted[endpoint as usize].load(Relaxed);
@@ -117,7 +110,11 @@ impl Proxy {
                 Ok(Ok(server)) => {
                     let term = (want == Want::Primary).then_some(now.term);
                     let route = Route { local: node == self.config.node, node, term };
-                    return (server, route, load);
+                    let mut link = Link { server, route, said: Vec::new(), _load: load };
+                    match self.ask(&mut link, packet).await {
+                        Ok(()) => return link,
+                        Err(lost) => tracing::debug!(node = %link.route.node, %lost, "not taken"),
+                    }
                 }
                 Ok(Err(error)) => tracing::debug!(%node, %error, "cannot connect"),
                 Err(_) => tracing::debug!(%node, "cannot connect in time"),
@@ -130,11 +127,11 @@ impl Proxy {
         &self,
         mut choice: Vec<(NodeName, Want)>,
         turn: u64,
-    ) -> Option<(NodeName, Want, Gauge)> {
+    ) -> Option<(NodeName, Want, Held)> {
         let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
         let len = choice.len().max(1);
         choice.rotate_left(turn as usize % len);
-        let held = |(node, _): &(NodeName, Want)| load.get(node).map_or(0, Gauge::held);
+        let held = |(node, _): &(NodeName, Want)| load.get(node).map_or(0, |gauge| gauge.held());
         let (node, want) = choice.into_iter().min_by_key(held)?;
         let load = load.entry(node.clone()).or_default().hold();
         Some((node, want, load))
@@ -158,10 +155,12 @@ impl Proxy {
 }
 
 /// A client that has said what it wants.
-struct Client {
-    stream: BoxStream,
-    /// Its first packet, and what it sent after it before it was connected.
-    packet: Vec<u8>,
+pub struct Client {
+    pub stream: BoxStream,
+    /// Its first packet.
+    pub packet: Vec<u8>,
+    /// What it sent after that and no server has got yet.
+    pub early: Vec<u8>,
     tls: bool,
 }
 
@@ -173,7 +172,7 @@ impl Client {
         let len = tcp.peek(&mut first).await?;
         let direct = matches!(opening(&first[..len]), Ok(Step::Packet(Opening::DirectTls, _)));
         if !direct && let Some(packet) = negotiate(&mut tcp).await? {
-            return Ok(Client { stream: Box::new(tcp), packet, tls: false });
+            return Ok(Client { stream: Box::new(tcp), packet, early: Vec::new(), tls: false });
         }
         let mut stream = tls.accept(tcp).await?;
         // As PostgreSQL does: who does not ask must say what he will speak.
@@ -181,18 +180,7 @@ impl Client {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let packet = read_packet(&mut stream).await?;
-        Ok(Client { stream: Box::new(stream), packet, tls: true })
-    }
-
-    /// Ends when the client has hung up. A client waits for an answer, so it is silent; what it
-    /// says nevertheless is kept.
-    async fn gone(&mut self) {
-        while self.packet.len() < EARLY_BYTES_MAX {
-            if !matches!(self.stream.read_buf(&mut self.packet).await, Ok(1..)) {
-                return;
-            }
-        }
-        future::pending().await
+        Ok(Client { stream: Box::new(stream), packet, early: Vec::new(), tls: true })
     }
 }
 

@@ -1,7 +1,8 @@
 //! What `/metrics` tells of the endpoints.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use howdah_base::{Gauge, Held};
 
 use crate::Endpoint;
 
@@ -10,6 +11,8 @@ use crate::Endpoint;
 pub struct Counters {
     /// Connections now.
     pub clients: [Gauge; 4],
+    /// Clients whose session with this node's own server is being opened.
+    pub arriving: Gauge,
     /// Connections let in so far.
     pub admitted: [AtomicU64; 4],
     /// Clients sent away with an error of the proxy's so far.
@@ -19,22 +22,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn enter(&self, endpoint: Endpoint) -> Gauge {
+    pub(crate) fn enter(&self, endpoint: Endpoint) -> Held {
         self.admitted[endpoint as usize].fetch_add(1, Ordering::Relaxed);
         self.clients[endpoint as usize].hold()
-    }
-}
-
-/// How many hold it; dropping what [`Gauge::hold`] gave lets go.
-#[derive(Clone, Debug, Default)]
-pub struct Gauge(Arc<()>);
-
-impl Gauge {
-    pub fn held(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
-    }
-
-    pub(crate) fn hold(&self) -> Gauge {
-        self.clone()
     }
 }

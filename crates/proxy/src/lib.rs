@@ -15,9 +15,11 @@
 //! SCRAM-SHA-256, which libpq takes with `channel_binding=prefer` (its default);
 //! `channel_binding=require` fails.
 
+mod arrival;
 mod client;
 mod config;
 mod counters;
+mod login;
 mod peer;
 mod relay;
 mod route;
@@ -29,15 +31,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use howdah_base::NodeName;
 use howdah_base::topology::Topology;
+use howdah_base::{Gauge, NodeName};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 pub use config::{ProxyConfig, ProxyError};
-pub use counters::{Counters, Gauge};
+pub use counters::Counters;
 pub use route::Endpoint;
 pub use socket::{Bound, bind};
 

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::arrival::Arrival;
 use crate::relay::{BoxStream, Stream};
 use crate::route::{Route, Want, judge_peer};
 use crate::{Endpoint, OPENING_TIMEOUT, Proxy, socket};
@@ -42,7 +43,7 @@ impl Proxy {
         client: IpAddr,
     ) -> io::Result<BoxStream> {
         if *to == self.config.node {
-            return Ok(Box::new(self.dial_server(now).await?));
+            return Ok(Box::new(self.dial_server(want).await?));
         }
         let route = now.nodes.get(to).ok_or(io::ErrorKind::NotFound)?;
         let name = ServerName::try_from(route.host.clone()).map_err(io::Error::other)?;
@@ -57,10 +58,17 @@ impl Proxy {
         Ok(Box::new(peer))
     }
 
-    async fn dial_server(&self, now: &Topology) -> io::Result<TcpStream> {
-        let server = socket::call_server(now.local.postgres_port).await?;
+    /// The client counts as arriving before the last look at whether the server closes: whoever
+    /// closes it sees every client that it has to let through.
+    async fn dial_server(&self, want: Want) -> io::Result<Arrival<TcpStream>> {
+        let arriving = (want != Want::Cancel).then(|| self.config.counters.arriving.hold());
+        let now = self.topology.borrow().local;
+        if arriving.is_some() && now.closing {
+            return Err(io::Error::other("this server is about to be shut down"));
+        }
+        let server = socket::call_server(now.postgres_port).await?;
         self.tune(&server)?;
-        Ok(server)
+        Ok(Arrival::new(server, arriving))
     }
 
     /// Serves another node's client on this node's server.
@@ -80,7 +88,7 @@ impl Proxy {
         self.relay(peer, server, Route { node: preamble.to, local: true, term }).await
     }
 
-    async fn let_in(&self, preamble: &Preamble) -> Result<TcpStream, String> {
+    async fn let_in(&self, preamble: &Preamble) -> Result<Arrival<TcpStream>, String> {
         let Preamble { version, cluster, to, term, want, client } = preamble;
         if (*version, cluster, to) != (VERSION, &self.config.cluster, &self.config.node) {
             tracing::warn!(version, %cluster, %to, "a peer means another node");
@@ -89,7 +97,7 @@ impl Proxy {
         let now = self.topology.borrow().clone();
         judge_peer(&now, *term, *want)?;
         tracing::debug!(%client, %term, ?want, "serving a peer's client");
-        self.dial_server(&now).await.map_err(|error| format!("the server is not there, {error}"))
+        self.dial_server(*want).await.map_err(|error| format!("the server is not there, {error}"))
     }
 }
 

@@ -43,7 +43,10 @@ pub fn candidates(
     let lag_max = if endpoint == Endpoint::Ro { ro_max_lag } else { u64::MAX };
     let role = |node: &NodeName| {
         // Of its own server a node knows better than the store.
-        let Local { writable, readable, .. } = now.local;
+        let Local { writable, readable, closing, .. } = now.local;
+        if node == me && closing {
+            return None;
+        }
         if now.primary.as_ref() == Some(node) {
             return (node != me || writable == Some(now.term)).then_some(Want::Primary);
         }
@@ -65,6 +68,7 @@ pub fn candidates(
 pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> {
     match want {
         Want::Cancel => Ok(()),
+        _ if now.local.closing => Err("this server is about to be shut down".to_owned()),
         _ if term < now.term => Err(format!("the term is over, now is `{}`", now.term)),
         Want::Primary if now.local.writable == Some(term) => Ok(()),
         Want::Primary => Err(format!("this server takes no writes in term `{term}`")),

@@ -186,7 +186,7 @@ fn first_column(message: &tokio_postgres::SimpleQueryMessage) -> Option<String> 
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -288,7 +288,7 @@ impl From<std::io::Error> for Refusal {
 }
 
 /// tokio-postgres prints only the kind; the message is in the source.
-fn in_words(error: &tokio_postgres::Error) -> String {
+pub(crate) fn in_words(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(db), _) => format!("{} {}: {}", db.severity(), db.code().code(), db.message()),
         (None, Some(source)) => format!("{error}: {source}"),

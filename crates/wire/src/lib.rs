@@ -7,15 +7,18 @@
 //! ```text
 //! client bytes -> opening() -> DirectTls | SslRequest | GssEncRequest | Cancel | Startup
 //! ErrorResponse -> encode() -> server bytes
+//! server bytes -> Message::first(), UntilReady: what it says before a session begins
 //! ```
 //!
 //! Source: PostgreSQL documentation, "Frontend/Backend Protocol"; `ProcessStartupPacket` in
 //! `src/backend/postmaster/postmaster.c`.
 
+mod backend;
 mod error_response;
 mod opening;
 mod startup;
 
+pub use backend::{GREETING_LEN_MAX, Message, Oversized, UntilReady};
 pub use error_response::{ErrorResponse, Severity};
 pub use opening::{Malformed, OPENING_BODY_MAX, Opening, Step, opening};
 pub use startup::{NAME_LEN_MAX, Replication, Startup};

@@ -18,6 +18,7 @@ use howdah_postgres::session::Session;
 use howdah_store::{LeaseId, Snapshot};
 use tokio::sync::mpsc;
 
+use crate::closing::Closed;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
 use crate::shared::Shared;
@@ -42,8 +43,12 @@ pub(crate) struct Order {
     pub timeline_hint: Option<History>,
 }
 
-/// Carries `command` out.
-pub(crate) async fn run(command: Command, order: Order) -> Result<Outcome, String> {
+/// Carries `command` out. A fast shutdown comes with the server closed.
+pub(crate) async fn run(
+    command: Command,
+    order: Order,
+    closed: Option<Closed>,
+) -> Result<Outcome, String> {
     match command {
         Command::Initdb => create::initdb(order).await,
         Command::Copy { from, term } => create::copy(order, from, term).await,
@@ -55,7 +60,7 @@ pub(crate) async fn run(command: Command, order: Order) -> Result<Outcome, Strin
         Command::Promote { timeline, names, needed } => {
             promote::promote(order, timeline, names, needed).await
         }
-        Command::Stop(mode) => serve::stop(order, mode).await,
+        Command::Stop(mode) => serve::stop(order, mode, closed).await,
         Command::Switchover { to } => switchover::begin(order, to).await,
         Command::SetSync { names, needed } => gate::set_sync(order, names, needed).await,
         Command::OpenGate { voters, needed } => gate::open(order, voters, needed).await,

@@ -9,6 +9,7 @@ use howdah_postgres::logical;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Order;
+use crate::closing::Closed;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
 
@@ -150,10 +151,17 @@ pub(crate) async fn follow(order: Order, upstream: (NodeName, Term)) -> Result<O
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
 }
 
-/// Stops the server; the guard leaves no process of the instance.
-pub(crate) async fn stop(order: Order, mode: StopMode) -> Result<Outcome, String> {
+/// Stops the server, clients on their way in first; the guard leaves no process of the instance.
+pub(crate) async fn stop(
+    order: Order,
+    mode: StopMode,
+    mut closed: Option<Closed>,
+) -> Result<Outcome, String> {
     match mode {
         StopMode::Fast => {
+            if let Some(closed) = &mut closed {
+                closed.let_in().await;
+            }
             order.shared.guard.stop(howdah_guard::StopMode::Fast, STOP_WITHIN_MS).await?;
         }
         StopMode::Fence => order.shared.guard.kill().await?,

@@ -58,6 +58,8 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
     drain(&order, &session).await?;
     drop(session);
     seal(&order, &to).await?;
+    let mut closed = order.shared.closing.begin();
+    closed.let_in().await;
     let within = order.shared.config.spec.ha.switchover_timeout.0;
     let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     order.shared.guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;

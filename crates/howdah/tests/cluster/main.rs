@@ -21,6 +21,7 @@ mod hooks;
 mod hooks_fail;
 mod host_lost;
 mod logical_slot;
+mod newcomers;
 mod operator;
 mod postmaster_killed;
 mod rejoin;

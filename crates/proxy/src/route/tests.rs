@@ -1,6 +1,6 @@
 //! Golden cases of routing, in words: `t2 primary=a a=- b=10 c=2000 | me=a w2 r` is what the
 //! node `a` knows in term 2, with the standbys' lags, and of its own server that it is writable
-//! in term 2 and readable.
+//! in term 2 and readable; `closing`, that it is about to be shut down.
 
 use howdah_base::topology::Route as Reach;
 
@@ -24,6 +24,7 @@ fn knows(text: &str) -> (Topology, NodeName) {
                 now.nodes.insert(name(node), reach);
             }
             None if word == "r" => now.local.readable = true,
+            None if word == "closing" => now.local.closing = true,
             None => {
                 let term = Term(word[1..].parse().expect("a term"));
                 if word.starts_with('t') {
@@ -63,6 +64,9 @@ fn each_endpoint_has_its_candidates() {
         // A primary's own lag does not make it a standby, nor a stranger a primary.
         ("t2 primary=a a=0 | me=b", "a /  / a / a"),
         ("t2 primary=z b=10 | me=c", " / b / b / b"),
+        // Nobody new is led to a server that is about to be shut down.
+        ("t2 primary=a a=- b=10 | me=a w2 closing", " / b / b / b"),
+        ("t2 primary=a a=- b=10 c=10 | me=b r closing", "a / c / c / a,c"),
         ("t0 | me=a", " /  /  / "),
     ] {
         assert_eq!(chosen(known), want, "{known}");
@@ -81,7 +85,10 @@ fn a_peer_gets_what_this_node_itself_knows_it_is() {
         ("t2 | r", 1, Want::Standby, false),
         ("t2 | r", 3, Want::Standby, true),
         ("t2 | w2", 2, Want::Standby, false),
+        ("t2 | w2 closing", 2, Want::Primary, false),
+        ("t2 | r closing", 2, Want::Standby, false),
         ("t9 |", 0, Want::Cancel, true),
+        ("t9 | closing", 0, Want::Cancel, true),
     ] {
         assert_eq!(judge_peer(&knows(known).0, Term(term), want).is_ok(), ok, "{known} {term}");
     }
@@ -103,6 +110,7 @@ fn a_route_to_a_primary_ends_with_its_term() {
     assert_eq!(over(&["t2 primary=a"]), Some(0));
     let over = |learns: &[&str]| over_at(true, Some(1), learns);
     assert_eq!(over(&["t1 | w1", "t1 primary=b | w1"]), None, "it knows better itself");
+    assert_eq!(over(&["t1 | w1", "t1 | w1 closing"]), None, "who is there stays");
     assert_eq!(over(&["t1 | w1", "t1 primary=a |"]), Some(1));
     assert_eq!(over(&["t1 | w1", "t2 | w1"]), Some(1));
     assert_eq!(over(&["t2 | w2"]), Some(0));

@@ -1,6 +1,8 @@
 //! The endpoints against real servers: two nodes' proxies in this process, topologies by hand.
 
 mod admission;
+mod away;
+mod closing;
 mod peers;
 mod pg;
 mod rig;

@@ -143,6 +143,11 @@ impl Node {
         self.learns_of_itself(term, primary, nodes, me.then_some(term), readable);
     }
 
+    /// Its server is about to be shut down, or is not any more.
+    pub fn closes(&self, closing: bool) {
+        self.topology.send_modify(|now| now.local.closing = closing);
+    }
+
     pub fn learns_of_itself(
         &self,
         term: u64,
@@ -166,6 +171,7 @@ impl Node {
             local: Local {
                 writable: writable.map(Term),
                 readable,
+                closing: false,
                 postgres_port: self.postgres_port,
             },
         });

@@ -3,8 +3,8 @@
 use howdah_testkit::store::on_etcd;
 
 use crate::{
-    agent_frozen, agent_killed, all_nodes_killed, apply, bootstrap, host_lost, postmaster_killed,
-    rejoin, standbys_lost, switchover, up_and_down,
+    agent_frozen, agent_killed, all_nodes_killed, apply, bootstrap, host_lost, newcomers,
+    postmaster_killed, rejoin, standbys_lost, switchover, up_and_down,
 };
 
 #[test]
@@ -55,6 +55,11 @@ fn postmaster_killed() {
 #[test]
 fn switchover() {
     on_etcd(switchover::switchover_under_load_in_quorum);
+}
+
+#[test]
+fn newcomers() {
+    on_etcd(newcomers::newcomers_wait_through_switchovers_and_a_rolling_restart);
 }
 
 #[test]
