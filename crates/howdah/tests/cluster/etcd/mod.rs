@@ -10,6 +10,7 @@ mod foreign;
 mod hosts;
 mod members;
 mod refused;
+mod retake;
 mod stories;
 mod witness;
 
