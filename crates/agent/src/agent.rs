@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use howdah_base::Tick;
 use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, Rule, StopMode, decide};
-use howdah_store::{Renewal, Snapshot};
+use howdah_store::Snapshot;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
@@ -34,6 +34,9 @@ pub(crate) struct Agent {
     pub shared: Arc<Shared>,
     pub events: mpsc::Sender<Event>,
     pub lease: Lease,
+    /// The deadline last sent to the guard after a renewal that had compared the leader key;
+    /// none before this agent's first, and none without a server.
+    pub held_until: Option<Tick>,
     /// The last picture of the store, and whether its last answer was one.
     pub snapshot: Option<Snapshot>,
     pub store_error: Option<String>,
@@ -191,6 +194,10 @@ impl Agent {
                 // Whether it was applied is unknown, as after any error.
                 self.failures.record(Job::Txn, clock::now());
             }
+            if given_up == Job::SetSync {
+                // The file may be written: nothing is proved to be in force.
+                self.sync = None;
+            }
         }
         if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
             self.sync = None;
@@ -206,13 +213,13 @@ impl Agent {
         let closed = planned.then(|| self.shared.closing.begin());
         let order = self.order(view);
         let events = self.events.clone();
+        // The lease never waits for the disk.
+        let looks = jobs::touches_directory(job) && !matches!(command, Command::Retake(_));
         let task: JoinHandle<()> = tokio::spawn(async move {
             let shared = Arc::clone(&order.shared);
             let outcome = jobs::run(command, order, closed).await;
             // What the job left on the disk is known before it counts as done.
-            if jobs::touches_directory(job)
-                && let Ok(disk) = jobs::blocking(move || Ok(observe::disk(&shared))).await
-            {
+            if looks && let Ok(disk) = jobs::blocking(move || Ok(observe::disk(&shared))).await {
                 let _ = events.send(Event::Disk(Box::new(disk))).await;
             }
             let _ = events.send(Event::Done { job, outcome }).await;
@@ -245,7 +252,13 @@ impl Agent {
             Event::Store(Ok(snapshot)) => self.store_answered(snapshot),
             Event::Store(Err(error)) => self.store_failed(&error.to_string()),
             Event::Granted { lease, sent_at } => self.lease.granted(lease, sent_at),
-            Event::Renewed { result, sent_at } => self.renewed(result, sent_at),
+            Event::NotGranted(error) => {
+                self.lease.failed();
+                self.store_failed(&error.to_string());
+            }
+            // An answer about a lease that is known to have ended says nothing.
+            Event::Renewed { lease, .. } if self.lease.id() != Some(lease) => {}
+            Event::Renewed { held, result, sent_at, .. } => self.renewed(result, held, sent_at),
             Event::Alive(alive) => self.guard_counted(alive),
             Event::Guard(event) => self.guard_said(event),
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
@@ -271,6 +284,7 @@ impl Agent {
             self.look_for_another(&snapshot);
             let me = &self.shared.config.node;
             self.skew.take_in(&snapshot, me, clock::now(), clock::unix_ms());
+            self.note_lost_lease(&snapshot);
             self.snapshot = Some(snapshot);
         }
     }
@@ -288,51 +302,11 @@ impl Agent {
         }
     }
 
-    fn store_failed(&mut self, error: &str) {
+    pub fn store_failed(&mut self, error: &str) {
         if self.store_error.as_deref() != Some(error) {
             tracing::warn!("{error}");
         }
         self.store_error = Some(error.to_owned());
-    }
-
-    fn renewed(&mut self, result: Result<Renewal, howdah_store::StoreError>, sent_at: Tick) {
-        match result {
-            Ok(renewal) => {
-                self.lease.renewed(renewal, sent_at);
-                if renewal == Renewal::Kept {
-                    self.extend_deadline();
-                } else {
-                    tracing::warn!("the lease was lost");
-                }
-            }
-            Err(error) => {
-                self.lease.renewal_failed();
-                self.store_failed(&error.to_string());
-            }
-        }
-    }
-
-    /// Success of a renewal moves the guard's deadline, for as long as a deadline applies.
-    fn extend_deadline(&self) {
-        let Some(deadline) = self.lease.deadline(&self.shared) else { return };
-        if *self.alive.borrow() && self.leads() {
-            let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
-            tokio::spawn(async move {
-                let Err(error) = shared.guard.extend(deadline).await else { return };
-                tracing::warn!("the guard did not take the new deadline: {error}");
-                if matches!(error, howdah_guard::GuardError::NoAnswer { .. }) {
-                    // Frozen: it can no longer fence, so the agent does.
-                    let _ = events.send(Event::Guard(howdah_guard::Event::Gone)).await;
-                }
-            });
-        }
-    }
-
-    pub fn leads(&self) -> bool {
-        let key = howdah_base::record::key::LEADER;
-        self.snapshot
-            .as_ref()
-            .is_some_and(|s| s.lease(key).is_some() && s.lease(key) == self.lease.id())
     }
 
     fn guard_said(&mut self, event: howdah_guard::Event) {
@@ -372,6 +346,7 @@ impl Agent {
 
     fn server_is_down(&mut self) {
         self.alive.send_replace(false);
+        self.held_until = None;
         self.facts = None;
         self.sync = None;
         self.end = None;
@@ -437,6 +412,11 @@ impl Agent {
             self.facts = None;
             self.facts_after = clock::now();
         }
+        if job == Job::Follow {
+            // A position read while something was still received is none to report.
+            self.facts_after = clock::now();
+            self.observed_at = Tick(0);
+        }
         if job != Job::Txn {
             self.probe_now.notify_one();
         }
@@ -451,6 +431,9 @@ impl Agent {
         }
         if let Some(snapshot) = outcome.snapshot {
             self.store_answered(snapshot);
+        }
+        if let Some(lease) = outcome.lease_gone {
+            self.lease.lost(lease);
         }
         self.sync = outcome.sync.or(self.sync.take());
         self.end = outcome.end.or(self.end);

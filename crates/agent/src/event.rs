@@ -16,8 +16,11 @@ pub(crate) enum Event {
     Store(Result<Snapshot, StoreError>),
     /// A lease was granted, its term counted from before the request was sent.
     Granted { lease: LeaseId, sent_at: Tick },
-    /// The answer to a renewal that was sent at `sent_at`.
-    Renewed { result: Result<Renewal, StoreError>, sent_at: Tick },
+    /// There is no new lease.
+    NotGranted(StoreError),
+    /// The answer to a renewal of `lease` that was sent at `sent_at`; `held`: it compared the
+    /// leader key.
+    Renewed { lease: LeaseId, held: bool, result: Result<Renewal, StoreError>, sent_at: Tick },
     /// What the guard says.
     Guard(howdah_guard::Event),
     /// Whether a process of the instance is alive, asked of the guard.
@@ -51,6 +54,8 @@ pub(crate) struct Outcome {
     pub end: Option<howdah_base::Position>,
     /// The picture of the store that a transaction was refused by or has led to.
     pub snapshot: Option<Snapshot>,
+    /// A lease that the store refuses as ended.
+    pub lease_gone: Option<LeaseId>,
     /// A sentence for the log.
     pub said: Option<String>,
 }

@@ -86,7 +86,7 @@ impl Lease {
             let ttl = shared.config.spec.ha.lease.0;
             let event = match shared.config.store.grant(ttl).await {
                 Ok(lease) => Event::Granted { lease, sent_at: now },
-                Err(error) => Event::Renewed { result: Err(error), sent_at: now },
+                Err(error) => Event::NotGranted(error),
             };
             let _ = events.send(event).await;
         });
@@ -116,9 +116,10 @@ impl Lease {
         self.asked_at = Some(sent_at);
         self.last_try = Some(sent_at);
         let (shared, events) = (Arc::clone(shared), events.clone());
+        let (lease, held) = (id, while_held.is_some());
         tokio::spawn(async move {
             let result = shared.config.store.renew(id, while_held).await;
-            let _ = events.send(Event::Renewed { result, sent_at }).await;
+            let _ = events.send(Event::Renewed { lease, held, result, sent_at }).await;
         });
     }
 
@@ -134,7 +135,16 @@ impl Lease {
         }
     }
 
-    pub fn renewal_failed(&mut self) {
+    /// The store has ended this lease before its time: the next turn grants another, without a
+    /// pause.
+    pub fn lost(&mut self, lease: LeaseId) {
+        if self.id == Some(lease) {
+            tracing::warn!("the store has ended the lease");
+            *self = Lease::default();
+        }
+    }
+
+    pub fn failed(&mut self) {
         self.asked_at = None;
     }
 }

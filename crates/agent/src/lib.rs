@@ -21,6 +21,7 @@ mod operator;
 mod planned;
 mod publish;
 mod requests;
+mod right;
 mod roll;
 mod shared;
 mod sizes;
@@ -116,18 +117,45 @@ pub async fn start(
         vitals: publisher.vitals.subscribe(),
         asks: events.clone(),
     };
-    let alive = watch::Sender::new(alive);
-    let agent = Agent {
-        lease: adopt(&shared).await,
-        conf: conf::ConfState::load(&shared),
-        disk: observe::disk(&shared),
-        planned: planned(&shared)?,
-        had_server: conf::ConfState::exists(&shared),
-        shared: Arc::clone(&shared),
+    let agent = at_start(&shared, &events, alive, publisher).await?;
+    let running = async move {
+        let helpers = helpers(&agent, &shared, &events);
+        let ending = agent.run(inbox).await;
+        for helper in helpers {
+            helper.abort();
+        }
+        match ending {
+            Ending::Asked { keep_lease } => end(&shared, keep_lease).await.map(|()| End::Stopped),
+            Ending::GuardLost => without_guard(&shared).await,
+            Ending::Refused(why) => refuse(&shared, why).await,
+            Ending::Superseded(other) => {
+                shared.guard.leave().await?;
+                Err(superseded(&shared, &other))
+            }
+        }
+    };
+    Ok((channels, running))
+}
+
+/// What an agent knows before its first event; `alive`: a process of the instance runs already.
+async fn at_start(
+    shared: &Arc<Shared>,
+    events: &mpsc::Sender<Event>,
+    alive: bool,
+    publisher: Publisher,
+) -> Result<Agent, String> {
+    Ok(Agent {
+        lease: adopt(shared).await,
+        held_until: None,
+        conf: conf::ConfState::load(shared),
+        disk: observe::disk(shared),
+        planned: planned(shared)?,
+        had_server: conf::ConfState::exists(shared),
+        shared: Arc::clone(shared),
         events: events.clone(),
         snapshot: None,
         store_error: None,
-        alive,
+        alive: watch::Sender::new(alive),
         stopping: false,
         facts: None,
         observed_at: Tick(0),
@@ -151,24 +179,7 @@ pub async fn start(
         refused: None,
         superseded: None,
         skew: skew::Skew::default(),
-    };
-    let running = async move {
-        let helpers = helpers(&agent, &shared, &events);
-        let ending = agent.run(inbox).await;
-        for helper in helpers {
-            helper.abort();
-        }
-        match ending {
-            Ending::Asked { keep_lease } => end(&shared, keep_lease).await.map(|()| End::Stopped),
-            Ending::GuardLost => without_guard(&shared).await,
-            Ending::Refused(why) => refuse(&shared, why).await,
-            Ending::Superseded(other) => {
-                shared.guard.leave().await?;
-                Err(superseded(&shared, &other))
-            }
-        }
-    };
-    Ok((channels, running))
+    })
 }
 
 /// The tasks that feed the loop.

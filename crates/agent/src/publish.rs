@@ -61,7 +61,7 @@ impl Publisher {
 pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
     crate::timings::note(agent, view, now);
     let member = member(agent, view);
-    let mut topology = topology(view, &member);
+    let mut topology = topology(view, &member, retakes(agent));
     let closing = &agent.shared.closing;
     topology.local.closing = closing.is_closed();
     agent.publisher.topology.send_if_modified(|last| {
@@ -73,8 +73,12 @@ pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
         changed
     });
     let leads = topology_leads(&agent.publisher);
+    let until = match retakes(agent) {
+        true => agent.held_until,
+        false => agent.lease.deadline(&agent.shared),
+    };
     agent.publisher.vitals.send_replace(Vitals {
-        leader_until: agent.lease.deadline(&agent.shared).filter(|_| leads),
+        leader_until: until.filter(|_| leads),
         beat: now,
         system_identifier: view.directory().map(|directory| directory.system_identifier),
         reloads: agent.applied.reloads,
@@ -86,6 +90,11 @@ pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
         changed
     });
     write(agent, member, now);
+}
+
+/// The store lost the key of this leader, whose right to write goes on: nobody is cut off.
+pub(crate) fn retakes(agent: &Agent) -> bool {
+    agent.decision.as_ref().is_some_and(|decision| decision.reason.rule == Rule::Retake)
 }
 
 fn topology_leads(publisher: &Publisher) -> bool {
@@ -236,7 +245,7 @@ fn problems(agent: &Agent) -> Vec<String> {
     failed.into_iter().chain(store).chain(rest).collect()
 }
 
-fn topology(view: &View, own: &Member) -> Topology {
+fn topology(view: &View, own: &Member, retakes: bool) -> Topology {
     let members: BTreeMap<_, _> = view
         .store
         .members
@@ -265,8 +274,10 @@ fn topology(view: &View, own: &Member) -> Topology {
         nodes: nodes.collect(),
         local: Local {
             writable: leader
-                .filter(|_| view.store.leader_mine && own.server == ServerState::Primary)
-                .map(|leader| leader.term),
+                .filter(|_| view.store.leader_mine)
+                .map(|leader| leader.term)
+                .or(retakes.then_some(view.store.term))
+                .filter(|_| own.server == ServerState::Primary),
             readable: matches!(own.server, ServerState::Streaming | ServerState::Standby),
             closing: false,
             postgres_port: own.postgres_port,

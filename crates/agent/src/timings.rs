@@ -24,7 +24,7 @@ pub(crate) struct Stopwatch {
 
 /// Takes in one turn of the agent.
 pub(crate) fn note(agent: &mut Agent, view: &View, now: Tick) {
-    if !view.store.reachable {
+    if !view.store.reachable || crate::publish::retakes(agent) {
         return;
     }
     let signs = [agent.memory.leaderless, agent.memory.leader_ended];

@@ -73,10 +73,11 @@ impl Agent {
                 .map_or(away, |view| StoreView { reachable: false, ..view });
         };
         let (at, renewing) = (self.lease.renewed_at(), self.lease.renewing());
-        view_of(snapshot, self.lease.id(), at, renewing).unwrap_or_else(|error| {
+        let view = view_of(snapshot, self.lease.id(), at, renewing).unwrap_or_else(|error| {
             tracing::error!("{error}");
             away
-        })
+        });
+        StoreView { held_until: self.held_until, ..view }
     }
 
     fn settings(&self) -> Settings {

@@ -407,11 +407,17 @@ pub enum ServerState {
 }
 
 /// A standby's answer to "the lease of `term` is over": where its WAL ends, read afterwards.
+///
+/// With a `revision` it is a promise too (PROTOCOL section 4): read when nothing was received any
+/// more, and nothing will be from `term` before `sync` has a higher revision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub term: Term,
     pub position: Position,
     pub history: History,
+    /// Of the record `sync`; none while the term still has a leader.
+    #[serde(default)]
+    pub revision: Option<u64>,
 }
 
 /// The leader's server is gone to the last process; its WAL ends at `end`.

@@ -24,6 +24,10 @@ pub enum Command {
     RecordInitialize { system_identifier: u64, sync: Sync },
     /// Become the leader in one transaction.
     TakeOver(TakeOver),
+    /// Put the leader key that the store lost on this node's lease again, in the same term, and
+    /// rewrite `sync`, so that no takeover that was decided meanwhile succeeds. Compares that
+    /// nobody leads, and `sync` itself. Prolongs no deadline: the next renewal does.
+    Retake(Sync),
     /// Rewrite `sync`; compares that the leader key is still this node's, and `sync` itself.
     WriteSync(Sync),
     /// Offer the term to another node. Legal only when no process of the instance is left, and
@@ -52,6 +56,8 @@ pub enum Command {
     StartStandby { upstream: Option<(NodeName, Term)> },
     /// Point a running standby at the leader, through the slot of its term.
     Follow { upstream: (NodeName, Term) },
+    /// Let a running standby stream from nobody; its WAL receiver is gone when this is done.
+    Detach,
     /// Promote to exactly `timeline`, with the record's setting of voters in force before.
     /// Legal only for the leader, under a write deadline.
     Promote { timeline: Timeline, names: BTreeSet<DirectoryId>, needed: u32 },
@@ -116,6 +122,7 @@ impl Command {
             Command::ClaimInitialize
             | Command::RecordInitialize { .. }
             | Command::TakeOver(_)
+            | Command::Retake(_)
             | Command::WriteSync(_)
             | Command::OfferHandover(_)
             | Command::WithdrawHandover
@@ -127,7 +134,7 @@ impl Command {
             Command::Initdb => Job::Initdb,
             Command::ReadEnd => Job::ReadEnd,
             Command::StartPrimary { .. } | Command::StartStandby { .. } => Job::Start,
-            Command::Follow { .. } => Job::Follow,
+            Command::Follow { .. } | Command::Detach => Job::Follow,
             Command::Promote { .. } => Job::Promote,
             Command::Stop(_) => Job::Stop,
             Command::Switchover { .. } => Job::Switchover,

@@ -39,7 +39,7 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
         .or_else(|| operator::step(&case))
         .unwrap_or_else(|| by_authority(&case));
     let step = operator::paused(&case, step);
-    let report = report(&case);
+    let report = case.report();
     let look_again = report.is_none() && case.wants_report().is_some();
     let ended = ended(&case);
     let renew = renewal(&case);
@@ -79,18 +79,12 @@ fn by_authority(case: &Case<'_>) -> Step {
 fn renewal(case: &Case<'_>) -> Option<Command> {
     let store = &case.view.store;
     let due = store.renewed_at.is_none_or(|at| case.now >= at + case.view.settings.renew);
-    (store.leader_mine && due && !store.renewing).then_some(Command::Renew)
-}
-
-/// What this directory holds after the end of a term: only from facts read after that end.
-fn report(case: &Case<'_>) -> Option<Report> {
-    let (term, since) = case.wants_report()?;
-    let running = case.view.running().filter(|r| !r.primary)?;
-    (case.view.local.observed_at >= since).then(|| Report {
-        term,
-        position: running.position,
-        history: running.history.clone(),
-    })
+    // The lease was granted or prolonged while the key did not hang on it.
+    let unproved = store
+        .held_until
+        .zip(store.renewed_at)
+        .is_some_and(|(held, at)| held < at + case.view.settings.lease - case.view.settings.margin);
+    (store.leader_mine && (due || unproved) && !store.renewing).then_some(Command::Renew)
 }
 
 /// The leader's statement that its server has ended.

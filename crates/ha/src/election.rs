@@ -134,7 +134,8 @@ pub fn not_promotable(view: &View, memory: &Memory, member: &Member) -> Option<S
     if !matches!(member.server, ServerState::Streaming | ServerState::Standby) {
         return Some("its server is not a running standby".to_owned());
     }
-    let report = Report { term: view.store.term, position, history: history.clone() };
+    let (term, history) = (view.store.term, history.clone());
+    let report = Report { term, position, history, revision: None };
     barred(view, memory, member, &report)
 }
 
@@ -145,7 +146,7 @@ pub fn failover_loses(view: &View, memory: &Memory, member: &Member) -> Option<S
     if view.leader().is_some() || member.witness || view.store.fenced.contains(&member.node) {
         return None;
     }
-    let report = Report { term: view.store.term, position, history };
+    let report = Report { term: view.store.term, position, history, revision: None };
     let acknowledged = view.sync().is_some_and(|sync| !sync.voters.is_empty());
     let bar = barred(view, memory, member, &report);
     if bar.is_none() && acknowledged {
@@ -199,7 +200,8 @@ fn reports(view: &View, own: &Report) -> Vec<(Member, Report)> {
         if member.node == view.me {
             return Some((member.clone(), own.clone()));
         }
-        let report = member.report.as_ref().filter(|r| r.term == own.term)?;
+        let same = |r: &&Report| r.term == own.term && r.revision == own.revision;
+        let report = member.report.as_ref().filter(same)?;
         Some((member.clone(), report.clone()))
     };
     view.store.members.values().filter_map(of).collect()

@@ -116,7 +116,9 @@ impl Memory {
     pub(crate) fn keep(&mut self, commands: &[Command], view: &View) {
         for command in commands {
             match command {
-                Command::WriteSync(sync) => self.sync_written = Some(sync.revision),
+                Command::WriteSync(sync) | Command::Retake(sync) => {
+                    self.sync_written = Some(sync.revision);
+                }
                 Command::TakeOver(order) => self.sync_written = Some(order.sync.revision),
                 Command::RecordInitialize { sync, .. } => {
                     self.sync_written = Some(sync.revision);

@@ -44,6 +44,7 @@ rules! {
     ReinitOrdered = 111, "an operator asked for a new copy of this directory";
     EndOrder = 112, "what an operator asked of this node is done, or is not possible";
     Witness = 113, "this node is a witness: it keeps the store and has no PostgreSQL";
+    Retake = 114, "the store lost this leader's key before its time was over: take it again";
 
     ClaimInitialize = 201, "no cluster exists yet: ask for the right to create it";
     AwaitInitialize = 202, "another node is creating the cluster";
@@ -90,6 +91,7 @@ rules! {
     AwaitReplay = 408, "the leader hands its term to this node, which has not got all of its WAL yet";
     Forced = 409, "an operator ordered this node to take over";
     AwaitLeader = 410, "no leader: this node waits for one";
+    Detach = 411, "no leader: this standby receives nothing more from the last one, so that what it says it holds stays true";
 
     StartStandby = 501, "the leader is known and this directory is on its history: start as its standby";
     LeaveVoters = 502, "this directory is to be repaired, replaced or fenced: it must stop being a voter first";

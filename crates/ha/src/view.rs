@@ -70,6 +70,9 @@ pub struct StoreView {
     pub beat: Option<Versioned<Leader>>,
     /// The clock before the last successful renewal was sent: the right to write counts from it.
     pub renewed_at: Option<Tick>,
+    /// Until when this node may write: the deadline that its guard was last told, in this life of
+    /// the agent, after a renewal that had compared the leader key.
+    pub held_until: Option<Tick>,
     /// A renewal is on its way.
     pub renewing: bool,
     pub term: Term,

@@ -18,7 +18,14 @@ fn a_server_that_may_write_without_the_lease_is_ended_first() {
     let servers = ["primary 0/200", "starting primary", "unknown primary"];
     let jobs = ["", "job Copy", "job SetSync", "job Promote", "job Txn", "job Start"];
     let directories = ["primary", "standby", "missing", "unusable", "fresh"];
-    let others = ["", "handover n1 end 0/200", "intent switchover", "sync none", "sync alone"];
+    let others = [
+        "",
+        "handover n1 end 0/200",
+        "intent switchover",
+        "sync none",
+        "sync alone",
+        "held for 0.9",
+    ];
     for leader in leaders {
         for server in servers {
             for job in jobs {
@@ -73,7 +80,8 @@ fn election(voters: &[&str], needed: u32, ends: [Option<&str>; 3]) {
             let member = view.store.members.get_mut(&node(name)).expect("a member");
             member.report = end.map(|end| {
                 let position = place(end);
-                Report { term: Term(2), position, history: history(position.timeline) }
+                let history = history(position.timeline);
+                Report { term: Term(2), position, history, revision: Some(5) }
             });
         }
         let decision = decide(&mut memory, &view, now);

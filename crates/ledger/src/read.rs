@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 /// What `snapshot` says to the node whose lease is `lease`.
 ///
-/// `renewed_at` and `renewing` come from whoever keeps the lease.
+/// `renewed_at` and `renewing` come from whoever keeps the lease; `held_until` is his to add.
 ///
 /// # Errors
 /// A record that does not read: nothing may be decided from the rest.
@@ -28,6 +28,7 @@ pub fn view_of(
         leader_mine,
         beat: versioned::<Leader>(snapshot, key::BEAT)?,
         renewed_at,
+        held_until: None,
         renewing,
         term: snapshot.get::<Term>(key::TERM)?.map_or(Term(0), |(term, _)| term),
         timeline: snapshot.get::<Timeline>(key::TIMELINE)?.map_or(Timeline(0), |(t, _)| t),

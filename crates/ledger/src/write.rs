@@ -40,6 +40,15 @@ pub fn txn_for(
             initialize(*system_identifier, sync, history, author)
         }
         Command::TakeOver(order) => take_over(order, history, author),
+        Command::Retake(sync) => {
+            let leader = Leader { node: author.node.clone(), term: sync.term };
+            Txn::new()
+                .absent(key::LEADER)
+                .absent(key::HANDOVER)
+                .at(key::SYNC, view.sync.as_ref()?.revision)
+                .put_leased(key::LEADER, &leader, author.lease)
+                .put(key::SYNC, sync)
+        }
         Command::WriteSync(sync) => {
             mine(view)?.at(key::SYNC, view.sync.as_ref()?.revision).put(key::SYNC, sync)
         }

@@ -99,3 +99,37 @@ fn a_lease_that_has_ended_meanwhile_refuses_it() {
     state.revoke(lease, NOW);
     assert!(matches!(apply(&mut state, order, lease), TxnOutcome::Refused { .. }));
 }
+
+/// The store has lost the leader's key; its holder `n1` and `n2` both want it.
+fn retake(state: &mut State, lease: LeaseId) -> Txn {
+    let view = view_of(&state.snapshot(), Some(lease), None, false).expect("it reads");
+    let command = Command::Retake(sync(1, "n1", 2));
+    txn_for(&command, &view, &[], &author("n1", lease)).expect("a transaction")
+}
+
+#[test]
+fn a_key_taken_again_keeps_the_term_and_refuses_a_takeover_decided_before() {
+    let mut state = State::default();
+    let (order, other) = after_term_one(&mut state);
+    let lease = state.grant(Duration::from_secs(6), NOW);
+    let txn = retake(&mut state, lease);
+    assert!(matches!(state.txn(txn, NOW), TxnOutcome::Applied { .. }));
+    let view = view_of(&state.snapshot(), Some(lease), None, false).expect("it reads");
+    assert!(view.leader_mine);
+    assert_eq!((view.term, view.leader.expect("a leader").value.term), (Term(1), Term(1)));
+    // Not even when the key is lost once more: the reports that it rests on are void.
+    state.revoke(lease, NOW);
+    assert!(matches!(apply(&mut state, order, other), TxnOutcome::Refused { .. }));
+}
+
+#[test]
+fn a_key_that_another_took_is_not_taken_again() {
+    let mut state = State::default();
+    let (order, other) = after_term_one(&mut state);
+    let lease = state.grant(Duration::from_secs(6), NOW);
+    let txn = retake(&mut state, lease);
+    assert!(matches!(apply(&mut state, order, other), TxnOutcome::Applied { .. }));
+    // Nor after the other's lease has ended in its turn.
+    state.revoke(other, NOW);
+    assert!(matches!(state.txn(txn, NOW), TxnOutcome::Refused { .. }));
+}

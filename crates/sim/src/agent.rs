@@ -24,6 +24,8 @@ const BACKSTOP_MS: u64 = 1_000;
 pub(crate) struct Agent {
     pub frozen_until: u64,
     pub lease: Lease,
+    /// The deadline last sent to the guard after a renewal that had compared the leader key.
+    pub held_until: Option<Tick>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub store_error: bool,
     pub conf: Conf,
@@ -57,7 +59,15 @@ pub(crate) struct Agent {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Purpose {
     Picture,
-    Lease { sent_at: Tick },
+    Grant {
+        sent_at: Tick,
+    },
+    /// `held`: it compares the leader key.
+    Renew {
+        lease: LeaseId,
+        held: bool,
+        sent_at: Tick,
+    },
     Publish,
     Job(u64),
 }
@@ -72,6 +82,7 @@ impl World {
         machine.agent = Some(Agent {
             frozen_until: 0,
             lease: Lease { id: adopted, ..Lease::default() },
+            held_until: None,
             snapshot: None,
             store_error: false,
             conf: machine.disk.conf.clone(),
@@ -221,9 +232,12 @@ impl World {
         }
         let now = self.local(node);
         let agent = self.agent(node);
-        if agent.job.take().is_some_and(|run| run.job == Job::Txn) {
+        match agent.job.take().map(|run| run.job) {
             // Whether it was applied nobody knows.
-            agent.failures.record(Job::Txn, now);
+            Some(Job::Txn) => agent.failures.record(Job::Txn, now),
+            // The file may be written: nothing is proved to be in force.
+            Some(Job::SetSync) => agent.sync = None,
+            _ => {}
         }
         if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
             agent.sync = None;
@@ -275,14 +289,16 @@ impl World {
                 }
             }
             (Purpose::Picture, Some(Answer::Snapshot(snapshot))) => self.pictured(node, snapshot),
-            (Purpose::Lease { sent_at }, Some(Answer::Granted(id))) => {
+            (Purpose::Grant { sent_at }, Some(Answer::Granted(id))) => {
                 let renewed_at = Some(self.counted_from(node, sent_at));
                 self.agent(node).lease = Lease { id: Some(id), renewed_at, ..Lease::default() };
             }
-            (Purpose::Lease { sent_at }, Some(Answer::Renewed(renewal))) => {
-                self.renewed(node, renewal, sent_at);
+            // An answer about a lease that is known to have ended says nothing.
+            (Purpose::Renew { lease, .. }, _) if self.agent(node).lease.id != Some(lease) => {}
+            (Purpose::Renew { held, sent_at, .. }, Some(Answer::Renewed(renewal))) => {
+                self.renewed(node, renewal, held, sent_at);
             }
-            (Purpose::Lease { .. }, _) => {
+            (Purpose::Grant { .. } | Purpose::Renew { .. }, _) => {
                 let agent = self.agent(node);
                 agent.lease.asked = false;
                 agent.store_error = true;
@@ -296,6 +312,11 @@ impl World {
         let agent = self.agent(node);
         agent.store_error = false;
         if agent.snapshot.as_ref().is_none_or(|s| s.revision <= snapshot.revision) {
+            let hangs = |id| snapshot.entries.values().any(|entry| entry.lease == Some(id));
+            let held = agent.snapshot.as_ref().and_then(|s| s.lease("leader"));
+            if held.is_some() && held == agent.lease.id && !held.is_some_and(hangs) {
+                agent.lease = Lease::default();
+            }
             agent.snapshot = Some(snapshot);
         }
     }
@@ -313,6 +334,7 @@ impl World {
     fn server_is_down(&mut self, node: usize) {
         let agent = self.agent(node);
         agent.alive = false;
+        agent.held_until = None;
         agent.facts = None;
         agent.sync = None;
         agent.end = None;
@@ -352,6 +374,10 @@ impl World {
             agent.facts = None;
             agent.facts_after = now;
         }
+        if job == Job::Follow {
+            let agent = self.agent(node);
+            (agent.facts_after, agent.observed_at) = (now, Tick(0));
+        }
         // What the job left on the disk is known before it counts as done.
         let (directory, read_at) = (self.nodes[node].disk.directory(), self.now);
         let agent = self.agent(node);
@@ -371,6 +397,9 @@ impl World {
         let agent = self.agent(node);
         if let Some(conf) = outcome.conf {
             agent.conf = conf;
+        }
+        if outcome.lease_gone.is_some() && outcome.lease_gone == agent.lease.id {
+            agent.lease = Lease::default();
         }
         agent.sync = outcome.sync.or(agent.sync.take());
         agent.end = outcome.end.or(agent.end);

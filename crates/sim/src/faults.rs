@@ -45,6 +45,7 @@ impl World {
             }
             FaultKind::Asked(request) => self.request(request),
             FaultKind::DeleteStandby(node) => self.delete_standby(node),
+            FaultKind::EndLeases => self.end_leases(),
         }
     }
 
@@ -70,6 +71,16 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// What the holder had prolonged until then stays its right, by its own clock.
+    fn end_leases(&mut self) {
+        if let Some(node) = self.leader() {
+            let right = self.local(node) + self.plan.lease - self.plan.margin;
+            let until = self.nodes[node].clock.truly(right, self.now);
+            self.checker.ended_early(node, until);
+        }
+        self.store.end_all_leases();
     }
 
     fn mend(&mut self, node: usize, other: usize) {

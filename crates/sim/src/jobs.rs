@@ -8,7 +8,7 @@ use howdah_base::record::{Change, key};
 use howdah_base::{DirectoryId, Position, Tick};
 use howdah_ha::{Command, Job, StopMode, StoreView, SyncSetting};
 use howdah_ledger::{Author, seal_txn, txn_for};
-use howdah_store::{Snapshot, TxnOutcome};
+use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 
 use crate::Planted;
 use crate::agent::Purpose;
@@ -41,6 +41,7 @@ pub(crate) struct Outcome {
     pub sync: Option<SyncSetting>,
     pub end: Option<Position>,
     pub snapshot: Option<Arc<Snapshot>>,
+    pub lease_gone: Option<LeaseId>,
 }
 
 /// What follows a step.
@@ -130,6 +131,7 @@ impl World {
                 self.start(node, run, Conf { standby: true, upstream, setting, gate_open: true })
             }
             Command::Follow { upstream } => self.follow(node, run, upstream),
+            Command::Detach => self.detach(node, run),
             Command::Promote { timeline, names, needed } => {
                 self.promote(node, run, timeline, Setting { names, needed })
             }
@@ -185,7 +187,11 @@ impl World {
                 self.ask_for_job(node, run.number, Ask::Snapshot)
             }
             Some(Answer::Txn(TxnOutcome::Refused { snapshot })) => {
-                Next::Done(Ok(Outcome { snapshot: Some(Arc::new(snapshot)), ..Outcome::default() }))
+                let retakes = matches!(run.command, Command::Retake(_));
+                let gone = retakes && snapshot.lease(key::LEADER).is_none();
+                let lease_gone = self.agent(node).lease.id.filter(|_| gone);
+                let snapshot = Some(Arc::new(snapshot));
+                Next::Done(Ok(Outcome { snapshot, lease_gone, ..Outcome::default() }))
             }
             Some(Answer::Snapshot(snapshot)) => {
                 if let Command::RecordInitialize { .. } = &run.command
@@ -235,6 +241,22 @@ impl World {
             Conf { standby: true, upstream: Some(upstream), gate_open: true, ..run.conf.clone() };
         self.configure(node, conf.clone());
         Next::Done(Ok(Outcome { conf: Some(conf), ..Outcome::default() }))
+    }
+
+    /// Done once the startup process has read it and the receiver is gone.
+    fn detach(&mut self, node: usize, run: &mut JobRun) -> Next {
+        if run.phase == 0 {
+            run.conf = Conf { standby: true, upstream: None, gate_open: true, ..run.conf.clone() };
+            self.configure(node, run.conf.clone());
+            return Next::Then(20);
+        }
+        match &self.nodes[node].server {
+            Some(server) if server.receives() => Next::Again(10),
+            Some(_) => {
+                Next::Done(Ok(Outcome { conf: Some(run.conf.clone()), ..Outcome::default() }))
+            }
+            None => Next::Done(Err("the server ended".to_owned())),
+        }
     }
 
     /// The file is written, durably, and the server told to read it.

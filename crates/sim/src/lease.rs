@@ -42,7 +42,7 @@ impl World {
                 .as_ref()
                 .is_none_or(|at| since(at).as_millis() >= GRANT_RETRY_MS) =>
             {
-                self.ask_lease(node, Ask::Grant);
+                self.ask_lease(node, Ask::Grant, |sent_at| Purpose::Grant { sent_at });
             }
             Some(id) if !leads => {
                 let tries = [lease.renewed_at, lease.last_try];
@@ -61,16 +61,18 @@ impl World {
     }
 
     pub(crate) fn renew(&mut self, node: usize, id: LeaseId, held: Option<Held>) {
-        self.ask_lease(node, Ask::Renew(id, held));
+        let compares = held.is_some();
+        let purpose = |sent_at| Purpose::Renew { lease: id, held: compares, sent_at };
+        self.ask_lease(node, Ask::Renew(id, held), purpose);
     }
 
-    fn ask_lease(&mut self, node: usize, ask: Ask) {
+    fn ask_lease(&mut self, node: usize, ask: Ask, purpose: impl FnOnce(Tick) -> Purpose) {
         let sent_at = self.local(node);
         let call = self.ask(node, ask);
         let agent = self.agent(node);
         agent.lease.asked = true;
         agent.lease.last_try = Some(sent_at);
-        agent.calls.insert(call, Purpose::Lease { sent_at });
+        agent.calls.insert(call, purpose(sent_at));
     }
 
     /// The planted mistake: counting from the answer instead of from before the question.
@@ -78,7 +80,7 @@ impl World {
         if self.planted == Planted::LateLease { self.local(node) } else { sent_at }
     }
 
-    pub(crate) fn renewed(&mut self, node: usize, renewal: Renewal, sent_at: Tick) {
+    pub(crate) fn renewed(&mut self, node: usize, renewal: Renewal, held: bool, sent_at: Tick) {
         let counted = self.counted_from(node, sent_at);
         let agent = self.agent(node);
         agent.lease.asked = false;
@@ -88,9 +90,10 @@ impl World {
         }
         agent.lease.renewed_at = Some(counted);
         let alive = agent.alive;
-        if alive && self.leads(node) {
+        if alive && held && self.leads(node) {
             let deadline = self.deadline(node);
             if let Some(deadline) = deadline {
+                self.agent(node).held_until = Some(deadline);
                 let _ = self.extend(node, deadline);
             }
         }

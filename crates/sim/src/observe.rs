@@ -50,10 +50,11 @@ impl World {
     fn store_view(&mut self, node: usize) -> StoreView {
         let agent = self.agent(node);
         let (lease, reachable) = (agent.lease.id, !agent.store_error);
+        let held_until = agent.held_until;
         let (renewed_at, renewing) = (agent.lease.renewed_at, agent.lease.asked && reachable);
         let Some(snapshot) = agent.snapshot.clone() else { return StoreView::default() };
         let picture = self.picture(&snapshot, lease);
-        StoreView { reachable, renewed_at, renewing, ..(*picture).clone() }
+        StoreView { reachable, renewed_at, held_until, renewing, ..(*picture).clone() }
     }
 
     fn settings(&self) -> Settings {

@@ -78,6 +78,8 @@ pub enum FaultKind {
     Cut(Who, usize),
     /// An operator asks for something; a pause and a fence are taken back after `lasts`.
     Asked(Request),
+    /// The store ends every lease before its time, as etcd with its fault 15247.
+    EndLeases,
     /// The directory of a healthy standby is deleted under its server.
     DeleteStandby(usize),
 }
@@ -124,6 +126,12 @@ impl Plan {
                 plan.faults.extend([fault].into_iter().chain(changed));
             }
         }
+        // In `async` others may take over while the right of the old primary still runs: nothing
+        // is asked of voters there.
+        if rng.percent(30) && plan.quorum {
+            let ends = (0..rng.between(1, 3)).map(|_| early_end(&mut rng, &plan));
+            plan.faults.extend(ends.collect::<Vec<_>>());
+        }
         plan.faults.sort_by_key(|fault| fault.at);
         plan.quiet_from = plan.faults.iter().map(|f| f.at + f.lasts).max().unwrap_or(CALM_MS) + 1;
         plan
@@ -159,6 +167,11 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
         lasts: rng.between(100, longest),
         kind,
     }
+}
+
+fn early_end(rng: &mut Rng, plan: &Plan) -> Fault {
+    let at = rng.between(CALM_MS, plan.quiet_from - 1_000);
+    Fault { at, lasts: 100, kind: FaultKind::EndLeases }
 }
 
 fn asked(rng: &mut Rng, plan: &Plan) -> Fault {

@@ -92,6 +92,11 @@ impl Server {
         self.stage == Stage::Primary && !self.stopping
     }
 
+    /// WAL may come, by what the startup process has read.
+    pub fn receives(&self) -> bool {
+        self.receiver.is_some() || self.upstream.is_some()
+    }
+
     pub fn answers(&self) -> bool {
         !matches!(self.stage, Stage::Starting { .. }) && !self.stopping && !self.orphaned
     }

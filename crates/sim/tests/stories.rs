@@ -47,3 +47,10 @@ fn a_promoted_server_lets_no_commit_pass_alone() {
     passes(48);
     passes(114);
 }
+
+/// The store had ended every lease early, and the leader's agent did not see it. A standby had said
+/// what it held and went on receiving: a commit that it confirmed was not on the new primary.
+#[test]
+fn a_standby_that_said_what_it_holds_receives_nothing_more() {
+    passes(440);
+}

@@ -57,6 +57,7 @@ pub(crate) async fn run(
         Command::StartPrimary { names, needed } => serve::primary(order, names, needed).await,
         Command::StartStandby { upstream } => serve::standby(order, upstream).await,
         Command::Follow { upstream } => serve::follow(order, upstream).await,
+        Command::Detach => serve::detach(order).await,
         Command::Promote { timeline, names, needed } => {
             promote::promote(order, timeline, names, needed).await
         }

@@ -30,20 +30,27 @@ pub(crate) async fn write(command: Command, order: Order) -> Result<Outcome, Str
     let txn = txn_for(&command, &order.store, &history, &author)
         .ok_or("the record that it would change is not there")?;
     let outcome = store.txn(txn).await.map_err(|e| e.to_string())?;
+    let mut lease_gone = None;
     let (snapshot, said) = match outcome {
         TxnOutcome::Applied { .. } => (store.snapshot().await.map_err(|e| e.to_string())?, None),
         // Somebody else was quicker, or the picture was old: decide anew from the present one.
-        TxnOutcome::Refused { snapshot } => (snapshot, Some(refused(&command))),
+        TxnOutcome::Refused { snapshot } => {
+            // With the key the lease may have gone that it was to be put on.
+            let retakes = matches!(command, Command::Retake(_));
+            lease_gone = Some(lease).filter(|_| retakes && snapshot.lease(key::LEADER).is_none());
+            (snapshot, Some(refused(&command)))
+        }
     };
     if matches!(command, Command::RecordInitialize { .. }) && said.is_none() {
         super::create::settle(&order).await?;
     }
-    Ok(Outcome { snapshot: Some(snapshot), said, ..Outcome::default() })
+    Ok(Outcome { snapshot: Some(snapshot), said, lease_gone, ..Outcome::default() })
 }
 
 fn refused(command: &Command) -> String {
     let what = match command {
         Command::TakeOver(order) => format!("the takeover of term {}", order.term),
+        Command::Retake(sync) => format!("taking term {} again", sync.term),
         Command::WithdrawHandover => "taking back the offer".to_owned(),
         _ => "a change of the record".to_owned(),
     };

@@ -17,6 +17,11 @@ use crate::event::{Event, Outcome};
 const SLOTS_WITHIN: Duration = Duration::from_secs(10);
 /// How often a starting server is asked whether it takes connections.
 const ASK_EVERY: Duration = Duration::from_millis(40);
+/// A receiver ends in some 50 ms once its upstream is taken away.
+const DETACHED_WITHIN: Duration = Duration::from_secs(10);
+/// Looks in a row that show no receiver.
+const LOOKS: u32 = 3;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A fast shutdown may take this long before the guard ends every process, milliseconds.
 const STOP_WITHIN_MS: u32 = 30_000;
 
@@ -148,6 +153,26 @@ pub(crate) async fn follow(order: Order, upstream: (NodeName, Term)) -> Result<O
     };
     let conf = order.configure(conf).await?;
     order.session().await?.reload().await.map_err(|e| e.to_string())?;
+    Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// No upstream, and no WAL receiver any more. One that the startup process had begun before it
+/// read the new setting shows in a later look, so one look is not enough.
+pub(crate) async fn detach(order: Order) -> Result<Outcome, String> {
+    let conf = ConfState { standby: true, upstream: None, gate_open: true, ..order.conf.clone() };
+    let conf = order.configure(conf).await?;
+    let session = order.session().await?;
+    session.reload().await.map_err(|e| e.to_string())?;
+    session.shows("primary_conninfo", "").await.map_err(|e| e.to_string())?;
+    let (begun, mut absent) = (Instant::now(), 0);
+    while absent < LOOKS {
+        if begun.elapsed() > DETACHED_WITHIN {
+            return Err(format!("its WAL receiver is there after {DETACHED_WITHIN:?}"));
+        }
+        let probe = session.probe().await.map_err(|e| e.to_string())?;
+        absent = if probe.receiver.is_none() { absent + 1 } else { 0 };
+        sleep(LOOK_EVERY).await;
+    }
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
 }
 

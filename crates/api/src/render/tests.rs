@@ -163,7 +163,8 @@ fn member() -> Member {
     member.position = Some(at(2, 0x500_0148));
     member.ended = Some(Ended { term: Term(2), end: at(1, 0x500_0000), clean: false });
     let history = History::root(Timeline(1));
-    member.report = Some(Report { term: Term(2), position: at(1, 0x500_0000), history });
+    member.report =
+        Some(Report { term: Term(2), position: at(1, 0x500_0000), history, revision: None });
     member
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use howdah_base::record::{ChangeKind, IntentKind, Member, Report, Sync};
 use howdah_base::{DirectoryId, Position, Timeline};
 
-use super::{Case, Step};
+use super::{Case, Step, receives};
 use crate::election::{self, Verdict};
-use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, TakeOver};
+use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Server, TakeOver};
 
 /// How long others get to say what they hold before an operator's order is refused for it.
 const ORDER_WAIT: Duration = Duration::from_secs(5);
@@ -27,7 +27,8 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
     }
     match &view.local.server {
         Server::Down => down(case, facts, sync),
-        Server::Running(running) => stand(case, facts, sync, running),
+        Server::Running(running) if !running.primary && receives(running) => detach(case),
+        Server::Running(_) => stand(case, facts, sync),
         _ => Step::wait(Rule::AwaitServer, ""),
     }
 }
@@ -47,8 +48,14 @@ fn down(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
     case.paced(Job::Start, Step::act(Rule::StartToStand, "", start))
 }
 
-fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync, running: &Running) -> Step {
-    let Some(own) = own_report(case, running) else {
+/// The store may have lost the last leader's key before its time: then commits are still
+/// acknowledged there, and none that nobody said to hold may be.
+fn detach(case: &Case<'_>) -> Step {
+    case.paced(Job::Follow, Step::act(Rule::Detach, "", Command::Detach))
+}
+
+fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
+    let Some(own) = case.report() else {
         return Step::wait(Rule::AwaitReports, "this node's own position is being read");
     };
     if sync.directory == facts.id {
@@ -66,15 +73,6 @@ fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync, running: &Running
         }
         Verdict::Best { reports } => take_over(case, facts, sync, &own, &reports),
     }
-}
-
-fn own_report(case: &Case<'_>, running: &Running) -> Option<Report> {
-    let (term, since) = case.wants_report()?;
-    (case.view.local.observed_at >= since).then(|| Report {
-        term,
-        position: running.position,
-        history: running.history.clone(),
-    })
 }
 
 /// PROTOCOL section 5.0: one transaction, same voters, needed and floor, next term.
@@ -155,8 +153,10 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
         let why = format!("it could not be begun in time{}", late_because(case));
         return Some(Step::act(Rule::RefuseSwitchover, why.clone(), Command::ClearIntent(why)));
     }
-    let running = view.running().filter(|r| *to == view.me && !r.primary)?;
-    let (sync, own) = view.sync().zip(own_report(case, running))?;
+    if *to != view.me {
+        return None;
+    }
+    let (sync, own) = view.sync().zip(case.report())?;
     if !accept_loss {
         let why = not_without_loss(case, &own)?;
         let loss = election::loss_bound(case.memory, own.position);

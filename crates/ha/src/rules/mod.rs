@@ -6,14 +6,16 @@ pub(crate) mod follow;
 pub(crate) mod lead;
 pub(crate) mod lead_down;
 pub(crate) mod operator;
+pub(crate) mod retake;
 pub(crate) mod safety;
 pub(crate) mod upstream;
 
 use std::time::Duration;
 
+use howdah_base::record::Report;
 use howdah_base::{Term, Tick};
 
-use crate::{Command, Job, Memory, Reason, Rule, View};
+use crate::{Command, Job, Memory, Reason, Rule, Running, View};
 
 /// Failed starts after which a leader leaves the term to others.
 const START_FAILURES_MAX: u32 = 3;
@@ -56,6 +58,11 @@ impl Step {
     }
 }
 
+/// More WAL may come.
+pub(crate) fn receives(running: &Running) -> bool {
+    running.upstream.is_some() || running.streaming
+}
+
 impl Case<'_> {
     /// `step`, unless its operation has just failed: then the pause before the next attempt.
     pub fn paced(&self, job: Job, step: Step) -> Step {
@@ -88,5 +95,21 @@ impl Case<'_> {
             return None;
         }
         self.memory.leaderless.or(self.memory.leader_ended)
+    }
+
+    /// What this directory holds after the end of a term: only from facts read after that end,
+    /// and without a leader only once nothing is received any more.
+    pub fn report(&self) -> Option<Report> {
+        let (term, since) = self.wants_report()?;
+        let view = self.view;
+        let running = view.running().filter(|r| !r.primary)?;
+        let promises = self.memory.leaderless.is_some();
+        let read = view.local.observed_at >= since && !(promises && receives(running));
+        read.then(|| Report {
+            term,
+            position: running.position,
+            history: running.history.clone(),
+            revision: view.sync().filter(|_| promises).map(|sync| sync.revision),
+        })
     }
 }

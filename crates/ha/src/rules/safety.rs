@@ -1,13 +1,13 @@
 //! What comes before everything: no server without the right to write, nothing on a directory
 //! that must not be used, nothing new while the store is silent or an operation runs.
 
-use super::{Case, Step};
+use super::{Case, Step, retake};
 use crate::{Command, Directory, Job, Rule, Server, StopMode};
 
 pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
     let view = case.view;
     if view.store.reachable && view.may_write() && !view.store.leader_mine {
-        return Some(fence(case));
+        return Some(retake::step(case).unwrap_or_else(|| fence(case)));
     }
     if let Directory::Refused(why) = &view.local.directory {
         return Some(Step::wait(Rule::RefusedDirectory, why.clone()));

@@ -80,7 +80,7 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
             return &rest[1..];
         }
         "failing" => member.archiver.get_or_insert_default().failing = true,
-        "at" | "report" | "ended" | "as" | "priority" | "waiting" | "long" => {
+        "at" | "report" | "reported" | "ended" | "as" | "priority" | "waiting" | "long" => {
             valued(member, word, rest[0]);
             return &rest[1..];
         }
@@ -108,7 +108,14 @@ fn valued(member: &mut Member, word: &str, value: &str) {
         }
         "report" => {
             let position = place(value);
-            member.report = Some(Report { term, position, history: history(position.timeline) });
+            let history = history(position.timeline);
+            member.report = Some(Report { term, position, history, revision: Some(5) });
+        }
+        // From before the record was last written.
+        "reported" => {
+            let position = place(value);
+            let history = history(position.timeline);
+            member.report = Some(Report { term, position, history, revision: Some(4) });
         }
         _ => member.ended = Some(Ended { term, end: place(value), clean: false }),
     }

@@ -93,7 +93,13 @@ impl World {
             ["store", "away"] => store.reachable = false,
             ["initialize", "none"] => self.uninitialized(),
             ["initializing", name] => store.initializing = Some(node(name)),
-            ["leader", "none"] => (store.leader, store.leader_mine) = (None, false),
+            ["leader", "none"] => self.leaderless(),
+            ["held", "for", seconds] => {
+                let seconds: f64 = seconds.parse().expect("seconds");
+                store.held_until = Some(Tick(NOW + (seconds * 1000.0) as u64));
+            }
+            // The picture still shows it, on a lease that is known to have ended.
+            ["leader", "lost"] => store.leader_mine = false,
             ["leader", name] => self.led_by(name),
             ["beat", name, "term", term, seconds] => {
                 let term = Term(term.parse().expect("a term"));
@@ -154,6 +160,15 @@ impl World {
         };
         self.directory(&["missing"]);
         self.view.local.server = Server::Down;
+    }
+
+    /// Standbys have let go of the last leader, unless a later line says otherwise.
+    fn leaderless(&mut self) {
+        let (store, local) = (&mut self.view.store, &mut self.view.local);
+        (store.leader, store.leader_mine) = (None, false);
+        if let Server::Running(running) = &mut local.server {
+            (running.upstream, running.streaming) = (None, false);
+        }
     }
 
     fn led_by(&mut self, name: &str) {
