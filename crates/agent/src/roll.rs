@@ -35,6 +35,10 @@ pub(crate) async fn restart(
     by: &str,
 ) -> Result<Receipt, Refusal> {
     let mut done: Vec<NodeName> = Vec::new();
+    if conditions.pending {
+        // Nodes may just be hearing of the value that is to be restarted for.
+        sleep(SETTLES_WITHIN).await;
+    }
     for round in 0..ROUNDS_MAX {
         let due = in_order(&snapshot(shared).await?, nodes, conditions, true)?;
         if due.is_empty() {

@@ -29,6 +29,16 @@ fn wait_next(cluster: &Cluster, node: &str, value: &str) {
     });
 }
 
+/// What `howdah restart --pending` goes by.
+fn wait_pending(cluster: &Cluster, nodes: &[&String]) {
+    cluster.wait_for("the restarts that are pending are known", SOON, || {
+        let status = cluster.status();
+        let pending = status.nodes.iter().filter(|line| !line.pending_restart.is_empty());
+        let pending: Vec<&str> = pending.map(|line| line.node.as_str()).collect();
+        (pending == nodes.iter().map(|n| n.as_str()).collect::<Vec<_>>()).then_some(())
+    });
+}
+
 fn in_force(cluster: &Cluster, value: &str) {
     for node in cluster.nodes() {
         assert_eq!(node.sql("SHOW max_connections").expect("asked"), value, "{}", node.name);
@@ -55,6 +65,7 @@ fn each_class_of_parameter_reaches_all_nodes_in_order() {
         let shown = node.sql("SHOW log_min_duration_statement").expect("asked");
         assert_eq!(shown, "777ms", "{}", node.name);
     }
+    wait_pending(&cluster, &standbys.iter().collect::<Vec<_>>());
 
     cluster.howdah_ok(&["restart", "--pending"]);
     cluster.wait_whole();
@@ -66,6 +77,7 @@ fn each_class_of_parameter_reaches_all_nodes_in_order() {
     for standby in &standbys {
         wait_next(&cluster, standby, "90");
     }
+    wait_pending(&cluster, &[&primary]);
     cluster.howdah_ok(&["restart", "--pending"]);
     cluster.wait_whole();
     in_force(&cluster, "70");
