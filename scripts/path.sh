@@ -5,4 +5,11 @@ case :$PATH: in
     *":$cargo_bin:"*) ;;
     *) [ ! -d "$cargo_bin" ] || PATH=$cargo_bin:$PATH ;;
 esac
+# runuser, haproxy and ip are where a user's shell does not look.
+for sbin in /usr/sbin /sbin; do
+    case :$PATH: in
+        *":$sbin:"*) ;;
+        *) PATH=$PATH:$sbin ;;
+    esac
+done
 export PATH
