@@ -15,6 +15,8 @@ use crate::prepare::{self, Account, Caller, Layout, Prepared, prepare};
 /// store in vain need longer.
 const PAUSED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Nodes that are asked for the pause, one after the other, before that has failed.
+const ASKED_MAX: u32 = 5;
 
 /// Folders, and keys where this machine can have them: `None` before it has joined.
 pub fn folders(order: &Order<'_>, here: &Here, leads: bool) -> anyhow::Result<Option<Prepared>> {
@@ -32,9 +34,9 @@ pub fn folders(order: &Order<'_>, here: &Here, leads: bool) -> anyhow::Result<Op
 /// Pauses Patroni and sees that every node knows: from then on no Patroni starts, stops or
 /// promotes anything by itself.
 pub fn pause(here: &Here, members: &[Member]) -> anyhow::Result<()> {
-    let ask = running(here, members)?;
-    let Some(ask) = ask else { return Ok(()) };
-    here.rest.pause(&ask, members)?;
+    if !ask_for_pause(here, members)? {
+        return Ok(());
+    }
     let deadline = Instant::now() + PAUSED_WITHIN;
     loop {
         let late = not_paused(here, members)?;
@@ -54,9 +56,24 @@ pub fn pause(here: &Here, members: &[Member]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A node whose Patroni answers.
+/// Asks a node whose Patroni answers; whether there is one. It may be stopped at this moment,
+/// where another machine is being taken over: then another one is asked.
+fn ask_for_pause(here: &Here, members: &[Member]) -> anyhow::Result<bool> {
+    for attempt in 1..=ASKED_MAX {
+        let Some(ask) = running(here, members)? else { return Ok(false) };
+        match here.rest.pause(&ask, members) {
+            Err(error) if attempt == ASKED_MAX => return Err(error),
+            Err(_) => sleep(LOOK_EVERY),
+            Ok(()) => break,
+        }
+    }
+    Ok(true)
+}
+
+/// A node whose Patroni answers: this one, if it does.
 fn running(here: &Here, members: &[Member]) -> anyhow::Result<Option<String>> {
-    for member in members {
+    let (own, others): (Vec<_>, Vec<_>) = members.iter().partition(|m| m.name == here.name);
+    for member in own.into_iter().chain(others) {
         if matches!(here.rest.who(&member.api)?, Who::Patroni(_)) {
             return Ok(Some(member.api.clone()));
         }

@@ -9,11 +9,15 @@ use super::{ctl, foreign};
 use crate::{TAKEOVER_WITHIN, three};
 
 const REFUSED_WITHIN: Duration = Duration::from_secs(40);
+/// Exit code of a node that no new start would help.
+const FOR_GOOD: i32 = 78;
+/// Of one that may be let in later.
+const FOR_NOW: i32 = 1;
 
-fn words(node: &Node) -> String {
+fn words(node: &Node, code: i32) -> String {
     let output = node.start_refused(REFUSED_WITHIN);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert_eq!(output.status.code(), Some(code), "{words}");
     assert!(!node.data_dir.join("PG_VERSION").exists(), "nothing was made\n{words}");
     words
 }
@@ -34,13 +38,13 @@ fn another_cluster_at_the_same_prefix() {
     let before = etcd.ctl(&["get", "/shared/identity", "--print-value-only"]);
 
     let other = plain(&etcd, three()).set("", "cluster", "\"other\"").prepare();
-    let said = words(other.node("n1"));
+    let said = words(other.node("n1"), FOR_GOOD);
     assert!(said.contains("holds another cluster, `test`"), "{said}");
     assert!(said.contains("store.etcd.prefix"), "{said}");
 
     // The same name, made on another machine: another CA.
     let namesake = plain(&etcd, three()).prepare();
-    let said = words(namesake.node("n2"));
+    let said = words(namesake.node("n2"), FOR_GOOD);
     assert!(said.contains("with another CA"), "{said}");
     assert_eq!(etcd.ctl(&["get", "/shared/identity", "--print-value-only"]), before);
     first.wait_whole();
@@ -56,7 +60,7 @@ fn a_file_that_differs_between_nodes() {
     cluster.write_file();
     let output = cluster.node(&name).start_refused(REFUSED_WITHIN);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(FOR_GOOD), "{said}");
     assert!(said.contains("differs from the one in force"), "{said}");
     assert!(said.contains("ha.lease: `9000 ms` here, `6000 ms` there"), "{said}");
     let copy = std::fs::read_to_string(cluster.base_dir().join("howdah.toml")).expect("read");
@@ -96,14 +100,14 @@ fn a_second_machine_of_the_same_name() {
     // The one that runs sees that another has taken its place, and ends.
     put_record_of_another(&cluster, &standby.name);
     let ended = cluster.wait_for("the first agent ends", TAKEOVER_WITHIN, || standby.agent_end());
-    assert_eq!(ended.code(), Some(1), "{}", standby.log_tail(10));
+    assert_eq!(ended.code(), Some(FOR_NOW), "{}", standby.log_tail(10));
     assert!(standby.server_processes().is_empty(), "its server with it");
     let said = format!("another agent of {} runs on host `elsewhere`", standby.name);
     assert!(standby.log_text().contains(&said), "{}", standby.log_tail(10));
     // And it is refused as long as the other one lives.
     let output = standby.start_refused(REFUSED_WITHIN);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert_eq!(output.status.code(), Some(FOR_NOW), "{words}");
     assert!(words.contains(&said), "{words}");
     let key = format!("/howdah/test/members/{}", standby.name);
     ctl(&cluster, &["del", &key]).expect("the other one is gone");
@@ -133,7 +137,7 @@ fn a_new_machine_whose_clock_is_far_behind() {
     std::fs::remove_file(node.state_dir.join("admitted.json")).expect("it never took part");
     let output = node.start_refused(REFUSED_WITHIN);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(FOR_NOW), "{said}");
     assert!(said.contains("this machine's clock is at least"), "{said}");
     assert!(said.contains("timedatectl"), "{said}");
     for key in &keys {
@@ -146,7 +150,7 @@ fn a_new_machine_whose_clock_is_far_behind() {
 #[test]
 fn a_machine_without_etcd_says_what_to_install() {
     let cluster = three().on(Store::Etcd).set("store.etcd", "bin", "\"/no/such/etcd\"").prepare();
-    let said = words(cluster.node("n1"));
+    let said = words(cluster.node("n1"), FOR_NOW);
     assert!(said.contains("etcd is not installed on this machine"), "{said}");
     assert!(said.contains("apt-get install etcd-server"), "{said}");
 }
@@ -156,7 +160,7 @@ fn a_wrong_password_for_etcd() {
     let etcd = foreign::etcd();
     std::fs::write(foreign::password(&etcd), "not the one").expect("written");
     let cluster = foreign::on(&etcd, three()).prepare();
-    let said = words(cluster.node("n1"));
+    let said = words(cluster.node("n1"), FOR_NOW);
     assert!(said.contains("authentication failed"), "{said}");
     assert!(said.contains("`user` and `password`"), "{said}");
     assert_eq!(etcd.ctl(&["get", "/howdah/", "--prefix", "--keys-only"]), "");
