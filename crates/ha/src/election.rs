@@ -183,10 +183,16 @@ pub fn not_switchable(view: &View, member: &Member) -> Option<String> {
         return Some("it is not streaming".to_owned());
     }
     let leader = view.leader().and_then(|leader| view.store.members.get(&leader.node));
-    let timeline = |m: &Member| m.history.as_ref().map(|history| history.timeline);
-    let (own, theirs) = (timeline(member), leader.and_then(timeline));
-    if let Some((own, theirs)) = own.zip(theirs).filter(|(own, theirs)| own != theirs) {
-        return Some(format!("it is on timeline {own}, the leader on {theirs}"));
+    // Just after a change of the leader a standby is still on the timeline before: it goes on to
+    // the leader's by itself, unless it has WAL that the leader's history lacks.
+    let leaders = leader.and_then(|leader| leader.history.as_ref());
+    let own = member.history.as_ref().zip(member.position);
+    let own = own.map(|(history, at)| Position { timeline: history.timeline, lsn: at.lsn });
+    if let Some((at, theirs)) = own.zip(leaders).filter(|(at, theirs)| !theirs.contains(*at)) {
+        return Some(format!(
+            "it is at {at}, which is not on the leader's timeline {}",
+            theirs.timeline
+        ));
     }
     let end = leader.and_then(|leader| leader.position).map(|p| p.lsn);
     let lag = end.zip(member.position).map(|(end, at)| end.bytes_past(at.lsn));

@@ -13,12 +13,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use howdah_base::Tick;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::calls::{Kept, State};
 
 /// How long the loop waits for the disk.
 pub const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+/// After a failure it is tried again, also when nothing else happens.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Pictures that wait for the disk: the one that is being written and a newer one.
 const PICTURES_MAX: usize = 1;
 
@@ -88,6 +91,11 @@ impl Journal {
             Ok(Err(_)) => self.failed("its writer has ended"),
             Err(_) => self.failed(&format!("not within {} s", WRITTEN_WITHIN.as_secs())),
         }
+    }
+
+    /// When to write although nothing has changed.
+    pub fn again_at(&self, now: Tick) -> Option<Tick> {
+        self.problem.as_ref().map(|_| now + AGAIN_AFTER)
     }
 
     /// What is wrong with it, for the operator.

@@ -104,7 +104,7 @@ impl Run {
 
     async fn wait(&mut self, stop: &mut watch::Receiver<Option<Duration>>) -> Event {
         let now = clock::now();
-        let due = self.core.wake_at(now);
+        let due = self.core.wake_at(now).into_iter().chain(self.journal.again_at(now)).min();
         let vip = async {
             match &mut self.vip {
                 Some(vip) => vip.changed().await,

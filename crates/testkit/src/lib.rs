@@ -20,6 +20,7 @@ pub mod ports;
 pub mod process;
 pub mod scratch;
 pub mod setup;
+mod shared_memory;
 pub mod store;
 pub mod wait;
 pub mod writer;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::process;
+use crate::{process, shared_memory};
 
 /// All of them, so that leftovers are recognised: `/tmp/howdah-test-<pid of the test>-<n>`.
 const PREFIX: &str = "howdah-test-";
@@ -72,6 +72,7 @@ fn sweep() {
 
 fn clear(path: &Path, keep: bool) {
     process::kill_all(|| process::working_on(path));
+    shared_memory::remove_leftovers(path);
     unmount_below(path);
     if keep {
         fs::write(path.join("keep"), "").ok();

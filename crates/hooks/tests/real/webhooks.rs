@@ -28,7 +28,7 @@ async fn a_webhook_that_fails_twice_gets_the_same_a_third_time() {
     assert_eq!(first.header("content-type"), Some("application/json"));
     assert_eq!(first.header("host"), Some(format!("127.0.0.1:{}", server.port).as_str()));
     let id = first.header("idempotency-key").expect("a key");
-    assert!(id.starts_with("on_role_change-7-n1-"), "{id}");
+    assert!(id.starts_with("shop-on_role_change-7-n1-"), "{id}");
     for again in &asked {
         assert_eq!(again.header("idempotency-key"), Some(id));
         assert_eq!(again.body, first.body);
