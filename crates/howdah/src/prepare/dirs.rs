@@ -15,6 +15,7 @@ use nix::unistd::{Uid, User};
 
 use super::Layout;
 use super::account::Account;
+use super::lock::Lock;
 use crate::failure::Failure;
 
 /// base_dir itself, with the marker that tells it from any other folder.
@@ -23,6 +24,11 @@ pub fn make_base(layout: &Layout, cluster: &str) -> anyhow::Result<()> {
     make_parents(base)?;
     make(base, 0o755)?;
     check_owner(base)?;
+    if layout.marker().exists() {
+        return Ok(());
+    }
+    // Another node of this machine may be at it: its half-made marker is not somebody else's file.
+    let _lock = Lock::wait_for_folder(base)?;
     if layout.marker().exists() {
         return Ok(());
     }
@@ -171,6 +177,22 @@ mod tests {
         fs::write(top.join("base/precious"), "").expect("written");
         let error = make_base(&layout, "demo").expect_err("refused").to_string();
         assert!(error.starts_with("base_dir is not empty"), "{error}");
+        fs::remove_dir_all(&top).expect("removed");
+    }
+
+    #[test]
+    fn several_make_it_at_the_same_time() {
+        let top = std::env::temp_dir().join(format!("howdah-dirs-race-{}", std::process::id()));
+        for round in 0..20 {
+            let layout = Layout::new(&top.join(format!("base-{round}")));
+            std::thread::scope(|scope| {
+                let makers: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| make_base(&layout, "demo"))).collect();
+                for maker in makers {
+                    maker.join().expect("no panic").expect("made");
+                }
+            });
+        }
         fs::remove_dir_all(&top).expect("removed");
     }
 

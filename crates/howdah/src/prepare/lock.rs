@@ -32,7 +32,18 @@ impl Lock {
 
     /// Waits for its turn. Only for what is held for moments.
     pub fn wait_for(path: &Path) -> anyhow::Result<Lock> {
-        let held = Flock::lock(open(path)?, FlockArg::LockExclusive)
+        Lock::wait_on(open(path)?, path)
+    }
+
+    /// The same for a folder itself, in which there is no file yet.
+    pub fn wait_for_folder(path: &Path) -> anyhow::Result<Lock> {
+        let folder =
+            File::open(path).with_context(|| format!("open folder: `{}`", path.display()))?;
+        Lock::wait_on(folder, path)
+    }
+
+    fn wait_on(file: File, path: &Path) -> anyhow::Result<Lock> {
+        let held = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, error)| error)
             .with_context(|| format!("lock: `{}`", path.display()))?;
         Ok(Lock { _held: held })
