@@ -155,20 +155,28 @@ impl Node {
         found.filter(|p| is_verb(p, &format!("--name={}", self.name))).map(|p| p.pid).next()
     }
 
+    /// As [`Node::etcd_pid`]. A cluster is whole once two of three members are there: the third may
+    /// still be on its way.
+    #[track_caller]
+    pub fn etcd_there(&self) -> i32 {
+        let seen = || format!("{:#?}\n{}", self.processes(), self.log_tail(20));
+        wait::until("an etcd", Duration::from_secs(30), || self.etcd_pid(), seen)
+    }
+
     #[track_caller]
     pub fn kill9_etcd(&self) {
-        process::signal(self.etcd_pid().expect("an etcd"), Signal::SIGKILL);
+        process::signal(self.etcd_there(), Signal::SIGKILL);
     }
 
     /// SIGSTOP: its sockets stay open and nothing answers.
     #[track_caller]
     pub fn freeze_etcd(&self) {
-        process::signal(self.etcd_pid().expect("an etcd"), Signal::SIGSTOP);
+        process::signal(self.etcd_there(), Signal::SIGSTOP);
     }
 
     #[track_caller]
     pub fn thaw_etcd(&self) {
-        process::signal(self.etcd_pid().expect("an etcd"), Signal::SIGCONT);
+        process::signal(self.etcd_there(), Signal::SIGCONT);
     }
 
     /// Every process of the server: they stand in its data directory.

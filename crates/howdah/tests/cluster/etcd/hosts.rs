@@ -89,7 +89,7 @@ fn the_primarys_own_etcd_dies_and_hangs_and_nobody_notices() {
     let primary = cluster.primary();
     let (term, server) = (cluster.status().term, primary.postmaster_pid());
     make_leader(&cluster, primary);
-    let first = primary.etcd_pid();
+    let first = Some(primary.etcd_there());
     primary.kill9_etcd();
     cluster.wait_for("another etcd runs", TAKEOVER_WITHIN, || {
         primary.etcd_pid().filter(|pid| Some(*pid) != first)

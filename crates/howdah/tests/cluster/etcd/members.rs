@@ -15,7 +15,7 @@ fn etcd_goes_on_whatever_becomes_of_agents_and_keepers() {
     let client = Writer::start(cluster.plan());
     client.wait_for_rows(100, ROWS_WITHIN);
     let standby = cluster.standbys()[0];
-    let etcd = standby.etcd_pid().expect("an etcd");
+    let etcd = standby.etcd_there();
     let keeper = standby.keeper_pid().expect("a keeper");
     standby.stop();
     assert_eq!(standby.etcd_pid(), Some(etcd), "a stopped agent leaves it");
