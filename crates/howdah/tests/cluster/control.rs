@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use howdah_base::record::{ChangeKind, ServerState};
 use howdah_base::status::Verdict;
-use howdah_testkit::{Cluster, Writer, process, wait};
+use howdah_testkit::{Cluster, Store, Writer, process, wait};
 use nix::sys::signal::Signal;
 
 use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
@@ -25,6 +25,10 @@ fn refused(cluster: &Cluster, arguments: &[&str]) -> String {
 /// Leader and one voter are gone for good: the other one alone cannot know what it lacks.
 #[test]
 fn a_failover_with_a_loss_is_refused_with_its_bound_until_the_loss_is_accepted() {
+    if Store::usual() == Store::Etcd {
+        // Two of three members of the store are lost: told in `etcd/hosts.rs`.
+        return;
+    }
     let cluster = three().start();
     let old = cluster.primary().name.clone();
     let standbys: Vec<String> = cluster.standbys().iter().map(|node| node.name.clone()).collect();
