@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use howdah_testkit::Cluster;
+use howdah_testkit::{Cluster, majors};
 
 use crate::three;
 
@@ -18,12 +18,9 @@ struct Old {
 
 impl Old {
     fn start(cluster: &Cluster) -> Old {
-        let found = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
-        let mut found: Vec<PathBuf> = found.flatten().map(|e| e.path().join("bin")).collect();
-        found.sort();
         let node = cluster.node("n1");
         let old = Old {
-            bin: found.pop().expect("a version"),
+            bin: majors::chosen_bin_dir().unwrap_or_else(installed),
             data_dir: node.data_dir.clone(),
             port: node.ports.postgres,
         };
@@ -73,6 +70,14 @@ impl Old {
             &["-XAtq", "-h", &sockets, "-p", &port, "-U", role, "-d", "postgres", "-c", sql],
         )
     }
+}
+
+/// The newest of Debian's.
+fn installed() -> PathBuf {
+    let found = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
+    let mut found: Vec<PathBuf> = found.flatten().map(|e| e.path().join("bin")).collect();
+    found.sort();
+    found.pop().expect("a version")
 }
 
 #[test]
