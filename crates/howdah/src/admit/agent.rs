@@ -25,7 +25,8 @@ const LATE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Waits until nobody else holds this node's record: a machine that was lost lets go of it within
-/// a lease. What is still there then is held by a living agent.
+/// a lease, or two: it may have led etcd, whose next leader gives all leases their whole length
+/// anew. What is still there then is held by a living agent.
 pub async fn check(
     spec: &ClusterSpec,
     node: &NodeName,
@@ -34,7 +35,7 @@ pub async fn check(
 ) -> anyhow::Result<AgentName> {
     let own = format!("{}/{:016x}", host(), random()?);
     let before = kept.agent.clone();
-    let within = spec.ha.lease.0 + LATE;
+    let within = spec.ha.lease.0 * 2 + LATE;
     let deadline = Instant::now() + within;
     let mut said = false;
     loop {
