@@ -25,7 +25,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads one process; `None` when it is gone, or dead and waits to be collected.
+    /// Reads one process; `None` when it is gone, or all of it is dead and waits to be collected.
     pub fn read(pid: i32) -> Option<Process> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name is in parentheses and may itself contain spaces and parentheses.
@@ -33,7 +33,7 @@ impl Process {
         let mut fields = rest.split_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        if state == 'Z' || state == 'X' {
+        if state == 'X' || (state == 'Z' && !has_other_threads(pid)) {
             return None;
         }
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
@@ -55,6 +55,12 @@ impl Process {
     pub fn title(&self) -> String {
         self.arguments.join(" ")
     }
+}
+
+/// The first thread is a zombie as soon as it has ended itself; until the last one has, a killed
+/// process holds its locks and ports.
+fn has_other_threads(pid: i32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 /// Whether an argument names `path` or something below it, also as `--option=path`.
