@@ -54,6 +54,21 @@ async fn a_changed_file_changes_only_what_differs() {
     assert!(!logs_in(&server, "hunter2").await);
 }
 
+/// As after a minor update of PostgreSQL's packages, which brings a newer version of its script.
+#[tokio::test]
+async fn an_extension_of_an_older_version_is_updated() {
+    let server = Server::start().await;
+    let wanted = file("hunter2");
+    make_true(&server, &wanted).await;
+    let shop = server.connect(&server.config_of("postgres", "shop")).await.expect("connects");
+    let older = "DROP EXTENSION citext; CREATE EXTENSION citext VERSION '1.4'";
+    shop.batch_execute(older).await.expect("its scripts are there");
+    let shown: Vec<_> = planned(&server, &wanted).await.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, [r#"in shop: ALTER EXTENSION "citext" UPDATE"#]);
+    make_true(&server, &wanted).await;
+    assert_eq!(planned(&server, &wanted).await, []);
+}
+
 #[tokio::test]
 async fn what_is_not_in_the_file_is_left_alone() {
     let server = Server::start().await;
