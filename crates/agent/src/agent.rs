@@ -241,6 +241,7 @@ impl Agent {
             deadline: self.lease.deadline(&self.shared),
             reason: self.decision.as_ref().map(|d| d.reason.clone()),
             events: self.events.clone(),
+            sync: self.sync.clone(),
             planned: self.planned.clone(),
             end_hint: self.facts.as_ref().map(|f| f.running.position),
             timeline_hint: self.facts.as_ref().map(|f| f.running.history.clone()),
@@ -403,6 +404,10 @@ impl Agent {
             }
             Err(error) => {
                 tracing::warn!("{job} failed: {error}");
+                if job == Job::SetSync {
+                    // The file may be written: nothing is proved to be in force.
+                    self.sync = None;
+                }
                 self.failures.record(job, clock::now());
                 self.last_error = Some((job, error));
             }

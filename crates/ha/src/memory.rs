@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use howdah_base::{DirectoryId, Lsn, NodeName, Term, Tick};
 
-use crate::{Command, Job, Server, View};
+use crate::{Command, Job, Server, View, voters};
 
 /// Carried from one decision to the next.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Memory {
     pub handover_attempts: u32,
     /// As leader: since when no voter has streamed.
     pub voterless_since: Option<Tick>,
+    /// As leader: since when fewer voters have streamed than are needed.
+    pub short_since: Option<Tick>,
     /// As leader: voters that do not stream, and since when.
     pub absent: BTreeMap<DirectoryId, Tick>,
     /// The operator's switchover that has been begun, by its id.
@@ -87,14 +89,14 @@ impl Memory {
     }
 
     fn note_voters(&mut self, view: &View, now: Tick) {
-        let voters = view.sync().map(|s| &s.voters);
-        let lost = voters.zip(view.running()).is_some_and(|(voters, running)| {
-            running.primary
-                && !voters.is_empty()
-                && !running.senders.iter().any(|s| s.streaming && voters.contains(&s.directory))
-        });
+        let primary = view.running().filter(|running| running.primary);
+        let have = view.sync().zip(primary).filter(|(sync, _)| !sync.voters.is_empty());
+        let have = have.map(|(sync, r)| (voters::streaming(r, sync).count(), sync.needed as usize));
         self.note_absent(view, now);
+        let lost = have.is_some_and(|(streaming, _)| streaming == 0);
         self.voterless_since = lost.then(|| self.voterless_since.unwrap_or(now));
+        let short = have.is_some_and(|(streaming, needed)| streaming < needed);
+        self.short_since = short.then(|| self.short_since.unwrap_or(now));
     }
 
     fn note_absent(&mut self, view: &View, now: Tick) {

@@ -79,6 +79,8 @@ rules! {
     AwaitServer = 322, "the server is starting or does not answer";
     SettleRecord = 324, "a write to the record may still be on its way: write it anew, so that none comes later";
     BeginPlanned = 325, "the time of the planned switchover has come";
+    LowerNeeded = 326, "fewer voters stream than must confirm a commit: ask for fewer";
+    RaiseNeeded = 327, "there are more voters: more of them must confirm a commit";
     WrongTimeline = 323, "the promotion took another timeline than the reserved one: end it";
 
     SameDirectory = 401, "no leader: this directory wrote the last term, so it leads again";

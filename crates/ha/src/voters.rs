@@ -2,7 +2,8 @@
 //! would be missing from every set that can be read (PROTOCOL section 3).
 //!
 //! The record says V and k, the server has `ANY w (S)` in force. At every instant
-//! `w - |S \ V| >= k` holds. In this version `needed` is always 1.
+//! `w - |S \ V| >= k` holds, S and w being the union and the minimum of all that any process of
+//! the server may have in force.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,6 +19,16 @@ const ALONE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long a voter may not stream before it stops being one while another is left.
 const ABSENT_AFTER: Duration = Duration::from_secs(20);
+
+/// How long fewer voters than are needed may stream before fewer are asked for.
+const SHORT_AFTER: Duration = Duration::from_secs(10);
+
+/// How many of so many voters confirm a commit (PROTOCOL section 3): one of up to two, else a
+/// majority, so that the loss of any minority of voters stops neither commits nor an election.
+pub fn needed_of(voters: usize) -> u32 {
+    let needed = if voters > 2 { voters / 2 + 1 } else { voters.min(1) };
+    u32::try_from(needed).unwrap_or(u32::MAX)
+}
 
 /// Last voter lost: the record first, then the setting. Never in `strict`.
 pub(crate) fn stand_alone(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> {
@@ -46,14 +57,45 @@ pub(crate) fn stand_alone(case: &Case<'_>, running: &Running, sync: &Sync) -> Op
     })
 }
 
+/// Fewer voters stream than are needed, and for long: the record first, then the setting. An
+/// election then asks more of them.
+pub(crate) fn lower(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> {
+    if sync.needed < 2 || !case.passed(case.memory.short_since, SHORT_AFTER) {
+        return None;
+    }
+    let streaming = u32::try_from(streaming(running, sync).count()).unwrap_or(u32::MAX);
+    (1..sync.needed).contains(&streaming).then(|| need_less(case, sync, streaming))
+}
+
+fn need_less(case: &Case<'_>, sync: &Sync, needed: u32) -> Step {
+    let next = Sync { revision: sync.revision + 1, needed, ..sync.clone() };
+    let detail = format!("{needed} of {}", sync.voters.len());
+    case.paced(Job::Txn, Step::act(Rule::LowerNeeded, detail, Command::WriteSync(next)))
+}
+
+/// Voters that stream from here.
+pub(crate) fn streaming<'a>(
+    running: &'a Running,
+    sync: &'a Sync,
+) -> impl Iterator<Item = &'a DirectoryId> {
+    sync.voters.iter().filter(|id| {
+        running.senders.iter().any(|sender| sender.streaming && sender.directory == **id)
+    })
+}
+
 /// The next step towards the voters that there should be; one change at a time.
 pub(crate) fn change(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<Step> {
     let Some(setting) = &case.view.local.sync else {
-        return Some(put_in_force(case, &sync.voters, "after a restart"));
+        return Some(put_in_force(case, &sync.voters, sync.needed, "after a restart"));
     };
     let joining = joining(case, running, sync);
     if sync.voters.is_empty() {
         return end_alone(case, running, sync, setting, joining);
+    }
+    if !setting.names.is_subset(&sync.voters) {
+        // Names that are no voters go first; until they are gone as many must confirm.
+        let most = setting.needed.min(u32::try_from(sync.voters.len()).unwrap_or(u32::MAX));
+        return Some(put_in_force(case, &sync.voters, sync.needed.max(most), "no others"));
     }
     if let Some(id) = joining.difference(&sync.voters).next() {
         let mut next = sync.clone();
@@ -67,7 +109,24 @@ pub(crate) fn change(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<
     if !gone.is_empty() && gone.len() < sync.voters.len() {
         return Some(remove(case, running, sync, setting, &gone));
     }
-    (setting.names != sync.voters).then(|| put_in_force(case, &sync.voters, ""))
+    raise(case, running, sync, setting).or_else(|| {
+        let stands = setting.names == sync.voters && setting.needed == sync.needed;
+        (!stands).then(|| put_in_force(case, &sync.voters, sync.needed, ""))
+    })
+}
+
+/// More voters than before: the setting first, then the record, once all that was committed
+/// before it is confirmed by as many.
+fn raise(case: &Case<'_>, running: &Running, sync: &Sync, setting: &SyncSetting) -> Option<Step> {
+    let needed = needed_of(sync.voters.len());
+    if sync.needed >= needed || streaming(running, sync).count() < needed as usize {
+        return None;
+    }
+    if setting.names != sync.voters || setting.needed != needed {
+        return Some(put_in_force(case, &sync.voters, needed, "before the record"));
+    }
+    let voters = sync.voters.clone();
+    Some(record_confirmed(case, running, sync, setting, Rule::RaiseNeeded, voters))
 }
 
 /// Standbys that stream this timeline, have flushed past the floor and may be voters.
@@ -99,8 +158,9 @@ fn end_alone(
     // A setting that is under way is finished with the standbys that still stream.
     let kept: BTreeSet<DirectoryId> = setting.names.intersection(&joining).cloned().collect();
     let names = if kept.is_empty() { joining } else { kept };
-    if setting.names != names {
-        return Some(put_in_force(case, &names, "before the record"));
+    let needed = needed_of(names.len());
+    if setting.names != names || setting.needed != needed {
+        return Some(put_in_force(case, &names, needed, "before the record"));
     }
     Some(record_confirmed(case, running, sync, setting, Rule::EndAlone, names))
 }
@@ -114,8 +174,11 @@ fn remove(
     gone: &BTreeSet<DirectoryId>,
 ) -> Step {
     let rest: BTreeSet<DirectoryId> = sync.voters.difference(gone).cloned().collect();
-    if setting.names != rest {
-        return put_in_force(case, &rest, "before the record");
+    if sync.needed as usize > rest.len() {
+        return need_less(case, sync, needed_of(rest.len()));
+    }
+    if setting.names != rest || setting.needed != sync.needed {
+        return put_in_force(case, &rest, sync.needed, "before the record");
     }
     record_confirmed(case, running, sync, setting, Rule::RemoveVoter, rest)
 }
@@ -135,12 +198,14 @@ fn record_confirmed(
         .iter()
         .filter(|s| s.streaming && voters.contains(&s.directory) && s.flushed >= setting.since)
         .count();
-    if confirmed == 0 {
-        return Step::wait(Rule::AwaitVoters, format!("past {}", setting.since));
+    let needed = setting.needed.min(needed_of(voters.len()));
+    if confirmed < needed as usize {
+        let detail = format!("{confirmed} of {needed} are past {}", setting.since);
+        return Step::wait(Rule::AwaitVoters, detail);
     }
     let mut next = sync.clone();
     next.revision += 1;
-    next.needed = 1;
+    next.needed = needed;
     next.floor.timeline = running.history.timeline;
     next.floor.lsn = setting.since;
     let detail = listed(&voters);
@@ -148,10 +213,10 @@ fn record_confirmed(
     case.paced(Job::Txn, Step::act(rule, detail, Command::WriteSync(next)))
 }
 
-fn put_in_force(case: &Case<'_>, names: &BTreeSet<DirectoryId>, detail: &str) -> Step {
-    let needed = u32::from(!names.is_empty());
+fn put_in_force(case: &Case<'_>, names: &BTreeSet<DirectoryId>, needed: u32, detail: &str) -> Step {
     let command = Command::SetSync { names: names.clone(), needed };
-    let detail = format!("{} {detail}", listed(names));
+    let count = if needed > 1 { format!("{needed} of ") } else { String::new() };
+    let detail = format!("{count}{} {detail}", listed(names));
     case.paced(Job::SetSync, Step::act(Rule::SetVoters, detail.trim(), command))
 }
 

@@ -103,36 +103,56 @@ fn election(voters: &[&str], needed: u32, ends: [Option<&str>; 3]) {
 /// before the step, and after it.
 #[test]
 fn no_change_of_voters_breaks_condition_c() {
-    let sets = [vec![], vec!["n2"], vec!["n3"], vec!["n2", "n3"]];
+    let all = ["n2", "n3", "n4"];
+    let sets: Vec<Vec<&str>> = (0..8_u8)
+        .map(|bits| (0..3).filter(|n| bits & (1 << n) != 0).map(|n| all[n]).collect())
+        .collect();
     let mut steps = BTreeSet::new();
     for voters in &sets {
         for setting in &sets {
-            for streaming in &sets {
-                for leaving in &sets {
-                    for far in ["0/100", "0/190", "0/250"] {
-                        steps.extend(change(voters, setting, streaming, leaving, far));
+            for needs in needs(voters).into_iter().flat_map(|k| needs(setting).map(move |w| (k, w)))
+            {
+                let at = Standing { voters, setting, needs };
+                for streaming in &sets {
+                    for leaving in [&sets[0], &sets[1], &sets[3]] {
+                        for far in ["0/100", "0/190", "0/250"] {
+                            steps.extend(change(&at, streaming, leaving, far));
+                        }
                     }
                 }
             }
         }
     }
-    let all = [Rule::SetVoters, Rule::AddVoter, Rule::RemoveVoter, Rule::EndAlone];
+    let all = [
+        Rule::SetVoters,
+        Rule::AddVoter,
+        Rule::RemoveVoter,
+        Rule::EndAlone,
+        Rule::LowerNeeded,
+        Rule::RaiseNeeded,
+    ];
     assert!(all.iter().all(|rule| steps.contains(rule)), "not all kinds were seen: {steps:?}");
 }
 
-fn change(
-    voters: &[&str],
-    setting: &[&str],
-    streaming: &[&str],
-    leaving: &[&str],
-    since: &str,
-) -> Option<Rule> {
-    let (record, force) = (ids(voters), ids(setting));
-    let needed = u32::from(!setting.is_empty());
-    if !holds(&record, u32::from(!voters.is_empty()), &force, needed) {
+/// How many of `names` may have to confirm.
+fn needs(names: &[&str]) -> std::ops::RangeInclusive<u32> {
+    u32::from(!names.is_empty())..=howdah_ha::voters::needed_of(names.len())
+}
+
+/// What is recorded and what is in force: `needs` of the record, then of the setting.
+struct Standing<'a> {
+    voters: &'a [&'a str],
+    setting: &'a [&'a str],
+    needs: (u32, u32),
+}
+
+fn change(at: &Standing<'_>, streaming: &[&str], leaving: &[&str], since: &str) -> Option<Rule> {
+    let (record, force) = (ids(at.voters), ids(at.setting));
+    let (recorded, needed) = at.needs;
+    if !holds(&record, recorded, &force, needed) {
         return None;
     }
-    let mut text = String::from("senders none\n");
+    let mut text = String::from("senders none\nmember n4\nremembers short 11\n");
     for name in streaming {
         text += &format!("sender {name} 0/200\n");
     }
@@ -141,27 +161,34 @@ fn change(
     }
     let World { mut view, mut memory, now } = World::of(&text);
     let sync = &mut view.store.sync.as_mut().expect("a record").value;
-    (sync.voters, sync.needed) = (record.clone(), u32::from(!voters.is_empty()));
+    (sync.voters, sync.needed) = (record.clone(), recorded);
     let since = place(since).lsn;
+    view.local.slots = ids(&["n2", "n3", "n4"]);
     view.local.sync = Some(SyncSetting { names: force.clone(), needed, since });
     let before = sync.clone();
     let decision = decide(&mut memory, &view, now);
-    let what = format!("{voters:?} {setting:?} {streaming:?} {leaving:?}: {:?}", decision.commands);
+    let what = format!(
+        "{:?} {:?} {:?} {streaming:?} {leaving:?}: {:?}",
+        at.voters, at.setting, at.needs, decision.commands
+    );
     match &decision.commands[..] {
         [Command::WriteSync(next)] => {
             assert!(next.revision > before.revision, "{what}");
             // Until the answer comes nobody knows which of the two stands.
             assert!(holds(&next.voters, next.needed, &force, needed), "{what}");
             let removes = !before.voters.is_subset(&next.voters) || before.voters.is_empty();
-            let rises = next.floor.lsn >= since && !next.voters.is_empty();
-            assert!(!removes || rises || next.voters.is_empty(), "the floor rule: {what}");
+            let demands = removes || next.needed > before.needed;
+            let rises = next.floor.lsn >= since;
+            let past = streaming.iter().filter(|id| next.voters.contains(&directory(id))).count();
+            let shown = since <= place("0/200").lsn && past >= next.needed as usize;
+            assert!(!demands || next.voters.is_empty() || rises && shown, "the floor rule: {what}");
         }
         [Command::SetSync { names, needed: after }] => {
             // While it changes, S is the union and w the minimum.
             let union: BTreeSet<_> = names.union(&force).cloned().collect();
             let least = (*after).min(needed);
-            let both_kept = before.voters.is_empty() || holds(&before.voters, 1, &union, least);
-            assert!(both_kept, "{what}");
+            assert!(holds(&before.voters, recorded, &union, least), "{what}");
+            assert!(*after as usize <= names.len(), "nobody could confirm: {what}");
         }
         _ => return None,
     }

@@ -105,13 +105,13 @@ impl Session {
         }
     }
 
-    /// Waits until the WAL senders of `leaving` no longer count for synchronous commit, or are
-    /// gone: `sync_priority` is in shared memory and tells what each has in force.
-    pub async fn prove_left(&self, leaving: &[String]) -> Result<(), PgError> {
+    /// Waits until no WAL sender but those of `names` counts for synchronous commit:
+    /// `sync_priority` is in shared memory and tells what each has in force.
+    pub async fn prove_only(&self, names: &[String]) -> Result<(), PgError> {
         let counting = format!(
             "select count(*)::text from pg_stat_replication where sync_priority > 0 \
-             and application_name in ({})",
-            literals(leaving)
+             and application_name not in ({})",
+            literals(names)
         );
         self.until(&counting, "0", "leaving voters still count for synchronous commit").await
     }

@@ -366,7 +366,11 @@ impl World {
             }
             Err(error) => {
                 self.say(|w| format!("{}: {job:?} failed: {error}", w.nodes[node].name));
-                self.agent(node).failures.record(job, now);
+                let agent = self.agent(node);
+                agent.failures.record(job, now);
+                if job == Job::SetSync {
+                    agent.sync = None;
+                }
             }
         }
         if matches!(job, Job::Start | Job::Promote) {

@@ -369,13 +369,20 @@ impl World {
                 Next::Then(5)
             }
             _ => {
-                let leaving: BTreeSet<_> =
-                    run.conf.setting.names.difference(&setting.names).collect();
-                let stays = server.senders.values().any(|sender| {
-                    leaving.contains(&sender.directory)
-                        && sender.setting.names.contains(&sender.directory)
-                });
-                if stays {
+                let counting = |sender: &&crate::server::Sender| {
+                    sender.setting.names.contains(&sender.directory)
+                };
+                let mut judges = server.senders.values().filter(counting);
+                if judges.any(|sender| !setting.names.contains(&sender.directory)) {
+                    return Next::Again(10);
+                }
+                let old = |sender: &crate::server::Sender| sender.setting.needed < setting.needed;
+                let older = server.senders.iter().filter(|(_, sender)| old(sender));
+                let older: Vec<u64> = older.map(|(conn, _)| *conn).collect();
+                if setting.needed > 1 && !older.is_empty() {
+                    for conn in older {
+                        self.close_end(conn, node);
+                    }
                     return Next::Again(10);
                 }
                 let end = self.insert_lsn(node);

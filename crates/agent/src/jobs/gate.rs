@@ -31,10 +31,15 @@ pub(crate) async fn set_sync(
         put(&order, &session, BTreeSet::from([nobody]), 1).await?;
         session.prove_waiting().await.map_err(|e| e.to_string())?;
     }
-    let leaving: Vec<String> =
-        order.conf.names.difference(&names).map(|id| id.as_str().to_owned()).collect();
     let conf = put(&order, &session, names.clone(), needed).await?;
-    session.prove_left(&leaving).await.map_err(|e| e.to_string())?;
+    let counting: Vec<String> = names.iter().map(|id| id.as_str().to_owned()).collect();
+    session.prove_only(&counting).await.map_err(|e| e.to_string())?;
+    let known = order.sync.as_ref().is_some_and(|proved| proved.needed >= needed);
+    if needed > 1 && !known {
+        // A WAL sender that has not read the new number yet releases commits by the old one, and
+        // nothing shows that it has: senders that began later have.
+        session.renew_senders(&counting).await.map_err(|e| e.to_string())?;
+    }
     let since = session.insert_lsn().await.map_err(|e| e.to_string())?;
     let sync = SyncSetting { names, needed, since };
     Ok(Outcome { conf: Some(conf), sync: Some(sync), ..Outcome::default() })

@@ -13,7 +13,7 @@ mod switchover;
 use std::sync::Arc;
 
 use howdah_base::{DirectoryId, History, Position, Tick};
-use howdah_ha::{Command, Job, Reason, StoreView};
+use howdah_ha::{Command, Job, Reason, StoreView, SyncSetting};
 use howdah_postgres::session::Session;
 use howdah_store::{LeaseId, Snapshot};
 use tokio::sync::mpsc;
@@ -36,6 +36,8 @@ pub(crate) struct Order {
     pub reason: Option<Reason>,
     /// The way back to the loop, for what it must know before the job is done.
     pub events: mpsc::Sender<Event>,
+    /// The voters' setting that is proved to be in force.
+    pub sync: Option<SyncSetting>,
     /// Identity for a directory that is made now.
     pub planned: DirectoryId,
     /// Last position and history seen of the server: where the end of the WAL is searched from.

@@ -8,6 +8,7 @@ use howdah_base::{DirectoryId, Position, Timeline};
 
 use super::{Case, Step, receives};
 use crate::election::{self, Verdict};
+use crate::voters::needed_of;
 use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Server, TakeOver};
 
 /// How long others get to say what they hold before an operator's order is refused for it.
@@ -216,7 +217,7 @@ pub(crate) fn next_sync(
         leader: case.view.me.clone(),
         directory: facts.id.clone(),
         floor,
-        needed: u32::from(!voters.is_empty()),
+        needed: needed_of(voters.len()),
         voters,
     }
 }

@@ -44,6 +44,7 @@ fn lead(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Step {
     settle(case, sync)
         .or_else(|| make_slots(case, running, sync, term))
         .or_else(|| voters::stand_alone(case, running, sync))
+        .or_else(|| voters::lower(case, running, sync))
         .or_else(|| open_gate(case, sync))
         .or_else(|| raise_floor(case, running, sync))
         .or_else(|| operator(case))

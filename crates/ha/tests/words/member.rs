@@ -60,7 +60,8 @@ impl World {
             self.view.store.members.remove(&node(name));
             return;
         }
-        let member = self.view.store.members.get_mut(&node(name)).expect("a member");
+        let members = &mut self.view.store.members;
+        let member = members.entry(node(name)).or_insert_with(|| member(name));
         while let [word, rest @ ..] = words {
             words = rest;
             words = apply(member, word, words);

@@ -280,6 +280,7 @@ impl World {
             ["ended", seconds] => memory.leader_ended = Some((Term(2), ago(seconds))),
             ["offered", seconds] => memory.offered_since = Some(ago(seconds)),
             ["attempts", count] => memory.handover_attempts = count.parse().expect("a number"),
+            ["short", seconds] => memory.short_since = Some(ago(seconds)),
             ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
             ["handed", "over"] => memory.handed_over = true,
             ["begun"] => memory.switchover_begun = Some("i".to_owned()),

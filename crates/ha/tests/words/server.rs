@@ -132,7 +132,11 @@ impl World {
             ["unknown"] => None,
             ["nothing"] => Some(SyncSetting { names: [].into(), needed: 0, since: Lsn(0) }),
             [names @ .., "since", at] => {
-                Some(SyncSetting { names: directories(names), needed: 1, since: place(at).lsn })
+                let (needed, names) = match names {
+                    [needed, "of", names @ ..] => (needed.parse().expect("a number"), names),
+                    names => (1, names),
+                };
+                Some(SyncSetting { names: directories(names), needed, since: place(at).lsn })
             }
             _ => panic!("not understood: in force {words:?}"),
         };

@@ -29,10 +29,10 @@ async fn from_empty_to_a_voter_and_back() {
     let probe = session.probe().await.expect("probe");
     assert_eq!(probe.senders.len(), 1);
     assert!(probe.senders[0].sync_priority > 0, "{probe:?}");
-    session.prove_left(&[]).await.expect("nobody leaves");
+    session.prove_only(std::slice::from_ref(&id)).await.expect("only it counts");
 
     put(&mut primary, 1, &[]).await;
-    session.prove_left(std::slice::from_ref(&id)).await.expect("it has left");
+    session.prove_only(&[]).await.expect("it has left");
     assert_eq!(session.probe().await.expect("probe").senders[0].sync_priority, 0);
 }
 
@@ -50,7 +50,7 @@ async fn who_still_counts_has_not_left() {
         })
         .await;
     let session = primary.session().await;
-    let error = session.prove_left(&[id]).await.expect_err("it counts").to_string();
+    let error = session.prove_only(&[]).await.expect_err("it counts").to_string();
     assert!(error.contains("still count"), "{error}");
 }
 
