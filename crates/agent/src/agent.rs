@@ -53,6 +53,8 @@ pub(crate) struct Agent {
     pub silent_since: Option<Tick>,
     pub sync: Option<howdah_ha::SyncSetting>,
     pub end: Option<howdah_base::Position>,
+    pub promises: crate::promise::Promises,
+    pub heartbeat: crate::heartbeat::Heartbeat,
     pub job: Option<(Job, AbortHandle)>,
     pub failures: Failures,
     pub last_error: Option<(Job, String)>,
@@ -155,7 +157,8 @@ impl Agent {
         publish::all(self, &view, now);
         self.apply_file(&view);
         let pause = wake_at.map_or(BACKSTOP, |at| now.until(at)).min(BACKSTOP);
-        Instant::now() + pause.max(Duration::from_millis(5))
+        let wake = Instant::now() + pause.max(Duration::from_millis(5));
+        self.listen(&view, now).map_or(wake, |at| at.min(wake))
     }
 
     /// A node that ends does nothing any more but shut its server down; the lease is renewed
@@ -206,6 +209,8 @@ impl Agent {
         match command {
             Command::StartPrimary { .. } => self.conf.standby = false,
             Command::StartStandby { .. } => self.conf.standby = true,
+            // More WAL may come.
+            Command::Follow { .. } => self.end = None,
             _ => {}
         }
         self.stopping = job == Job::Stop;
@@ -243,9 +248,16 @@ impl Agent {
             events: self.events.clone(),
             sync: self.sync.clone(),
             planned: self.planned.clone(),
-            end_hint: self.facts.as_ref().map(|f| f.running.position),
+            end_hint: self.end_hint(),
             timeline_hint: self.facts.as_ref().map(|f| f.running.history.clone()),
         }
+    }
+
+    /// Where the search for the end of the WAL begins: what a standby has replayed is whole.
+    fn end_hint(&self) -> Option<howdah_base::Position> {
+        let running = &self.facts.as_ref()?.running;
+        let lsn = if running.primary { running.position.lsn } else { running.replayed };
+        Some(howdah_base::Position { lsn, ..running.position })
     }
 
     fn take_in(&mut self, event: Event) {
@@ -265,6 +277,11 @@ impl Agent {
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
             Event::Disk(disk) if disk.number < self.disk.number => {}
             Event::Disk(disk) => self.disk = *disk,
+            Event::Heard { leader, sign, asked_at } => {
+                self.heartbeat.heard(&leader, asked_at, sign);
+                // Whether WAL still comes is to be known as it is now.
+                self.probe_now.notify_one();
+            }
             Event::Published(revision) => self.publisher.ended(revision),
             Event::Done { job, outcome } => self.done(job, outcome),
             Event::Applied { revision, result } => self.applied.ended(revision, result),
@@ -418,6 +435,7 @@ impl Agent {
             self.facts_after = clock::now();
         }
         if job == Job::Follow {
+            self.end = None;
             // A position read while something was still received is none to report.
             self.facts_after = clock::now();
             self.observed_at = Tick(0);
@@ -442,6 +460,7 @@ impl Agent {
         }
         self.sync = outcome.sync.or(self.sync.take());
         self.end = outcome.end.or(self.end);
+        self.promises = outcome.promises.unwrap_or(self.promises);
     }
 
     /// This directory is being replaced: also while the copy runs, whose identity the leader must

@@ -10,6 +10,8 @@ use howdah_spec::{ClusterSpec, Machine, NodeKind, NodeSpec};
 use howdah_store::Store;
 use tokio::sync::watch;
 
+use crate::heartbeat::Peers;
+
 /// One node's fixed facts; what may change while it runs lies in the cluster file's text.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
@@ -39,6 +41,8 @@ pub struct AgentConfig {
     pub file_print: String,
     /// Clients of the endpoints whose session with this node's server is being opened.
     pub arriving: Gauge,
+    /// How the other nodes are asked.
+    pub peers: Arc<dyn Peers>,
     /// Parses a cluster file's text; given by the binary, which knows the places of files.
     pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
 }

@@ -1,13 +1,15 @@
 //! Everything that can happen to an agent, in one closed list.
 
-use howdah_base::Tick;
 use howdah_base::ask::{Ask, Receipt, Refusal};
+use howdah_base::{NodeName, Tick};
 use howdah_ha::{Job, SyncSetting};
 use howdah_store::{LeaseId, Renewal, Snapshot, StoreError};
 use tokio::sync::oneshot;
 
 use crate::conf::ConfState;
+use crate::heartbeat::Sign;
 use crate::observe::{Disk, Facts};
+use crate::promise::Promises;
 
 /// One happening. The loop takes them in order and decides after each batch.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) enum Event {
     /// The member record was written at this revision of the store, or its write has an unknown
     /// end.
     Published(Option<u64>),
+    /// The leader was asked for a sign of life.
+    Heard { leader: NodeName, sign: Sign, asked_at: Tick },
     /// A long operation ended.
     Done { job: Job, outcome: Result<Outcome, String> },
     /// Work beside decisions ended: roles, databases, parameters.
@@ -52,6 +56,8 @@ pub(crate) struct Outcome {
     pub sync: Option<SyncSetting>,
     /// End of the WAL on disk.
     pub end: Option<howdah_base::Position>,
+    /// What was promised, durably.
+    pub promises: Option<Promises>,
     /// The picture of the store that a transaction was refused by or has led to.
     pub snapshot: Option<Snapshot>,
     /// A lease that the store refuses as ended.

@@ -13,12 +13,14 @@ mod config;
 mod ears;
 mod event;
 mod guardian;
+mod heartbeat;
 mod housekeeping;
 mod jobs;
 mod lease;
 mod observe;
 mod operator;
 mod planned;
+mod promise;
 mod publish;
 mod requests;
 mod right;
@@ -53,6 +55,7 @@ pub use apply::secret;
 pub use clock::unix_ms;
 pub use config::{AgentConfig, TlsFiles};
 pub use event::Asked;
+pub use heartbeat::{Peers, Sign};
 pub use howdah_base::ask::Ask;
 pub use publish::Vitals;
 pub use shared::FileInForce;
@@ -163,6 +166,8 @@ async fn at_start(
         silent_since: None,
         sync: None,
         end: None,
+        promises: promise::Promises::load(shared)?,
+        heartbeat: heartbeat::Heartbeat::default(),
         job: None,
         failures: Failures::default(),
         last_error: None,

@@ -177,6 +177,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         replay_lag_ms: facts.and_then(|f| f.replay_lag_ms),
         report: decision.and_then(|d| d.report.clone()),
         ended: decision.and_then(|d| d.ended.clone()),
+        revokes: decision.and_then(|d| d.revokes),
         no_failover: tags.no_failover,
         failover_priority: tags.failover_priority,
         rule: decision.map_or(0, |d| d.reason.rule.number()),

@@ -64,15 +64,16 @@ fn endpoints(agent: &Agent) -> Vec<Endpoint> {
 }
 
 /// Nodes that may be lost while another still has every acknowledged commit *and* can be found
-/// to be the one: `|V| - needed + 1` voters must answer an election.
+/// to be the one. `|V| - needed + 1` voters must answer an election, so of those that stream and
+/// the leader, `streaming + needed - |V|` may go.
 fn nodes_spare(view: &View) -> Option<u32> {
     if view.settings.durability == Durability::Async {
         return None;
     }
     let sync = view.sync()?;
     let streaming = if view.store.reachable { streaming_voters(view, sync) } else { 0 };
-    let spare = if streaming >= enough(sync) { streaming.min(sync.needed) } else { 0 };
-    Some(spare)
+    let voters = u32::try_from(sync.voters.len()).unwrap_or(u32::MAX);
+    Some((streaming + sync.needed).saturating_sub(voters))
 }
 
 /// Voters whose answers an election needs; at least one.
@@ -194,7 +195,10 @@ fn durability(view: &View) -> Option<String> {
     }
     let streaming = streaming_voters(view, sync);
     if streaming < sync.needed {
-        return Some("no voter streams: commits wait for one".to_owned());
+        return Some(match streaming {
+            0 => "no voter streams: commits wait for one".to_owned(),
+            _ => format!("{streaming} voters stream: commits wait for {}", sync.needed),
+        });
     }
     (streaming < enough(sync)).then(|| {
         format!(

@@ -26,6 +26,9 @@ impl Agent {
                 server: self.server(),
                 observed_at: self.observed_at,
                 end: self.end,
+                promise: self.promises.revoked,
+                held_back_until: None,
+                unheard: self.heartbeat.unheard(self.streams()),
                 sync: self.sync.clone(),
                 gate_open: self.conf.gate_open,
                 slots: self.slots(&store),
@@ -52,6 +55,10 @@ impl Agent {
             );
         }
         against_record(&self.disk, known)
+    }
+
+    fn streams(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.running.streaming)
     }
 
     /// Slots of this term: as leader for all, as a standby for those that stream from it. Those

@@ -82,6 +82,13 @@ pub struct Sync {
     pub needed: u32,
 }
 
+impl Sync {
+    /// What ends the right of the leader's commits to be acknowledged, as this record stands.
+    pub fn revocation(&self) -> Revocation {
+        Revocation { term: self.term, revision: self.revision }
+    }
+}
+
 /// The leader's offer to pass its term on, made when no process of its server is left
 /// (PROTOCOL section 6).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -268,6 +275,15 @@ pub struct Config {
     pub text: String,
 }
 
+/// "Nothing is received from `term`, or any lower one, before `sync` has a higher revision"
+/// (PROTOCOL section 4): what a candidate asks of the voters, and what a node has promised.
+/// Compared by term, then by revision.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Revocation {
+    pub term: Term,
+    pub revision: u64,
+}
+
 /// What a node says of itself, every second and whenever it changes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Member {
@@ -292,6 +308,10 @@ pub struct Member {
     pub report: Option<Report>,
     /// The leader's statement that no process of its server is left, and where its WAL ends.
     pub ended: Option<Ended>,
+    /// As candidate: what this node asks the voters to promise, because the leader gives no sign
+    /// of life.
+    #[serde(default)]
+    pub revokes: Option<Revocation>,
     /// May this node become primary, and may it be a voter (tags of the cluster file).
     #[serde(default)]
     pub no_failover: bool,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use howdah_base::record::{ChangeKind, Handover, Sync};
+use howdah_base::record::{ChangeKind, Handover, Revocation, Sync};
 use howdah_base::{DirectoryId, NodeName, Position, Term, Timeline};
 
 /// One thing to do.
@@ -47,7 +47,8 @@ pub enum Command {
     /// Remove the order to this node, as done or with the reason why it is not.
     EndOrder(Option<String>),
 
-    /// Read the end of the WAL from the disk. Legal only when no process is left.
+    /// Read the end of the WAL from the disk. Legal only when no process is left, or no receiver
+    /// of a standby.
     ReadEnd,
     /// Start as primary, gate closed, with the record's setting of voters written before, under
     /// a write deadline. Legal only for the leader, whose directory last was a primary.
@@ -56,6 +57,9 @@ pub enum Command {
     StartStandby { upstream: Option<(NodeName, Term)> },
     /// Point a running standby at the leader, through the slot of its term.
     Follow { upstream: (NodeName, Term) },
+    /// Write down, durably, that nothing is received from the term before the record has a higher
+    /// revision. It replaces a lower promise and is never taken back by itself.
+    Promise(Revocation),
     /// Let a running standby stream from nobody; its WAL receiver is gone when this is done.
     Detach,
     /// Promote to exactly `timeline`, with the record's setting of voters in force before.
@@ -135,6 +139,7 @@ impl Command {
             Command::ReadEnd => Job::ReadEnd,
             Command::StartPrimary { .. } | Command::StartStandby { .. } => Job::Start,
             Command::Follow { .. } | Command::Detach => Job::Follow,
+            Command::Promise(_) => Job::Promise,
             Command::Promote { .. } => Job::Promote,
             Command::Stop(_) => Job::Stop,
             Command::Switchover { .. } => Job::Switchover,

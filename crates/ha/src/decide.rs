@@ -1,10 +1,10 @@
 //! The decision: phases in order of their weight, first match wins.
 
 use howdah_base::Tick;
-use howdah_base::record::{Ended, Report};
+use howdah_base::record::{Ended, Report, Revocation};
 
 use crate::lease;
-use crate::rules::{Case, Step, bootstrap, elect, follow, lead, operator, safety};
+use crate::rules::{Case, Step, bootstrap, elect, follow, lead, operator, revoke, safety};
 use crate::{Command, Memory, Reason, Rule, Server, View};
 
 /// What follows from a view.
@@ -18,6 +18,8 @@ pub struct Decision {
     /// To publish in this node's member record.
     pub report: Option<Report>,
     pub ended: Option<Ended>,
+    /// This node asks the voters to revoke the leader's term.
+    pub revokes: Option<Revocation>,
     /// This node asks the leader to stop counting its directory.
     pub leaving: bool,
     /// Announce the identity of a new directory, in state `creating`: the present one, if there
@@ -42,18 +44,21 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     let report = case.report();
     let look_again = report.is_none() && case.wants_report().is_some();
     let ended = ended(&case);
+    let revokes = revoke::suspected(&case);
+    let suspect_at = revoke::look_at(&case);
     let renew = renewal(&case);
     let mut wake_at = step.wake_at;
     if view.store.leader_mine {
         let due = view.store.renewed_at.map_or(now, |at| at + view.settings.renew);
         wake_at = Some(wake_at.map_or(due, |at| at.min(due)));
     }
-    if let Some(over) = over {
-        wake_at = Some(wake_at.map_or(over, |at| at.min(over)));
+    for moment in over.into_iter().chain(suspect_at) {
+        wake_at = Some(wake_at.map_or(moment, |at| at.min(moment)));
     }
     memory.keep(&step.commands, view);
     Decision {
         recreate: step.recreate,
+        revokes,
         leaving: step.reason.rule == Rule::LeaveVoters,
         commands: renew.into_iter().chain(step.commands).collect(),
         reason: step.reason,
@@ -67,12 +72,12 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
 /// The lease decides which part a node plays.
 fn by_authority(case: &Case<'_>) -> Step {
     if case.view.store.leader_mine {
-        lead::step(case)
-    } else if case.view.store.leader.is_none() {
-        elect::step(case)
-    } else {
-        follow::step(case)
+        return lead::step(case);
     }
+    if let Some(step) = revoke::step(case) {
+        return step;
+    }
+    if case.view.store.leader.is_none() { elect::step(case) } else { follow::step(case) }
 }
 
 /// A leader renews every `renew`, whatever else is going on.

@@ -17,6 +17,9 @@ use howdah_base::Tick;
 
 use crate::{Memory, Versioned, View};
 
+/// The revision that such a leader's key is given here: none has it in the store.
+pub(crate) const VANISHED: u64 = 0;
+
 /// Until when a leader whose key has vanished may still have the right to write; `None` when it
 /// has none, gave it up, or is this node.
 pub(crate) fn over_at(memory: &mut Memory, view: &View, now: Tick) -> Option<Tick> {
@@ -38,7 +41,6 @@ pub(crate) fn judge(view: &View, over: Option<Tick>) -> Cow<'_, View> {
         return Cow::Borrowed(view);
     };
     let mut judged = view.clone();
-    // A revision that no key has: nobody takes over from it.
-    judged.store.leader = Some(Versioned { value: beat.value.clone(), revision: 0 });
+    judged.store.leader = Some(Versioned { value: beat.value.clone(), revision: VANISHED });
     Cow::Owned(judged)
 }

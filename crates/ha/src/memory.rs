@@ -16,6 +16,10 @@ pub struct Memory {
     pub leader_ended: Option<(Term, Tick)>,
     /// The last renewal of a leader that was seen, by its revision, and when.
     pub beat: Option<(u64, Tick)>,
+    /// The last revision of `sync` that was seen, and when.
+    pub record_seen: Option<(u64, Tick)>,
+    /// Since when the store has answered without a break.
+    pub reachable_since: Option<Tick>,
     /// The last leader, and the last position that it recorded.
     pub leader_seen: Option<(Term, NodeName, Lsn)>,
     /// As leader: since when this node's own server has been down.
@@ -44,8 +48,13 @@ impl Memory {
     /// Takes in what the view shows, before deciding.
     pub(crate) fn note(&mut self, view: &View, now: Tick) {
         if !view.store.reachable {
+            self.reachable_since = None;
             return;
         }
+        self.reachable_since = Some(self.reachable_since.unwrap_or(now));
+        let revision = view.sync().map(|sync| sync.revision);
+        let seen = self.record_seen.filter(|(seen, _)| Some(*seen) == revision);
+        self.record_seen = seen.or(revision.map(|revision| (revision, now)));
         self.note_leader(view, now);
         self.note_record(view);
         let down = view.store.leader_mine && view.local.server == Server::Down;
@@ -112,6 +121,13 @@ impl Memory {
             (id, since)
         };
         self.absent = voters.unwrap_or_default().into_iter().map(since).collect();
+    }
+
+    /// When the leader last gave a sign of life in the store, a renewal or a rewritten record;
+    /// `None` when it marks none.
+    pub(crate) fn signed_at(&self) -> Option<Tick> {
+        let (_, beat) = self.beat?;
+        Some(self.record_seen.map_or(beat, |(_, at)| at.max(beat)))
     }
 
     /// Takes in what has been decided.

@@ -81,6 +81,7 @@ rules! {
     BeginPlanned = 325, "the time of the planned switchover has come";
     LowerNeeded = 326, "fewer voters stream than must confirm a commit: ask for fewer";
     RaiseNeeded = 327, "there are more voters: more of them must confirm a commit";
+    ShowLife = 328, "another node suspects this leader, which lives: write the record anew, so that standbys receive from it again";
     WrongTimeline = 323, "the promotion took another timeline than the reserved one: end it";
 
     SameDirectory = 401, "no leader: this directory wrote the last term, so it leads again";
@@ -88,12 +89,17 @@ rules! {
     NotEligible = 403, "no leader: this node cannot become one";
     AwaitReports = 404, "no leader: not enough nodes have said what they hold";
     Defer = 405, "no leader: another node holds more or is preferred";
-    TakeOver = 406, "no leader: this node holds the most and takes over";
+    TakeOver = 406, "no leader, or its term is revoked: this node holds the most and takes over";
     AcceptHandover = 407, "the leader hands its term to this node, which holds all of its WAL";
     AwaitReplay = 408, "the leader hands its term to this node, which has not got all of its WAL yet";
     Forced = 409, "an operator ordered this node to take over";
     AwaitLeader = 410, "no leader: this node waits for one";
-    Detach = 411, "no leader: this standby receives nothing more from the last one, so that what it says it holds stays true";
+    Detach = 411, "this standby receives nothing more from the last leader, so that what it says it holds stays true";
+    Promise = 412, "no leader, or none that gives a sign of life: write down, durably, to receive nothing more from its term";
+    Revoked = 413, "this node has promised to receive nothing more from the leader's term: it waits for the next term, or for a sign of life in the record";
+    Suspect = 414, "the leader gives no sign of life, neither in the store nor directly: the voters are asked to revoke its term";
+    HeldBack = 415, "no leader: this node has promised it, while the store was away, to take part in no takeover yet";
+    ReadHeld = 416, "nothing is received any more: read from the disk where the WAL that this node holds ends";
 
     StartStandby = 501, "the leader is known and this directory is on its history: start as its standby";
     LeaveVoters = 502, "this directory is to be repaired, replaced or fenced: it must stop being a voter first";

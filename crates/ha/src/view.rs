@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use howdah_base::record::{Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync};
+use howdah_base::record::{
+    Handover, Initialize, Intent, Leader, Member, Order, Planned, Revocation, Sync,
+};
 use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Tick, Timeline};
 
 /// One node's whole knowledge.
@@ -90,6 +92,8 @@ pub struct StoreView {
     pub fenced: BTreeSet<NodeName>,
     pub orders: BTreeMap<NodeName, Versioned<Order>>,
     pub planned: Option<Versioned<Planned>>,
+    /// When terms began by failover, by the wall clock of who took over, milliseconds since 1970.
+    pub failovers: Vec<u64>,
 }
 
 /// This node's own server and directory.
@@ -102,9 +106,16 @@ pub struct Local {
     pub server: Server,
     /// When the facts about the server were read.
     pub observed_at: Tick,
-    /// End of the WAL on disk: read after the last process of the instance was gone, and
-    /// forgotten when a server starts.
+    /// End of the WAL on disk, its last complete record: read after the last process of the
+    /// instance, or a standby's receiver, was gone; forgotten when more may come.
     pub end: Option<Position>,
+    /// What this node has promised, as it stands on its disk.
+    pub promise: Revocation,
+    /// Until then this node takes part in no takeover: it has promised the leader so.
+    pub held_back_until: Option<Tick>,
+    /// Since when the leader has given no direct sign of life: it has not answered since, and
+    /// nothing came from it. `None` while it does, and while nobody has asked.
+    pub unheard: Option<Tick>,
     /// The voters' setting in force, with its proof; `None` when it is not known.
     pub sync: Option<SyncSetting>,
     /// Clients are let in.
@@ -204,6 +215,8 @@ pub enum Job {
     ReadEnd,
     Start,
     Follow,
+    /// Writing a promise down.
+    Promise,
     Promote,
     Stop,
     Switchover,
@@ -225,6 +238,7 @@ impl fmt::Display for Job {
             Job::ReadEnd => "reading the end of the WAL",
             Job::Start => "starting the server",
             Job::Follow => "following another upstream",
+            Job::Promise => "writing a promise down",
             Job::Promote => "promoting the server",
             Job::Stop => "stopping the server",
             Job::Switchover => "the switchover",

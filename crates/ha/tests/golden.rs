@@ -14,8 +14,8 @@ mod words;
 
 use words::World;
 
-const FILES: [&str; 7] =
-    ["operator", "safety", "bootstrap", "lead", "lead_down", "elect", "follow"];
+const FILES: [&str; 8] =
+    ["operator", "safety", "bootstrap", "lead", "lead_down", "elect", "revoke", "follow"];
 
 /// What a case decides, in words; and the rule.
 fn check(case: &str) -> (String, Rule) {
@@ -33,6 +33,9 @@ fn check(case: &str) -> (String, Rule) {
     }
     if let Some(report) = &decision.report {
         let _ = writeln!(out, "  reports {}", report.position);
+    }
+    if let Some(asked) = &decision.revokes {
+        let _ = writeln!(out, "  asks to revoke term {}, revision {}", asked.term, asked.revision);
     }
     if let Some(ended) = &decision.ended {
         let _ = writeln!(out, "  says that its server ended at {}", ended.end);

@@ -26,6 +26,7 @@ mod leave;
 mod node;
 mod order;
 mod output;
+mod peers;
 mod prepare;
 mod renew;
 mod reverts;

@@ -33,6 +33,7 @@ use crate::certificates::Watch;
 use crate::failure::Failure;
 use crate::hooks::{self, Hooks};
 use crate::join::doorkeeper::{Keeper, Known};
+use crate::peers::Others;
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
@@ -177,6 +178,7 @@ async fn decide(
     let feeds = start::feeds(Arc::clone(&spec), node.clone(), starting, waiting);
     let http = serving.spawn(bound.api.run_when(feeds));
     let (problems, notices) = watch::channel(Vec::new());
+    let shown = bound.identity.clone();
     Watch { node: node.clone(), identity: bound.identity, spec, problems }.start()?;
     let (force, in_force) = watch::channel(Arc::new(prepared.spec.clone()));
     let kept = keeper::start(serving, prepared, node, in_force);
@@ -190,7 +192,7 @@ async fn decide(
     let notices = keeper::with_notices(serving, notices, kept);
     let (hook_problems, notices) = hooks::with_problems(serving, notices);
     let arriving = bound.proxy.counters.arriving.clone();
-    let config = agent_config(prepared, node, store, admitted, notices, arriving)?;
+    let config = agent_config(prepared, node, store, admitted, notices, arriving, shown)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());
@@ -254,6 +256,7 @@ fn agent_config(
     admitted: Admitted,
     notices: watch::Receiver<Vec<String>>,
     arriving: Gauge,
+    identity: Arc<Identity>,
 ) -> anyhow::Result<AgentConfig> {
     let spec = Arc::new(admitted.spec);
     let tls = prepared.layout.tls();
@@ -286,6 +289,7 @@ fn agent_config(
         before: admitted.agent.before,
         file_print: admitted.file_print,
         arriving,
+        peers: Arc::new(Others::of(&prepared.layout, &identity)?),
         parse: read_again,
         spec,
     })

@@ -1,12 +1,16 @@
 //! From a snapshot to the view that decisions are made from.
 
 use howdah_base::record::{
-    Fence, Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync, key,
+    ChangeKind, Fence, Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync, key,
 };
 use howdah_base::{NodeName, Term, Tick, Timeline};
 use howdah_ha::{StoreView, Versioned};
 use howdah_store::{LeaseId, Snapshot, StoreError};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+/// So many of the last failovers are looked at.
+const FAILOVERS_MAX: usize = 10;
 
 /// What `snapshot` says to the node whose lease is `lease`.
 ///
@@ -56,7 +60,21 @@ pub fn view_of(
             })
             .collect(),
         planned: versioned::<Planned>(snapshot, key::PLANNED)?,
+        failovers: failovers(snapshot)?,
     })
+}
+
+/// A change of leader, as far as decisions depend on it.
+#[derive(Deserialize)]
+struct Brief {
+    at_unix_ms: u64,
+    kind: ChangeKind,
+}
+
+fn failovers(snapshot: &Snapshot) -> Result<Vec<u64>, StoreError> {
+    let history = snapshot.get::<Vec<Brief>>(key::HISTORY)?.map_or_else(Vec::new, |(all, _)| all);
+    let failovers = history.iter().rev().filter(|change| change.kind == ChangeKind::Failover);
+    Ok(failovers.take(FAILOVERS_MAX).map(|change| change.at_unix_ms).collect())
 }
 
 fn versioned<T: DeserializeOwned>(

@@ -12,7 +12,10 @@ use crate::PgError;
 
 /// Replaces `path`: written beside it, fsynced, renamed, and the directory fsynced. A file that
 /// holds this text already is only made sure of.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), PgError> {
+///
+/// # Errors
+/// Whatever the file system says, with the path.
+pub fn write(path: &Path, text: &str) -> Result<(), PgError> {
     write_bytes(path, text.as_bytes())
 }
 

@@ -21,4 +21,5 @@ pub mod server;
 pub mod session;
 pub mod wal;
 
+pub use durable::write as write_durably;
 pub use error::PgError;

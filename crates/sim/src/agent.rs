@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use howdah_base::record::Member;
+use howdah_base::record::{Member, Revocation};
 use howdah_base::{DirectoryId, Position, Term, Tick};
 use howdah_ha::{
     Command, Decision, Directory, Failures, Job, Memory, StoreView, SyncSetting, decide,
@@ -41,6 +41,9 @@ pub(crate) struct Agent {
     pub silent_since: Option<Tick>,
     pub sync: Option<SyncSetting>,
     pub end: Option<Position>,
+    pub promise: Revocation,
+    /// Since when the leader has not answered this node.
+    pub unheard: Option<Tick>,
     pub job: Option<JobRun>,
     pub jobs: u64,
     pub failures: Failures,
@@ -96,6 +99,8 @@ impl World {
             silent_since: None,
             sync: None,
             end: None,
+            promise: machine.disk.promise,
+            unheard: None,
             job: None,
             jobs: 0,
             failures: Failures::default(),
@@ -245,6 +250,7 @@ impl World {
         match command {
             Command::StartPrimary { .. } => agent.conf.standby = false,
             Command::StartStandby { .. } => agent.conf.standby = true,
+            Command::Follow { .. } => agent.end = None,
             _ => {}
         }
         agent.stopping = job == Job::Stop;
@@ -381,6 +387,7 @@ impl World {
         if job == Job::Follow {
             let agent = self.agent(node);
             (agent.facts_after, agent.observed_at) = (now, Tick(0));
+            agent.end = None;
         }
         // What the job left on the disk is known before it counts as done.
         let (directory, read_at) = (self.nodes[node].disk.directory(), self.now);
@@ -407,6 +414,7 @@ impl World {
         }
         agent.sync = outcome.sync.or(agent.sync.take());
         agent.end = outcome.end.or(agent.end);
+        agent.promise = outcome.promise.unwrap_or(agent.promise);
     }
 
     /// Directories for which a slot of the leader's term is here.

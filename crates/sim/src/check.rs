@@ -33,6 +33,8 @@ pub(crate) struct Checker {
     given_up: BTreeSet<String>,
     /// Whose lease the store ended before its time, and until when its right runs, true time.
     early: Option<(usize, u64)>,
+    /// Whose term the voters revoked last.
+    revoked: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +70,7 @@ impl Checker {
             paused: false,
             given_up: BTreeSet::new(),
             early: None,
+            revoked: None,
         }
     }
 
@@ -151,14 +154,33 @@ impl World {
     }
 
     /// A1: who accepts writes holds the leader key, by the store's own clock. Whose key the store
-    /// lost may go on until its time is over; that nothing is lost by it the others check.
+    /// lost may go on until its time is over; so may one whose term the voters revoked: that no
+    /// commit of it is acknowledged which its successor lacks is checked with each commit.
     fn check_right(&mut self, node: usize) {
         let holds = self.checker.leader.as_ref().is_some_and(|l| l.node == self.nodes[node].name);
         let early = self.checker.early.is_some_and(|(n, until)| n == node && self.now <= until);
-        if !holds && !early {
+        let now = self.local(node);
+        let in_time = self.nodes[node].deadline.is_some_and(|deadline| now <= deadline);
+        let revoked = self.checker.revoked == Some(node) && in_time;
+        if !holds && !early && !revoked {
             let leader = self.checker.leader.as_ref().map(|leader| leader.node.clone());
             let name = &self.nodes[node].name;
             self.checker.found(format!("{name} accepts writes; the leader is {leader:?}"));
+        }
+    }
+
+    /// A1 for each commit: a client is told of it by the leader, or the leader has it.
+    pub(crate) fn check_acknowledged(&mut self, node: usize, commit: Commit) {
+        let Some(leader) = self.checker.leader.as_ref().map(|leader| self.index(&leader.node))
+        else {
+            return;
+        };
+        let data = self.nodes[leader].disk.data.as_ref();
+        if leader != node && !data.is_some_and(|data| data.holds(commit.row, commit.lsn)) {
+            let (name, leader) = (&self.nodes[node].name, &self.nodes[leader].name);
+            let row = commit.row;
+            let why = format!("{name} acknowledges row {row}, which the leader, {leader}, lacks");
+            self.checker.found(why);
         }
     }
 
@@ -217,7 +239,13 @@ impl World {
         let timeline = snapshot.get::<Timeline>(key::TIMELINE).ok().flatten();
         let timeline = timeline.map_or(0, |(timeline, _)| timeline.0);
         let sync = snapshot.get::<Sync>(key::SYNC).ok().flatten().map(|(sync, _)| sync);
+        let before = self.checker.leader.as_ref().map(|leader| self.index(&leader.node));
+        let next = leader.as_ref().map(|leader| self.index(&leader.node));
         let checker = &mut self.checker;
+        let voted = checker.sync.as_ref().is_some_and(|sync| !sync.voters.is_empty());
+        if next.is_some() && before.is_some() && next != before && voted {
+            checker.revoked = before;
+        }
         checker.check_pause(&snapshot);
         if term < checker.term || timeline < checker.timeline {
             checker.found(format!("term {term} or timeline {timeline} went back"));

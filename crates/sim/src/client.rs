@@ -55,6 +55,7 @@ impl World {
     }
 
     pub(crate) fn acknowledged(&mut self, node: usize, timeline: Timeline, commit: Commit) {
+        self.check_acknowledged(node, commit);
         self.checker.acknowledge(node, timeline, commit, self.now);
         let row = commit.row;
         for client in &mut self.clients {

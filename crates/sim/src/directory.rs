@@ -18,8 +18,9 @@ impl World {
             return Next::Then(self.rng.between(10, 150));
         }
         let machine = &self.nodes[node];
-        if machine.server.is_some() {
-            return Next::Done(Err("a process of the instance is left".to_owned()));
+        let still = |s: &crate::server::Server| s.stage == Stage::Standby && !s.receives();
+        if machine.server.as_ref().is_some_and(|server| !still(server)) {
+            return Next::Done(Err("more WAL may come".to_owned()));
         }
         match &machine.disk.data {
             Some(data) => Next::Done(Ok(Outcome { end: Some(data.end()), ..Outcome::default() })),

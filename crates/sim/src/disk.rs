@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use howdah_base::record::Revocation;
 use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Timeline};
 use howdah_ha::{Directory, DirectoryFacts};
 
@@ -21,6 +22,8 @@ pub(crate) struct Disk {
     /// A copy or rewind was begun and has not been completed.
     pub unusable: bool,
     pub conf: Conf,
+    /// What the node has promised: it outlives agent and host.
+    pub promise: Revocation,
 }
 
 /// PGDATA.

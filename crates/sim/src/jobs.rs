@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use howdah_base::record::{Change, key};
+use howdah_base::record::{Change, Revocation, key};
 use howdah_base::{DirectoryId, Position, Tick};
 use howdah_ha::{Command, Job, StopMode, StoreView, SyncSetting};
 use howdah_ledger::{Author, seal_txn, txn_for};
@@ -40,6 +40,7 @@ pub(crate) struct Outcome {
     pub conf: Option<Conf>,
     pub sync: Option<SyncSetting>,
     pub end: Option<Position>,
+    pub promise: Option<Revocation>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub lease_gone: Option<LeaseId>,
 }
@@ -132,6 +133,14 @@ impl World {
             }
             Command::Follow { upstream } => self.follow(node, run, upstream),
             Command::Detach => self.detach(node, run),
+            Command::Promise(promise) => {
+                // Durable before it is told.
+                if run.phase == 0 {
+                    return Next::Then(self.step_ms(1, 10));
+                }
+                self.nodes[node].disk.promise = promise;
+                Next::Done(Ok(Outcome { promise: Some(promise), ..Outcome::default() }))
+            }
             Command::Promote { timeline, names, needed } => {
                 self.promote(node, run, timeline, Setting { names, needed })
             }

@@ -1,8 +1,8 @@
 //! From what the modelled agent knows to the core's view, and to its record for others: as
 //! crates/agent/src/view.rs and publish.rs do.
 
-use howdah_base::DirectoryId;
 use howdah_base::record::{Member, ServerState};
+use howdah_base::{DirectoryId, Tick};
 use howdah_ha::{Directory, Durability, Job, Local, Server, Settings, StoreView, View};
 use howdah_ledger::member_txn;
 
@@ -20,6 +20,7 @@ impl World {
         let settings = self.settings();
         let now = self.local(node);
         let store = self.store_view(node);
+        self.listen(node, &store, now);
         let known = store.initialize.as_ref().map(|i| i.system_identifier);
         let leads = store.leader.as_ref().filter(|_| store.leader_mine);
         let term = leads.map(|leader| leader.value.term);
@@ -34,6 +35,9 @@ impl World {
             server: server(agent, silent),
             observed_at: agent.observed_at,
             end: agent.end,
+            promise: agent.promise,
+            held_back_until: None,
+            unheard: agent.unheard,
             sync: agent.sync.clone(),
             gate_open: agent.conf.gate_open,
             slots: World::slots_of_term(agent, term),
@@ -45,6 +49,21 @@ impl World {
         let failures = agent.failures.clone();
         let wall_ms = self.nodes[node].clock.wall(self.now);
         View { me, settings, store, local, job, failures, wall_ms }
+    }
+
+    /// Whether the leader's agent answers: asked whenever this one decides. Now and then the
+    /// answer is lost although all is well.
+    fn listen(&mut self, node: usize, store: &StoreView, now: Tick) {
+        let known = store.leader.as_ref().or(store.beat.as_ref());
+        let leader = known.map(|leader| self.index(&leader.value.node)).filter(|l| *l != node);
+        let lost = self.rng.percent(self.plan.deaf_percent);
+        let answers = leader.is_none_or(|leader| {
+            let agent = self.nodes[leader].agent.as_ref();
+            let awake = agent.is_some_and(|agent| self.now >= agent.frozen_until);
+            awake && self.passes(node, leader) && !lost
+        });
+        let agent = self.agent(node);
+        agent.unheard = (!answers).then(|| agent.unheard.unwrap_or(now));
     }
 
     fn store_view(&mut self, node: usize) -> StoreView {
@@ -167,6 +186,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         replay_lag_ms: None,
         report: decision.and_then(|d| d.report.clone()),
         ended: decision.and_then(|d| d.ended.clone()),
+        revokes: decision.and_then(|d| d.revokes),
         no_failover: false,
         no_load_balance: false,
         failover_priority: 0,

@@ -25,6 +25,8 @@ pub struct Plan {
     pub late_percent: u64,
     /// Of a hundred local steps (a reload, a probe, a flush), how many take very long.
     pub slow_percent: u64,
+    /// Of a hundred times that a leader is asked for a sign of life, how often none arrives.
+    pub deaf_percent: u64,
     pub faults: Vec<Fault>,
     /// From then on nothing befalls the cluster any more, ms.
     pub quiet_from: u64,
@@ -113,6 +115,7 @@ impl Plan {
             store_ms: rng.between(2, 40),
             late_percent: if rng.percent(50) { rng.between(1, 25) } else { 0 },
             slow_percent: if rng.percent(40) { rng.between(1, 10) } else { 0 },
+            deaf_percent: if rng.percent(30) { 97 } else { 0 },
             faults: Vec::new(),
             quiet_from: CALM_MS + storm,
         };

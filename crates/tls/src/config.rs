@@ -88,6 +88,18 @@ pub fn to_http(ca: &Path, own: Option<&Pair>) -> Result<Arc<ClientConfig>, TlsEr
     Ok(Arc::new(config))
 }
 
+/// Towards another node's HTTP port, with this node's certificate as it is at that moment: it is
+/// renewed while the node runs.
+pub fn nodes_to_http(ca: &Path, node: &Arc<Identity>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::crypto("the TLS configuration towards other nodes"))?
+        .with_root_certificates(load_roots(ca)?)
+        .with_client_cert_resolver(node.clone());
+    config.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// Towards a peer. Connect with the *node's name* as the server name: every node's certificate
 /// proves it, so a relayed client cannot end at another node that took over an address.
 pub fn to_peers(ca: &Path, node: &Arc<Identity>) -> Result<Arc<ClientConfig>, TlsError> {

@@ -27,7 +27,9 @@ mod seal;
 
 pub use authority::{Authority, NewKey, OPERATOR, REPLICATOR, request};
 pub use certificate::{Certificate, Life};
-pub use config::{for_clients, for_http, for_peers, install_provider, to_http, to_peers};
+pub use config::{
+    for_clients, for_http, for_peers, install_provider, nodes_to_http, to_http, to_peers,
+};
 pub use error::TlsError;
 pub use files::{Owner, read_key, write};
 pub use identity::Identity;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::closing::Closed;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
+use crate::promise::Promises;
 use crate::shared::Shared;
 
 /// What a job is given: copies, so that the loop goes on without it.
@@ -60,6 +61,10 @@ pub(crate) async fn run(
         Command::StartStandby { upstream } => serve::standby(order, upstream).await,
         Command::Follow { upstream } => serve::follow(order, upstream).await,
         Command::Detach => serve::detach(order).await,
+        Command::Promise(revoked) => {
+            let kept = Promises { revoked }.keep(&order.shared).await?;
+            Ok(Outcome { promises: Some(kept), ..Outcome::default() })
+        }
         Command::Promote { timeline, names, needed } => {
             promote::promote(order, timeline, names, needed).await
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use howdah_base::record::{ChangeKind, IntentKind, Member, Report, Sync};
 use howdah_base::{DirectoryId, Position, Timeline};
 
-use super::{Case, Step, receives};
+use super::{Case, Step, receives, revoke};
 use crate::election::{self, Verdict};
+use crate::lease::VANISHED;
 use crate::voters::needed_of;
 use crate::{Command, Directory, DirectoryFacts, Durability, Job, Rule, Server, TakeOver};
 
@@ -28,7 +29,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
     }
     match &view.local.server {
         Server::Down => down(case, facts, sync),
-        Server::Running(running) if !running.primary && receives(running) => detach(case),
+        Server::Running(running) if !running.primary && receives(running) => revoke::detach(case),
         Server::Running(_) => stand(case, facts, sync),
         _ => Step::wait(Rule::AwaitServer, ""),
     }
@@ -49,21 +50,15 @@ fn down(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
     case.paced(Job::Start, Step::act(Rule::StartToStand, "", start))
 }
 
-/// The store may have lost the last leader's key before its time: then commits are still
-/// acknowledged there, and none that nobody said to hold may be.
-fn detach(case: &Case<'_>) -> Step {
-    case.paced(Job::Follow, Step::act(Rule::Detach, "", Command::Detach))
-}
-
-fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
-    let Some(own) = case.report() else {
-        return Step::wait(Rule::AwaitReports, "this node's own position is being read");
-    };
+pub(crate) fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
     if sync.directory == facts.id {
         // It led the last term and was never promoted: no commit was acknowledged there.
         let timeline = case.view.next_timeline();
         return same_directory(case, facts, sync, timeline);
     }
+    let Some(own) = case.report() else {
+        return Step::wait(Rule::AwaitReports, "this node's own position is being read");
+    };
     match election::verdict(case.view, case.memory, &own, case.now) {
         Verdict::Barred(why) => Step::wait(Rule::NotEligible, why),
         Verdict::Await(why) => {
@@ -123,9 +118,17 @@ fn take_over(
     let store = &case.view.store;
     let ordered = store.intent.as_ref().filter(|_| is_ordered(case));
     let intent_revision = ordered.map(|intent| intent.revision);
-    let order = TakeOver { intent_revision, begins: own.position, loss, ..basis(case, next) };
+    // A leader whose key has vanished has none that could be compared.
+    let leader_revision = store.leader.as_ref().map(|l| l.revision).filter(|r| *r != VANISHED);
+    let begins = own.position;
+    let order = TakeOver { leader_revision, intent_revision, begins, loss, ..basis(case, next) };
     let by = ordered.map(|intent| format!(", asked for by {}", intent.value.by));
-    let detail = format!("term {term} at {}{}", own.position, by.unwrap_or_default());
+    let silent = case.view.leader().zip(case.memory.signed_at()).map(|(leader, at)| {
+        let seconds = case.now.since(at).as_secs_f64();
+        format!(", `{}` has given no sign of life for {seconds:.1} s", leader.node)
+    });
+    let (by, silent) = (by.unwrap_or_default(), silent.unwrap_or_default());
+    let detail = format!("term {term} at {}{by}{silent}", own.position);
     case.paced(Job::Txn, Step::act(Rule::TakeOver, detail, Command::TakeOver(order)))
 }
 

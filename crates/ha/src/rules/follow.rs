@@ -7,7 +7,7 @@ use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, Serv
 use howdah_base::{NodeName, Position, Term};
 
 use super::elect::{basis, next_sync};
-use super::{Case, Step, upstream};
+use super::{Case, Step, receives, revoke, upstream};
 use crate::{
     Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, StopMode, TakeOver,
 };
@@ -28,9 +28,9 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
     };
     match &view.local.server {
         Server::Down => down(case, &source, facts),
-        Server::Running(running) => {
-            accept_handover(case, facts, running).unwrap_or_else(|| stream(case, &source, running))
-        }
+        Server::Running(running) => accept_handover(case, facts, running)
+            .or_else(|| promised(case, &source))
+            .unwrap_or_else(|| stream(case, &source, running)),
         _ => Step::wait(Rule::AwaitServer, ""),
     }
 }
@@ -126,6 +126,9 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     if !source.has_slot(case) {
         return Step::wait(Rule::AwaitSlot, format!("`{}`", source.leader.node));
     }
+    if let Some(step) = promised(case, source) {
+        return step;
+    }
     let upstream = source.upstream(case);
     let detail = format!("of `{}`", upstream.0);
     let command = Command::StartStandby { upstream: Some(upstream) };
@@ -152,6 +155,15 @@ fn repair(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, end: Pos
     let command = Command::Rewind { from: member.node.clone() };
     let detail = format!("its WAL ends at {end}");
     case.paced(Job::Rewind, Step::act(Rule::Rewind, detail, command))
+}
+
+/// It may not receive from the leader's term: what it still does ends.
+fn promised(case: &Case<'_>, source: &Source<'_>) -> Option<Step> {
+    if revoke::may_receive(case.view, source.leader.term) {
+        return None;
+    }
+    let receives = case.view.running().is_some_and(receives);
+    Some(if receives { revoke::detach(case) } else { revoke::waiting(case) })
 }
 
 /// A running standby: on the leader's history, on its slot, streaming.

@@ -17,7 +17,9 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
         return Step::wait(Rule::StoreForgot, "the record `sync` is missing");
     };
     match &view.local.server {
-        Server::Down => settle(case, sync).unwrap_or_else(|| lead_down::step(case)),
+        Server::Down => settle(case, sync)
+            .or_else(|| show_life(case, sync))
+            .unwrap_or_else(|| lead_down::step(case)),
         Server::Running(running) if running.primary => lead(case, running, sync, term),
         Server::Running(_) => promote(case, sync),
         Server::Starting { .. } | Server::Unknown { .. } | Server::Stopping => {
@@ -42,6 +44,7 @@ fn lead(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Step {
         return Step::act(Rule::WrongTimeline, detail, Command::Stop(StopMode::Fence));
     }
     settle(case, sync)
+        .or_else(|| show_life(case, sync))
         .or_else(|| make_slots(case, running, sync, term))
         .or_else(|| voters::stand_alone(case, running, sync))
         .or_else(|| voters::lower(case, running, sync))
@@ -60,6 +63,21 @@ pub(crate) fn settle(case: &Case<'_>, sync: &Sync) -> Option<Step> {
         let step = Step::act(Rule::SettleRecord, "", Command::WriteSync(next));
         case.paced(Job::Txn, step)
     })
+}
+
+/// Voters that have promised to receive nothing more as the record stands do receive again once it
+/// has changed, and no candidate takes over by what they said before (PROTOCOL 4.2).
+fn show_life(case: &Case<'_>, sync: &Sync) -> Option<Step> {
+    let standing = Some(sync.revocation());
+    let others = case.view.store.members.values().filter(|m| m.node != case.view.me);
+    let promised = |m: &Member| {
+        let report = m.report.as_ref().filter(|report| report.term == sync.term);
+        report.is_some_and(|report| report.revision == Some(sync.revision))
+    };
+    let by = others.filter(|m| m.revokes == standing || promised(m)).map(|m| &m.node).next()?;
+    let next = Sync { revision: sync.revision + 1, ..sync.clone() };
+    let step = Step::act(Rule::ShowLife, format!("by `{by}`"), Command::WriteSync(next));
+    Some(case.paced(Job::Txn, step))
 }
 
 fn wrong_timeline(case: &Case<'_>, running: &Running, sync: &Sync) -> bool {

@@ -7,6 +7,7 @@ pub(crate) mod lead;
 pub(crate) mod lead_down;
 pub(crate) mod operator;
 pub(crate) mod retake;
+pub(crate) mod revoke;
 pub(crate) mod safety;
 pub(crate) mod upstream;
 
@@ -89,27 +90,34 @@ impl Case<'_> {
         since.is_some_and(|since| self.now.since(since) >= wait)
     }
 
-    /// The term whose end asks for a report, and since when.
+    /// The term whose end, as its leader says, asks for a report, and since when. Without voters
+    /// also its end without a word.
     pub fn wants_report(&self) -> Option<(Term, Tick)> {
         if self.view.store.leader_mine {
             return None;
         }
-        self.memory.leaderless.or(self.memory.leader_ended)
+        let alone = revoke::standing(self.view).is_none();
+        self.memory.leaderless.filter(|_| alone).or(self.memory.leader_ended)
     }
 
-    /// What this directory holds after the end of a term: only from facts read after that end,
-    /// and without a leader only once nothing is received any more.
+    /// What this directory holds after the end of a term, or with the promise that ends it.
     pub fn report(&self) -> Option<Report> {
+        revoke::answer(self).or_else(|| self.after_the_end())
+    }
+
+    /// Only from facts read after that end, and without a leader only once nothing is received
+    /// any more.
+    fn after_the_end(&self) -> Option<Report> {
         let (term, since) = self.wants_report()?;
         let view = self.view;
         let running = view.running().filter(|r| !r.primary)?;
-        let promises = self.memory.leaderless.is_some();
-        let read = view.local.observed_at >= since && !(promises && receives(running));
+        let leaderless = self.memory.leaderless.is_some();
+        let read = view.local.observed_at >= since && !(leaderless && receives(running));
         read.then(|| Report {
             term,
             position: running.position,
             history: running.history.clone(),
-            revision: view.sync().filter(|_| promises).map(|sync| sync.revision),
+            revision: view.sync().filter(|_| leaderless).map(|sync| sync.revision),
         })
     }
 }

@@ -23,6 +23,7 @@ pub fn member(name: &str) -> Member {
         replay_lag_ms: None,
         report: None,
         ended: None,
+        revokes: None,
         no_failover: false,
         no_load_balance: false,
         failover_priority: 0,
@@ -71,6 +72,7 @@ impl World {
 
 fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a str] {
     match word {
+        "revokes" => member.revokes = Some(Revocation { term: Term(2), revision: 5 }),
         "leaving" => member.leaving = true,
         "no_failover" => member.no_failover = true,
         "no_sync" => member.no_sync = true,
@@ -81,7 +83,8 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
             return &rest[1..];
         }
         "failing" => member.archiver.get_or_insert_default().failing = true,
-        "at" | "report" | "reported" | "ended" | "as" | "priority" | "waiting" | "long" => {
+        "at" | "report" | "promised" | "reported" | "ended" | "as" | "priority" | "waiting"
+        | "long" => {
             valued(member, word, rest[0]);
             return &rest[1..];
         }
@@ -107,7 +110,7 @@ fn valued(member: &mut Member, word: &str, value: &str) {
             member.position = Some(place(value));
             member.history = Some(history(place(value).timeline));
         }
-        "report" => {
+        "report" | "promised" => {
             let position = place(value);
             let history = history(position.timeline);
             member.report = Some(Report { term, position, history, revision: Some(5) });

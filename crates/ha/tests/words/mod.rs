@@ -70,7 +70,26 @@ impl World {
         for words in lines.iter().filter(|words| !words.is_empty()) {
             world.differ(words);
         }
+        if world.view.store.leader.is_some() {
+            // Under a leader a report is no promise.
+            for words in lines.iter().filter(|words| words.contains(&"report")) {
+                let member = world.view.store.members.get_mut(&node(words[1]));
+                let report = member.and_then(|member| member.report.as_mut());
+                report.into_iter().for_each(|report| report.revision = None);
+            }
+        }
+        if world.view.store.leader.is_none() && !lines.contains(&vec!["end", "unknown"]) {
+            world.end_is_read();
+        }
         world
+    }
+
+    /// A standby that has let go of the last leader has read where its WAL ends.
+    fn end_is_read(&mut self) {
+        let local = &mut self.view.local;
+        if let Server::Running(running) = &local.server {
+            local.end = local.end.or(Some(running.position));
+        }
     }
 
     fn be(&mut self, name: &str) {
@@ -126,6 +145,22 @@ impl World {
             ["server", rest @ ..] => self.server(rest),
             ["sender", name, lsn] => self.sender(name, lsn),
             ["senders", "none"] => self.senders().clear(),
+            ["promised", "nothing"] => local.promise = Revocation::default(),
+            ["promised", term, revision] => {
+                let (term, revision) = (term.parse(), revision.parse());
+                local.promise = Revocation {
+                    term: Term(term.expect("a term")),
+                    revision: revision.expect("a revision"),
+                };
+            }
+            ["held", "back", "for", seconds] => {
+                let seconds: u64 = seconds.parse().expect("seconds");
+                local.held_back_until = Some(Tick(NOW + seconds * 1000));
+            }
+            ["unheard", seconds] => local.unheard = Some(ago(seconds)),
+            ["failovers", at @ ..] => {
+                store.failovers = at.iter().map(|at| at.parse().expect("a number")).collect();
+            }
             ["end", "unknown"] => local.end = None,
             ["end", at] => local.end = Some(place(at)),
             ["gate", "closed"] => local.gate_open = false,
@@ -166,6 +201,7 @@ impl World {
     fn leaderless(&mut self) {
         let (store, local) = (&mut self.view.store, &mut self.view.local);
         (store.leader, store.leader_mine) = (None, false);
+        local.promise = Revocation { term: Term(2), revision: 5 };
         if let Server::Running(running) = &mut local.server {
             (running.upstream, running.streaming) = (None, false);
         }
@@ -280,6 +316,8 @@ impl World {
             ["ended", seconds] => memory.leader_ended = Some((Term(2), ago(seconds))),
             ["offered", seconds] => memory.offered_since = Some(ago(seconds)),
             ["attempts", count] => memory.handover_attempts = count.parse().expect("a number"),
+            ["reachable", seconds] => memory.reachable_since = Some(ago(seconds)),
+            ["record", seconds] => memory.record_seen = Some((5, ago(seconds))),
             ["short", seconds] => memory.short_since = Some(ago(seconds)),
             ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
             ["handed", "over"] => memory.handed_over = true,

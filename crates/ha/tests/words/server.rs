@@ -1,5 +1,6 @@
 //! This node's own directory and server, in words.
 
+use howdah_base::record::Revocation;
 use howdah_base::*;
 use howdah_ha::*;
 
@@ -20,6 +21,9 @@ pub fn open_primary() -> Local {
         }),
         observed_at: Tick(NOW),
         end: None,
+        promise: Revocation::default(),
+        held_back_until: None,
+        unheard: None,
         sync: Some(SyncSetting { names: directories(&["n2", "n3"]), needed: 1, since: Lsn(0x100) }),
         gate_open: true,
         slots: directories(&["n2", "n3"]),
