@@ -104,8 +104,10 @@ pub(crate) fn change(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<
         let step = Step::act(Rule::AddVoter, format!("`{id}`"), Command::WriteSync(next));
         return Some(case.paced(Job::Txn, step));
     }
+    let far = streaming(running, sync).any(|id| is_far(case, id));
+    let near = |id: &DirectoryId| far && !is_far(case, id);
     let gone: BTreeSet<DirectoryId> =
-        sync.voters.iter().filter(|id| must_leave(case, id)).cloned().collect();
+        sync.voters.iter().filter(|id| must_leave(case, id) || near(id)).cloned().collect();
     if !gone.is_empty() && gone.len() < sync.voters.len() {
         return Some(remove(case, running, sync, setting, &gone));
     }
@@ -141,7 +143,17 @@ fn joining(case: &Case<'_>, running: &Running, sync: &Sync) -> BTreeSet<Director
                 !m.no_sync && !m.leaving && !case.view.store.fenced.contains(&m.node)
             })
     });
-    fit.map(|sender| sender.directory.clone()).collect()
+    let fit: BTreeSet<DirectoryId> = fit.map(|sender| sender.directory.clone()).collect();
+    let far: BTreeSet<DirectoryId> = fit.iter().filter(|id| is_far(case, id)).cloned().collect();
+    if far.is_empty() { fit } else { far }
+}
+
+/// It stands in another zone than the leader. Where such standbys stream, only they are voters:
+/// then the loss of the leader's whole zone costs no voter, and an election finds all of them.
+fn is_far(case: &Case<'_>, id: &DirectoryId) -> bool {
+    let own = case.view.store.members.get(&case.view.me).and_then(|me| me.zone.as_ref());
+    let zone = case.view.member_of(id).and_then(|member| member.zone.as_ref());
+    own.zip(zone).is_some_and(|(own, zone)| own != zone)
 }
 
 /// The setting first; then the record, once all that was committed before it is confirmed too.

@@ -77,6 +77,10 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
         "no_failover" => member.no_failover = true,
         "no_sync" => member.no_sync = true,
         "clone_from" => member.clone_from = true,
+        "zone" => {
+            member.zone = Some(rest[0].to_owned());
+            return &rest[1..];
+        }
         "relayed" => {
             member.replicate_from = Some(node(rest[0]));
             member.streaming_from = Some(node(rest[0]));
