@@ -1,6 +1,6 @@
 # Each target sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
 
-.PHONY: help demo test test-etcd test-majors bench
+.PHONY: help demo test test-etcd test-majors bench chaos
 .SILENT:
 
 help:
@@ -9,6 +9,7 @@ help:
 	echo 'make test-etcd   every story of a cluster once more, with etcd as the store'
 	echo 'make test-majors  every story of a cluster on PostgreSQL 16, 17 and 18'
 	echo 'make bench   Howdah and its peers, measured in the same run'
+	echo 'make chaos   faults on a running cluster, and a judge of what clients were told (MINUTES=10 SEED=1)'
 
 demo:
 	scripts/setup.sh demo
@@ -29,3 +30,7 @@ test-majors:
 bench:
 	scripts/setup.sh bench
 	scripts/bench.sh
+
+chaos:
+	scripts/setup.sh chaos
+	scripts/chaos.sh

@@ -2,7 +2,7 @@
 # Finds what a make target needs and this machine has not, says what it will install, and
 # installs it; without the right to do so it prints the command to type.
 #
-#   scripts/setup.sh demo|test|bench
+#   scripts/setup.sh demo|test|bench|chaos
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/path.sh
@@ -12,8 +12,8 @@ majors="15 16 17 18 19"
 
 main() {
     case ${1:-} in
-        demo | test | bench) ;;
-        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|bench" ;;
+        demo | test | bench | chaos) ;;
+        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|bench|chaos" ;;
     esac
     check_rust
     packages=$(missing_packages "$1")
@@ -61,6 +61,7 @@ missing_packages() {
     have_postgresql || echo postgresql
     [ "$1" != demo ] || return 0
     command -v etcd >/dev/null || echo etcd-server
+    [ "$1" != chaos ] || { command -v tc >/dev/null || echo iproute2; return 0; }
     command -v etcdctl >/dev/null || echo etcd-client
     command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy

@@ -41,7 +41,7 @@ const fn place(name: &'static str, layer: Layer, may_import: &'static [&'static 
 }
 
 /// Every crate. Doors do not import `ha`: they decide nothing.
-pub const PLACES: [Place; 20] = [
+pub const PLACES: [Place; 21] = [
     place("base", Layer::Pure, &[]),
     place("spec", Layer::Pure, &["base"]),
     place("wire", Layer::Pure, &["base"]),
@@ -72,6 +72,7 @@ pub const PLACES: [Place; 20] = [
     place("sim", Layer::Proof, &["base", "ha", "ledger", "store"]),
     place("testkit", Layer::Proof, &["base", "spec", "wire"]),
     place("bench", Layer::Proof, &["base", "testkit"]),
+    place("chaos", Layer::Proof, &["ha", "testkit"]),
     place("house", Layer::Proof, &[]),
 ];
 

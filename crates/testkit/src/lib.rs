@@ -6,6 +6,7 @@
 //! or is killed.
 
 pub mod cluster;
+pub mod disk;
 pub mod etcd;
 pub mod file;
 pub mod http;
@@ -26,6 +27,7 @@ pub mod wait;
 pub mod writer;
 
 pub use cluster::Cluster;
+pub use disk::Disk;
 pub use etcd::{EtcdCluster, EtcdSetup};
 pub use journal::Journal;
 pub use machines::{Machine, Machines};

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{process, shared_memory};
+use crate::{disk, process, shared_memory};
 
 /// All of them, so that leftovers are recognised: `/tmp/howdah-test-<pid of the test>-<n>`.
 const PREFIX: &str = "howdah-test-";
@@ -71,6 +71,8 @@ fn sweep() {
 }
 
 fn clear(path: &Path, keep: bool) {
+    // What waits for a disk that hangs cannot even be killed.
+    mounts_below(path).iter().for_each(|place| disk::thaw(place));
     process::kill_all(|| process::working_on(path));
     shared_memory::remove_leftovers(path);
     unmount_below(path);
@@ -83,12 +85,15 @@ fn clear(path: &Path, keep: bool) {
 
 /// A test of a full disk mounts a small file system into its directory.
 fn unmount_below(path: &Path) {
-    let Ok(mounts) = fs::read_to_string("/proc/self/mounts") else { return };
-    for place in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
-        if Path::new(place).starts_with(path) {
-            std::process::Command::new("umount").arg(place).status().ok();
-        }
+    for place in mounts_below(path) {
+        std::process::Command::new("umount").arg(place).status().ok();
     }
+}
+
+fn mounts_below(path: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    places.filter(|place| Path::new(place).starts_with(path)).map(PathBuf::from).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::process::Output;
 
 use super::{Cables, Machines};
 use crate::cluster::WHOLE_WITHIN;
-use crate::{Cluster, Node, Setup, Store};
+use crate::{Cluster, Disk, Node, Setup, Store};
 
 impl Setup {
     /// Gives every node a machine, and the cluster the nodes' own etcd. `None` where this
@@ -29,6 +29,20 @@ impl Setup {
         self.file.set("", "hba", rules);
         self.machines = Some(machines);
         Some(self.on(Store::Etcd))
+    }
+
+    /// Gives every machine a disk of its own, in the order of the nodes, and servers that fit on
+    /// it. `None` where this process may not mount.
+    #[must_use]
+    pub fn with_disks(self, megabytes: u64) -> Option<(Setup, Vec<Disk>)> {
+        let place = |name: &String| self.scratch.path().join(name);
+        let disks = self.names.iter().map(|(name, _)| Disk::mount(&place(name), megabytes));
+        let disks = disks.collect::<Option<Vec<_>>>()?;
+        let small = self
+            .parameter("max_wal_size", "192MB")
+            .parameter("wal_keep_size", "64MB")
+            .parameter("max_slot_wal_keep_size", "400MB");
+        Some((small, disks))
     }
 }
 

@@ -145,3 +145,25 @@ fn what_a_killed_test_left_is_swept() {
     assert!(!left.path().exists());
     assert!(Path::new("/run/netns").join(machines.desk().space().name()).exists());
 }
+
+#[test]
+fn what_is_cut_is_silent_and_what_is_slow_waits() {
+    let Some(machines) = three() else { return };
+    let cables = machines.cables();
+    wait::until("links are up", LONG, || cables.reaches("a", "b").then_some(()), String::new);
+    cables.cut_one_way("b", "a");
+    assert!(!cables.reaches("a", "b"), "no answer comes back");
+    assert!(cables.reaches("a", "c"));
+    cables.heal("a", "b");
+    assert!(cables.reaches("a", "b"));
+    assert_eq!(cables.held_back("a"), 0);
+    assert!(cables.slow_down("a", 8), "slowed down");
+    let (one, other) = (udp(machines.machine("a")), udp(machines.machine("b")));
+    let target = other.local_addr().expect("an address");
+    // Four kilobytes at a kilobyte a second.
+    (0..4).for_each(|_| drop(one.send_to(&[0; 1_000], target)));
+    wait::until("packets wait", LONG, || (cables.held_back("a") > 0).then_some(()), String::new);
+    cables.speed_up("a");
+    assert_eq!(cables.held_back("a"), 0);
+    assert!(cables.reaches("a", "b"));
+}
