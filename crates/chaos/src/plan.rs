@@ -46,6 +46,7 @@ kinds! {
     StopPostmaster = "stop-postmaster", 2_000..=14_000, "SIGSTOP of the postmaster";
     StopBackend = "stop-backend", 2_000..=10_000, "SIGSTOP of one client's backend";
     StopEtcd = "stop-etcd", 2_000..=12_000, "SIGSTOP of the node's etcd";
+    StopReceivers = "stop-receivers", 4_000..=28_000, "SIGSTOP of every standby's WAL receiver";
     CutOneWay = "cut-one-way", 3_000..=14_000, "what one machine sends to another vanishes";
     Cut = "cut-both-ways", 3_000..=14_000, "nothing passes between two machines";
     Isolate = "isolate", 3_000..=14_000, "nothing passes between a machine and all others";

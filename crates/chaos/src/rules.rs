@@ -8,6 +8,7 @@ use howdah_ha::Rule;
 /// Rules that no run of chaos reaches, and why. All others must fire in the set of all runs.
 pub const BEYOND: &[(Rule, &str)] = &[
     (Rule::RefusedDirectory, "no directory of another cluster or version is put in"),
+    (Rule::Busy, "it is not logged: the rule that began the operation is"),
     (Rule::Paused, "nobody pauses the cluster"),
     (Rule::Fenced, "nobody fences a node"),
     (Rule::FenceNode, "nobody fences a node"),
@@ -22,6 +23,7 @@ pub const BEYOND: &[(Rule, &str)] = &[
         "no promotion of PostgreSQL takes another timeline than the one it is led to",
     ),
     (Rule::Forced, "nobody orders a failover"),
+    (Rule::StopForCopy, "no directory is taken away from a running server"),
 ];
 
 /// The rules that the text of a log names.

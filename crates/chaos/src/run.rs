@@ -246,7 +246,9 @@ fn keep_logs(cluster: &Cluster, directory: &Path) -> Result<()> {
     fs::copy(cluster.scratch().join("acknowledged"), directory.join("acknowledged"))?;
     for node in cluster.nodes() {
         fs::copy(&node.log, directory.join(format!("{}.log", node.name)))?;
-        for entry in fs::read_dir(node.state_dir.join("log")).into_iter().flatten().flatten() {
+        let places = [node.state_dir.join("log"), node.data_dir.join("log")];
+        for entry in places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten()
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
             fs::copy(entry.path(), directory.join(format!("{}-{name}", node.name))).ok();
         }

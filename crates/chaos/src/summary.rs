@@ -127,8 +127,13 @@ pub fn rules_of(runs: &[(String, Summary)]) -> BTreeSet<u16> {
     runs.iter().flat_map(|(_, run)| run.rules.iter().copied()).collect()
 }
 
-/// The sum of all runs, as Markdown.
+/// The sum of all runs, as Markdown, with the rules that it has not reached.
 pub fn sum(runs: &[(String, Summary)]) -> String {
+    tables(runs) + &unreached(&rules_of(runs))
+}
+
+/// What the runs alone say; it does not change when a rule is added.
+fn tables(runs: &[(String, Summary)]) -> String {
     let mut text = String::from(
         "| run | commit | seed | nodes | minutes | acknowledged | lost | indeterminate (there) \
          | reordered, vanished, odd sums | double primaries | terms | faults that took effect \
@@ -160,7 +165,8 @@ pub fn sum(runs: &[(String, Summary)]) -> String {
     for (kind, tries) in &total.faults {
         writeln!(text, "| {kind} | {} | {} |", tries.took_effect, tries.tried).ok();
     }
-    text + &rules_in_words(&rules_of(runs))
+    writeln!(text, "\nRules of the core that fired: {}.", numbers(&rules_of(runs))).ok();
+    text
 }
 
 fn row(name: &str, run: &Summary) -> String {
@@ -189,8 +195,8 @@ fn row(name: &str, run: &Summary) -> String {
     )
 }
 
-fn rules_in_words(fired: &BTreeSet<u16>) -> String {
-    let mut text = format!("\nRules of the core that fired: {}.\n", numbers(fired));
+fn unreached(fired: &BTreeSet<u16>) -> String {
+    let mut text = String::new();
     let missing = rules::missing(fired);
     if missing.is_empty() {
         text += "\nEvery rule that chaos can reach has fired.\n";
@@ -267,7 +273,7 @@ mod tests {
     fn the_page_says_what_the_runs_say() {
         let runs = read(&files_in(&repository().join("docs/chaos")).expect("listed"));
         let page = fs::read_to_string(repository().join("docs/chaos.md")).expect("the page");
-        let made = put_into(&page, &sum(&runs.expect("read"))).expect("put");
-        assert!(made == page, "docs/chaos.md is not the sum of docs/chaos/*.json");
+        let made = format!("{BEGIN}{}", tables(&runs.expect("read")));
+        assert!(page.contains(&made), "docs/chaos.md is not the sum of docs/chaos/*.json");
     }
 }

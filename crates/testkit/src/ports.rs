@@ -21,6 +21,8 @@ const LOCKS: &str = "/tmp/howdah-test-ports";
 pub struct PortLease {
     first: u16,
     given: u16,
+    /// Taken when this one is used up: only clusters of five nodes and more need it.
+    further: Option<Box<PortLease>>,
     _lock: Flock<fs::File>,
 }
 
@@ -38,9 +40,11 @@ impl PortLease {
             .expect("a free block of ports")
     }
 
-    /// The next port of the block.
+    /// The next port of the block, or of a further one.
     pub fn next_port(&mut self) -> u16 {
-        assert!(self.given < BLOCK, "a cluster needs at most {BLOCK} ports");
+        if self.given == BLOCK {
+            return self.further.get_or_insert_with(|| Box::new(PortLease::take())).next_port();
+        }
         self.given += 1;
         self.first + self.given - 1
     }
@@ -52,7 +56,7 @@ fn lease(locks: &Path, first: u16) -> Option<PortLease> {
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
     let all_free =
         (first..first + BLOCK).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    all_free.then_some(PortLease { first, given: 0, _lock: lock })
+    all_free.then_some(PortLease { first, given: 0, further: None, _lock: lock })
 }
 
 #[cfg(test)]
@@ -62,7 +66,7 @@ mod tests {
     #[test]
     fn two_leases_never_share_a_port() {
         let (mut one, mut two) = (PortLease::take(), PortLease::take());
-        let ones: Vec<u16> = (0..BLOCK).map(|_| one.next_port()).collect();
-        assert!((0..BLOCK).map(|_| two.next_port()).all(|port| !ones.contains(&port)));
+        let ones: Vec<u16> = (0..BLOCK + 1).map(|_| one.next_port()).collect();
+        assert!((0..BLOCK + 1).map(|_| two.next_port()).all(|port| !ones.contains(&port)));
     }
 }

@@ -85,7 +85,7 @@ impl Nemesis<'_> {
         let before = self.shared.primary().unwrap_or_default();
         let output = self.cluster.howdah(&["switchover"]);
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rev().find(|line| line.starts_with("error")).unwrap_or("");
+        let last = said.lines().rev().find(|line| !line.starts_with("hint")).unwrap_or("");
         let effect = if output.status.success() { Ok(()) } else { Err(last.to_owned()) };
         (format!("from {before}"), Undo::Nothing, effect)
     }

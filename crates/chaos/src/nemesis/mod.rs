@@ -136,6 +136,7 @@ impl<'c> Nemesis<'c> {
             | Kind::StopPostmaster
             | Kind::StopBackend
             | Kind::StopEtcd => self.freeze(step.kind, node, step.chance),
+            Kind::StopReceivers => self.freeze_receivers(),
             Kind::CutOneWay | Kind::Cut => self.cut(step.kind, node, step.chance),
             Kind::Isolate | Kind::IsolateOneWay => self.isolate(step.kind, node),
             Kind::HostLoss => self.lose_host(node),

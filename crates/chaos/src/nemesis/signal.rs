@@ -42,14 +42,28 @@ impl Nemesis<'_> {
         if pids.len() < parts.len() {
             return (node.name.clone(), Undo::Nothing, Err("there is none".to_owned()));
         }
-        for pid in &pids {
-            process::signal(*pid, Signal::SIGSTOP);
-        }
-        let still = || pids.iter().all(|pid| process::stands_still(*pid)).then_some(());
-        let effect = wait::found_within(SEEN_WITHIN, still);
-        let whom = format!("{} {pids:?}", node.name);
-        (whom, Undo::Continue(pids), effect.ok_or_else(|| "it does not stand still".to_owned()))
+        stop_all(node.name.clone(), pids)
     }
+
+    /// Every standby is there and its WAL receiver says nothing any more.
+    pub(super) fn freeze_receivers(&self) -> Begun {
+        let nodes = self.cluster.nodes().iter();
+        let pids: Vec<i32> = nodes.filter_map(Node::wal_receiver_pid).collect();
+        if pids.is_empty() {
+            return (String::new(), Undo::Nothing, Err("there is none".to_owned()));
+        }
+        stop_all("all standbys".to_owned(), pids)
+    }
+}
+
+fn stop_all(whom: String, pids: Vec<i32>) -> Begun {
+    for pid in &pids {
+        process::signal(*pid, Signal::SIGSTOP);
+    }
+    let still = || pids.iter().all(|pid| process::stands_still(*pid)).then_some(());
+    let effect = wait::found_within(SEEN_WITHIN, still);
+    let whom = format!("{whom} {pids:?}");
+    (whom, Undo::Continue(pids), effect.ok_or_else(|| "it does not stand still".to_owned()))
 }
 
 /// The process that a fault of this kind meets.
