@@ -52,13 +52,13 @@ impl Plant {
         Ok(())
     }
 
-    /// Whether the judge found it, and nothing else.
+    /// Whether the judge found it, and nothing else. A reader may have seen the row.
     pub fn is_found(self, verdict: &Verdict) -> bool {
-        let found = match self {
-            Plant::LostRow => verdict.lost.len(),
-            Plant::Reorder => verdict.reordered.len(),
+        let (found, besides) = match self {
+            Plant::LostRow => (verdict.lost.len(), verdict.vanished.len()),
+            Plant::Reorder => (verdict.reordered.len(), 0),
         };
-        found == 1 && verdict.complaints().len() == 1
+        found == 1 && besides <= 1 && verdict.complaints().len() == 1 + besides
     }
 }
 

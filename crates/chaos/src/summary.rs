@@ -137,7 +137,8 @@ fn tables(runs: &[(String, Summary)]) -> String {
     let mut text = String::from(
         "| run | commit | seed | nodes | minutes | acknowledged | lost | indeterminate (there) \
          | reordered, vanished, odd sums | double primaries | terms | faults that took effect \
-         | longest outage | whole after |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         | longest outage | whole after | why it failed |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut total = Summary::default();
     for (name, run) in runs {
@@ -176,7 +177,7 @@ fn row(name: &str, run: &Summary) -> String {
     let of_one = |text: String| if is_one { text } else { String::new() };
     format!(
         "| {name} | {} | {} | {} | {:.1} | {} | {} | {} ({}) | {}, {}, {} | {} | {} | {took} \
-         | {:.1} s | {} |\n",
+         | {:.1} s | {} | {} |\n",
         run.commit,
         of_one(run.seed.to_string()),
         of_one(run.nodes.to_string()),
@@ -192,6 +193,7 @@ fn row(name: &str, run: &Summary) -> String {
         run.terms,
         seconds(outage.ms),
         of_one(run.whole_after_ms.map_or("never".to_owned(), |ms| format!("{:.1} s", seconds(ms)))),
+        run.complaints.join("; "),
     )
 }
 
@@ -254,7 +256,7 @@ mod tests {
     fn runs_are_added_up() {
         let text = sum(&[("a".to_owned(), run(1_000, 321)), ("b".to_owned(), run(2_500, 509))]);
         assert!(text.contains("| **all** |  |  |  | 3.0 | 3500 |"), "{text}");
-        assert!(text.contains("| 2.5 s |  |\n"), "the longest of all: {text}");
+        assert!(text.contains("| 2.5 s |  |  |\n"), "the longest of all: {text}");
         assert!(text.contains("| cut | 2 | 4 |"), "{text}");
         assert!(text.contains("that fired: 321, 509."), "{text}");
         assert!(text.contains("- 406: "), "what never fired is named: {text}");

@@ -120,6 +120,11 @@ pub struct Clients {
 
 /// Through the endpoints.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
+/// So long a server works on the statement of a busy client before it writes the row: the
+/// postmaster may be killed meanwhile, and another node be primary.
+const BUSY: Duration = Duration::from_secs(4);
+/// A statement that takes seconds before it writes.
+const BUSY_EVERY: Duration = Duration::from_millis(300);
 /// Straight to a server: all but one refuse it.
 const TRY_EVERY: Duration = Duration::from_millis(40);
 const READ_EVERY: Duration = Duration::from_millis(60);
@@ -177,6 +182,7 @@ pub fn endpoints(cluster: &Cluster, first: usize) -> Vec<Config> {
 #[derive(Debug)]
 struct Crowd {
     inserting: Vec<Client>,
+    busy: Vec<Client>,
     paying: Vec<Client>,
     appending: Vec<(Client, String)>,
     reading: Vec<Client>,
@@ -209,6 +215,7 @@ impl Crowd {
                 .into_iter()
                 .chain(straight("insert", TRY_EVERY))
                 .collect(),
+            busy: straight("busy", BUSY_EVERY),
             paying: (0..2).map(|number| through("pay", number, WRITE_EVERY * 2)).collect(),
             appending: vec![own(0), common(1), common(2)],
             reading: [through("read", 0, READ_EVERY)]
@@ -221,7 +228,10 @@ impl Crowd {
     async fn work(self, shared: &Arc<Shared>) {
         let mut tasks = tokio::task::JoinSet::new();
         for client in self.inserting {
-            tasks.spawn(write::insert(client, Arc::clone(shared)));
+            tasks.spawn(write::insert(client, None, Arc::clone(shared)));
+        }
+        for client in self.busy {
+            tasks.spawn(write::insert(client, Some(BUSY), Arc::clone(shared)));
         }
         for client in self.paying {
             tasks.spawn(write::pay(client, Arc::clone(shared)));

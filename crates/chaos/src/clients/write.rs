@@ -30,12 +30,19 @@ struct Told {
     trouble: Option<String>,
 }
 
-/// Rows with numbers of their own, each in a statement of its own.
-pub async fn insert(client: Client, shared: Arc<Shared>) {
+/// Rows with numbers of their own, each in a statement of its own, which the server works on for
+/// a while before it writes the row.
+pub async fn insert(client: Client, works: Option<Duration>, shared: Arc<Shared>) {
     let (mut line, mut pace) = (None, Pace::of(&client));
     while let Some(open) = next(&client, &shared, &mut line, &mut pace).await {
         let id = shared.number();
-        let sql = format!("INSERT INTO chaos_rows VALUES ({id}, '{}') {MADE}", client.name);
+        let row = match works {
+            None => format!("VALUES ({id}, '{}')", client.name),
+            Some(works) => {
+                format!("SELECT {id}, '{}' FROM pg_sleep({})", client.name, works.as_secs())
+            }
+        };
+        let sql = format!("INSERT INTO chaos_rows {row} {MADE}");
         let told = one(&open, &shared, &sql).await;
         line = note(&client, &shared, What::Insert { id }, told, open);
     }
