@@ -10,8 +10,8 @@ use howdah_ha::{
 };
 use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 
-use crate::Planted;
 use crate::disk::Conf;
+use crate::effect::Effect;
 use crate::event::{Answer, Ask, Facts, ForAgent};
 use crate::jobs::{JobRun, Outcome};
 use crate::lease::Lease;
@@ -125,9 +125,16 @@ impl World {
         }
         let Some(agent) = &mut machine.agent else { return };
         if self.now < agent.frozen_until {
+            self.effects.note(Effect::AgentFrozen);
             let event = crate::event::Event::Agent { node, incarnation, what };
             let at = agent.frozen_until;
             self.queue.push(at, event);
+            return;
+        }
+        if !self.notices(node, &what) {
+            if matches!(what, ForAgent::Poll) {
+                self.after_agent(node, BACKSTOP_MS, ForAgent::Poll);
+            }
             return;
         }
         if self.take_in(node, what) {
@@ -187,8 +194,11 @@ impl World {
         let now = self.local(node);
         self.keep_lease(node, now);
         let view = self.view(node);
+        let shown = self.shown(node, &view);
         let agent = self.agent(node);
-        let decision = decide(&mut agent.memory, &view, now);
+        let mut decision = decide(&mut agent.memory, &shown, now);
+        self.mistake(&view, &mut decision);
+        self.note_rule(node, &view, decision.reason.rule);
         self.say_decision(node, &decision);
         let commands = decision.commands.clone();
         let (wake_at, look_again) = (decision.wake_at, decision.look_again);
@@ -231,10 +241,6 @@ impl World {
             return;
         }
         let Some(job) = command.job() else { return };
-        if self.planted == Planted::NoFence && command == Command::Stop(howdah_ha::StopMode::Fence)
-        {
-            return;
-        }
         let now = self.local(node);
         let agent = self.agent(node);
         match agent.job.take().map(|run| run.job) {

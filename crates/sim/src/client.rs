@@ -1,10 +1,8 @@
 //! Clients that write numbered rows, one transaction after the other, wherever a server lets
 //! them in; and what they were told.
 
-use howdah_base::Timeline;
-
+use crate::effect::Effect;
 use crate::event::Event;
-use crate::server::Commit;
 use crate::world::World;
 
 /// One session at a time.
@@ -38,6 +36,12 @@ impl World {
             return;
         }
         let Some((node, _)) = self.clients[client].session else { return };
+        if self.is_suspended(node) {
+            return;
+        }
+        if self.nodes[node].server.as_ref().is_some_and(|server| server.orphaned) {
+            self.effects.note(Effect::BackendWentOn);
+        }
         self.rows += 1;
         let row = self.rows;
         self.clients[client].waits = Some((row, self.now));
@@ -52,14 +56,5 @@ impl World {
             server.is_some_and(|s| s.accepts_writes() && s.answers() && s.gate_open)
         });
         open.next().map(|node| (node, self.nodes[node].epoch))
-    }
-
-    pub(crate) fn acknowledged(&mut self, node: usize, timeline: Timeline, commit: Commit) {
-        self.check_acknowledged(node, commit);
-        self.checker.acknowledge(node, timeline, commit, self.now);
-        let row = commit.row;
-        for client in &mut self.clients {
-            client.waits = client.waits.filter(|(waited, _)| *waited != row);
-        }
     }
 }

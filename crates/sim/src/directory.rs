@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use howdah_base::{History, NodeName, Term, Timeline};
 
+use crate::Planted;
 use crate::disk::{Data, Record};
+use crate::effect::Effect;
 use crate::jobs::{JobRun, Next, Outcome};
 use crate::server::Stage;
 use crate::world::World;
@@ -19,7 +21,9 @@ impl World {
         }
         let machine = &self.nodes[node];
         let still = |s: &crate::server::Server| s.stage == Stage::Standby && !s.receives();
-        if machine.server.as_ref().is_some_and(|server| !still(server)) {
+        let left = machine.server.as_ref().filter(|server| !still(server));
+        let left = left.filter(|s| !(s.orphaned && self.planted == Planted::BackendOutlives));
+        if left.is_some() {
             return Next::Done(Err("more WAL may come".to_owned()));
         }
         match &machine.disk.data {
@@ -53,10 +57,11 @@ impl World {
             self.check_destruction(node, "copy");
             self.nodes[node].disk.data = None;
             self.nodes[node].disk.unusable = true;
+            self.check_meaning();
             return Next::Then(self.rng.between(200, 3_000));
         }
         let id = self.agent(node).planned.clone();
-        let slot = id.slot(term);
+        let slot = id.slot(self.slot_term(term));
         let leads = run.view.leader.as_ref().is_some_and(|leader| leader.value.node == *from);
         // The leader asks for the slot; a standby sends its directory as it is.
         let source = if leads {
@@ -74,27 +79,39 @@ impl World {
         Next::Done(Ok(Outcome::default()))
     }
 
-    /// The identity stays; an interrupted rewind leaves a directory of no worth.
+    /// The identity stays; an interrupted rewind leaves a directory of no worth, whose control
+    /// file may say anything.
     pub(crate) fn rewind(&mut self, node: usize, run: &JobRun, from: &NodeName) -> Next {
-        if run.phase == 0 {
-            if self.source(node, from).is_none() {
-                return Next::Done(Err("could not connect".to_owned()));
-            }
-            self.check_destruction(node, "rewind");
-            self.nodes[node].disk.unusable = true;
-            return Next::Then(self.rng.between(100, 1_500));
-        }
         let Some(source) = self.source(node, from) else {
-            return Next::Done(Err("the source went away".to_owned()));
+            return Next::Done(Err("could not connect".to_owned()));
         };
+        let shown = self.shows_timeline(from);
         let disk = &mut self.nodes[node].disk;
         let Some(data) = &mut disk.data else {
             return Next::Done(Err("there is no directory".to_owned()));
         };
+        if run.phase == 0 {
+            if !shown && self.planted != Planted::RewindEarly {
+                return Next::Done(Err("the leader does not show its timeline yet".to_owned()));
+            }
+            disk.unusable = self.planted != Planted::InterruptedRewind;
+            data.history = source.history;
+            self.effects.note(Effect::Diverged);
+            self.check_destruction(node, "rewind");
+            return Next::Then(self.rng.between(100, 1_500));
+        }
         let (id, slots) = (data.id.clone(), std::mem::take(&mut data.slots));
-        *data = Data { id, slots, fresh: data.fresh, standby_signal: true, ..source };
+        if shown {
+            *data = Data { id, slots, fresh: data.fresh, standby_signal: true, ..source };
+        }
         disk.unusable = false;
+        self.check_meaning();
         Next::Done(Ok(Outcome::default()))
+    }
+
+    /// Otherwise pg_rewind takes the two for the same, and leaves the directory as it is.
+    fn shows_timeline(&self, from: &NodeName) -> bool {
+        self.nodes[self.index(from)].server.as_ref().is_some_and(|server| server.checkpointed)
     }
 
     fn standby_source(&self, node: usize, from: &NodeName) -> Option<Data> {

@@ -87,6 +87,8 @@ pub(crate) enum ForServer {
     Connect,
     Replayed(u64),
     Promoted,
+    /// A checkpoint has been written.
+    Checkpointed,
     /// Have all receivers got everything?
     ShutDown,
     /// No process is left.

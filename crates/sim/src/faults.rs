@@ -2,7 +2,10 @@
 
 use howdah_base::record::{Leader, key};
 
+use crate::Planted;
+use crate::effect::Effect;
 use crate::event::{ForAgent, ForServer};
+use crate::machine::Ailments;
 use crate::plan::{FaultKind, Who};
 use crate::server::Stage;
 use crate::world::World;
@@ -12,19 +15,25 @@ impl World {
         let kind = self.plan.faults[index].kind;
         let (kind, until) = (self.aimed(kind), self.now + self.plan.faults[index].lasts);
         self.plan.faults[index].kind = kind;
+        if let FaultKind::KillNode(who) | FaultKind::Isolate(who) = kind {
+            self.hit_last = self.which(who);
+        }
         self.say(|_| format!("------  {kind:?} until {:.3}", until as f64 / 1000.0));
         match kind {
             FaultKind::KillPostmaster(who) => self.kill_postmaster(self.which(who)),
+            FaultKind::KillGuard(who) => self.kill_guard(self.which(who)),
             FaultKind::KillNode(who) => self.kill_node(self.which(who)),
-            FaultKind::FreezeAgent(who) => {
+            FaultKind::FreezeAgent(who) => self.freeze_agent(self.which(who), until),
+            FaultKind::FreezeBoth(who) => {
                 let node = self.which(who);
-                if let Some(agent) = &mut self.nodes[node].agent {
-                    agent.frozen_until = until;
-                }
+                self.freeze_agent(node, until);
+                let frozen = &mut self.nodes[node].ails.guard_frozen;
+                *frozen = until.max(*frozen);
             }
             FaultKind::RestartAgent(who) => {
                 let node = self.which(who);
                 if self.nodes[node].up {
+                    self.effects.note(Effect::AgentRestarted);
                     self.start_agent(node);
                 }
             }
@@ -37,6 +46,10 @@ impl World {
                 let node = self.which(who);
                 self.cuts.push((node.min(other), node.max(other)));
             }
+            FaultKind::OneWay(who, other, from) => {
+                let node = self.which(who);
+                self.one_way.push(if from { (node, other) } else { (other, node) });
+            }
             FaultKind::Isolate(who) => {
                 let node = self.which(who);
                 self.nodes[node].store_cuts += 1;
@@ -46,6 +59,33 @@ impl World {
             FaultKind::Asked(request) => self.request(request),
             FaultKind::DeleteStandby(node) => self.delete_standby(node),
             FaultKind::EndLeases => self.end_leases(),
+            FaultKind::WallJump(who, by) => {
+                let node = self.which(who);
+                self.nodes[node].clock.wall_jump += by;
+                self.effects.note(Effect::WallJumped);
+            }
+            kind => self.ail(kind, until),
+        }
+    }
+
+    /// What ails a machine for a while.
+    fn ail(&mut self, kind: FaultKind, until: u64) {
+        let (who, ailment): (Who, fn(&mut Ailments) -> &mut u64) = match kind {
+            FaultKind::Suspend(who) => (who, |ails| &mut ails.suspended),
+            FaultKind::StalledDisk(who) => (who, |ails| &mut ails.stalled),
+            FaultKind::FullDisk(who) => (who, |ails| &mut ails.full),
+            FaultKind::SlowStart(who) => (who, |ails| &mut ails.slow_start),
+            FaultKind::Unwatched(who) => (who, |ails| &mut ails.unwatched),
+            _ => return,
+        };
+        let node = self.which(who);
+        let ends = ailment(&mut self.nodes[node].ails);
+        *ends = until.max(*ends);
+    }
+
+    fn freeze_agent(&mut self, node: usize, until: u64) {
+        if let Some(agent) = &mut self.nodes[node].agent {
+            agent.frozen_until = until.max(agent.frozen_until);
         }
     }
 
@@ -61,6 +101,16 @@ impl World {
             FaultKind::Cut(who, other) => {
                 let node = self.which(who);
                 self.mend(node, other);
+            }
+            FaultKind::OneWay(who, other, from) => {
+                let node = self.which(who);
+                let way = if from { (node, other) } else { (other, node) };
+                let at = self.one_way.iter().position(|known| *known == way);
+                at.map(|at| self.one_way.swap_remove(at));
+            }
+            FaultKind::WallJump(who, by) => {
+                let node = self.which(who);
+                self.nodes[node].clock.wall_jump -= by;
             }
             FaultKind::Isolate(who) => {
                 let node = self.which(who);
@@ -80,7 +130,9 @@ impl World {
             let until = self.nodes[node].clock.truly(right, self.now);
             self.checker.ended_early(node, until);
         }
-        self.store.end_all_leases();
+        if self.store.end_all_leases() {
+            self.effects.note(Effect::LeaseEndedEarly);
+        }
     }
 
     fn mend(&mut self, node: usize, other: usize) {
@@ -94,12 +146,21 @@ impl World {
         let at = |who| Who::Node(self.which(who));
         match kind {
             FaultKind::KillPostmaster(who) => FaultKind::KillPostmaster(at(who)),
+            FaultKind::KillGuard(who) => FaultKind::KillGuard(at(who)),
             FaultKind::KillNode(who) => FaultKind::KillNode(at(who)),
             FaultKind::FreezeAgent(who) => FaultKind::FreezeAgent(at(who)),
+            FaultKind::FreezeBoth(who) => FaultKind::FreezeBoth(at(who)),
+            FaultKind::Suspend(who) => FaultKind::Suspend(at(who)),
             FaultKind::RestartAgent(who) => FaultKind::RestartAgent(at(who)),
             FaultKind::StoreAway(who) => FaultKind::StoreAway(who.map(at)),
             FaultKind::Cut(who, other) => FaultKind::Cut(at(who), other),
+            FaultKind::OneWay(who, other, from) => FaultKind::OneWay(at(who), other, from),
             FaultKind::Isolate(who) => FaultKind::Isolate(at(who)),
+            FaultKind::WallJump(who, by) => FaultKind::WallJump(at(who), by),
+            FaultKind::StalledDisk(who) => FaultKind::StalledDisk(at(who)),
+            FaultKind::FullDisk(who) => FaultKind::FullDisk(at(who)),
+            FaultKind::SlowStart(who) => FaultKind::SlowStart(at(who)),
+            FaultKind::Unwatched(who) => FaultKind::Unwatched(at(who)),
             other => other,
         }
     }
@@ -108,6 +169,7 @@ impl World {
         match who {
             Who::Node(node) => node,
             Who::Leader => self.leader().unwrap_or(0),
+            Who::Again => self.hit_last,
         }
     }
 
@@ -120,7 +182,13 @@ impl World {
     fn kill_postmaster(&mut self, node: usize) {
         if let Some(server) = &mut self.nodes[node].server {
             server.orphaned = true;
+            self.effects.note(Effect::PostmasterKilled);
             let delay = self.rng.between(5, 200);
+            if self.planted == Planted::BackendOutlives {
+                self.after_server(node, 25 * delay, ForServer::Gone);
+                self.after_agent(node, delay, ForAgent::Exited);
+                return;
+            }
             self.after_server(node, delay, ForServer::Gone);
         }
     }
@@ -129,6 +197,11 @@ impl World {
         if !self.nodes[node].up {
             return;
         }
+        let server = self.nodes[node].server.as_ref();
+        if server.is_some_and(|server| !server.unflushed.is_empty()) {
+            self.effects.note(Effect::TailLost);
+        }
+        self.effects.note(Effect::HostLost);
         self.server_gone(node);
         self.host_is_gone(node);
         let machine = &mut self.nodes[node];
@@ -151,8 +224,10 @@ impl World {
         if !healthy || !standby || self.nodes.len() < 3 {
             return;
         }
+        self.effects.note(Effect::DirectoryDeleted);
         self.server_gone(node);
-        self.nodes[node].disk.data = None;
+        let data = self.nodes[node].disk.data.take();
+        self.checker.deleted.extend(data.map(|data| data.id));
         self.after_agent(node, 3, ForAgent::ReadDisk);
     }
 

@@ -40,6 +40,9 @@ impl World {
         if machine.server.is_none() {
             return Err("nothing runs".to_owned());
         }
+        if machine.ails.guard_frozen > self.now {
+            return Err("the guard does not answer".to_owned());
+        }
         if machine.deadline.is_some_and(|before| now >= before - QUIT_BEFORE) {
             return Err("the fence has begun".to_owned());
         }

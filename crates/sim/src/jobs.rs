@@ -13,7 +13,7 @@ use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 use crate::Planted;
 use crate::agent::Purpose;
 use crate::disk::{Conf, Setting};
-use crate::event::{Answer, Ask, ForAgent};
+use crate::event::{Answer, Ask, ForAgent, ForServer};
 use crate::server::Stage;
 use crate::world::World;
 
@@ -76,7 +76,12 @@ impl World {
             self.agent(node).job = Some(run);
             return false;
         }
-        let next = self.advance(node, &mut run);
+        let remote = matches!(run.job, Job::Txn | Job::Stop);
+        let next = if !remote && self.disk_is_stalled(node) {
+            Next::Again(50)
+        } else {
+            self.advance(node, &mut run)
+        };
         self.follow_up(node, run, next)
     }
 
@@ -151,6 +156,7 @@ impl World {
             }
             Command::OpenGate { voters, needed } => self.open_gate(node, run, &voters, needed),
             Command::Slots { term, directories } => {
+                let term = self.slot_term(term);
                 let slots = directories.iter().map(|id| id.slot(term)).collect();
                 self.make_slots(node, slots)
             }
@@ -174,6 +180,7 @@ impl World {
         let Some(txn) = txn_for(command, &run.view, &history, &author) else {
             return Next::Done(Err("the record that it would change is not there".to_owned()));
         };
+        let txn = self.mistaken(command, txn);
         self.ask_for_job(node, run.number, Ask::Txn(txn))
     }
 
@@ -289,7 +296,9 @@ impl World {
                 if let Err(why) = self.extend(node, deadline) {
                     return Next::Done(Err(why));
                 }
-                run.conf = Conf { standby: true, upstream: None, setting, gate_open: true };
+                let late = self.planted == Planted::LateSetting;
+                let setting = if late { Setting::default() } else { setting };
+                run.conf = Conf { standby: true, upstream: None, setting, gate_open: false };
                 run.mark = self.nodes[node].epoch;
                 self.configure(node, run.conf.clone());
                 Next::Then(self.rng.between(5, 30))
@@ -299,7 +308,7 @@ impl World {
                 if let Some(server) = &mut self.nodes[node].server {
                     server.promote_to = Some(timeline);
                 }
-                self.after_server(node, delay, crate::event::ForServer::Promoted);
+                self.after_server(node, delay, ForServer::Promoted);
                 Next::Then(20)
             }
             _ => match self.nodes[node].server(run.mark) {
@@ -366,12 +375,20 @@ impl World {
             return Next::Done(Err("the server does not answer".to_owned()));
         };
         match run.phase {
-            0 if run.conf.setting.names.is_empty() && !setting.names.is_empty() => {
+            0 if run.conf.setting.names.is_empty()
+                && !setting.names.is_empty()
+                && self.planted != Planted::UnprovenWaiting =>
+            {
                 let setting = Setting { names: BTreeSet::from([nobody()]), needed: 1 };
                 self.configure(node, Conf { setting, ..run.conf.clone() });
                 Next::Then(5)
             }
-            1 if !server.waits && !setting.names.is_empty() => Next::Again(5),
+            1 if !server.waits
+                && !setting.names.is_empty()
+                && self.planted != Planted::UnprovenWaiting =>
+            {
+                Next::Again(5)
+            }
             0 => Next::Then(1),
             1 => {
                 self.configure(node, Conf { setting, ..run.conf.clone() });
@@ -381,14 +398,15 @@ impl World {
                 let counting = |sender: &&crate::server::Sender| {
                     sender.setting.names.contains(&sender.directory)
                 };
+                let proves = self.planted != Planted::UnprovenSetting;
                 let mut judges = server.senders.values().filter(counting);
-                if judges.any(|sender| !setting.names.contains(&sender.directory)) {
+                if proves && judges.any(|sender| !setting.names.contains(&sender.directory)) {
                     return Next::Again(10);
                 }
                 let old = |sender: &crate::server::Sender| sender.setting.needed < setting.needed;
                 let older = server.senders.iter().filter(|(_, sender)| old(sender));
                 let older: Vec<u64> = older.map(|(conn, _)| *conn).collect();
-                if setting.needed > 1 && !older.is_empty() {
+                if proves && setting.needed > 1 && !older.is_empty() {
                     for conn in older {
                         self.close_end(conn, node);
                     }
@@ -427,9 +445,14 @@ impl World {
             voters.contains(&sender.directory) && sender.flushed.is_some_and(|at| at >= run.mark)
         });
         let flushed = self.nodes[node].disk.data.as_ref().map_or(0, |data| data.log.len() as u64);
-        if past.count() >= needed as usize && flushed >= run.mark {
+        let confirmed = past.count() >= needed as usize && flushed >= run.mark;
+        if confirmed || self.planted == Planted::NoProbe {
             let conf = Conf { gate_open: true, ..run.conf.clone() };
             self.configure(node, conf.clone());
+            self.let_in(node, run.mark);
+            // Not waited for: the promoted server is in use meanwhile.
+            let delay = self.step_ms(20, 600);
+            self.after_server(node, delay, ForServer::Checkpointed);
             return Next::Done(Ok(Outcome { conf: Some(conf), ..Outcome::default() }));
         }
         if self.now < run.began + CONFIRM_MS {

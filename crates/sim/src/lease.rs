@@ -63,6 +63,7 @@ impl World {
     pub(crate) fn renew(&mut self, node: usize, id: LeaseId, held: Option<Held>) {
         let compares = held.is_some();
         let purpose = |sent_at| Purpose::Renew { lease: id, held: compares, sent_at };
+        let held = held.filter(|_| self.planted != Planted::BlindRenewal);
         self.ask_lease(node, Ask::Renew(id, held), purpose);
     }
 

@@ -7,17 +7,22 @@
 //! One event at a time from a heap; no thread, no real clock. After each event the checker
 //! looks whether anything is wrong; when all faults are over the cluster must heal.
 
+mod acknowledge;
 mod agent;
+mod bias;
 mod check;
 mod client;
 mod directory;
 mod disk;
+mod effect;
 mod event;
 mod faults;
 mod guard;
 mod jobs;
 mod lease;
 mod link;
+mod machine;
+mod mistakes;
 mod node;
 mod observe;
 mod operator;
@@ -25,27 +30,20 @@ mod probe;
 mod rng;
 mod server;
 mod stream;
+mod sweep;
+mod trail;
 mod world;
 
 pub mod plan;
+pub mod planted;
 
+pub use effect::{Effect, Effects};
 pub use plan::Plan;
+pub use planted::Planted;
+pub use sweep::{Summary, sweep};
+pub use trail::{Role, Trail};
 
 use crate::world::World;
-
-/// A mistake put in on purpose, into the model and not into the product, that the checker must
-/// find.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Planted {
-    #[default]
-    Nothing,
-    /// The guard never ends a primary at its deadline, and the core's fence is ignored.
-    NoFence,
-    /// The lease is counted from the answer of the store, not from before the question.
-    LateLease,
-    /// A switchover's request is not sealed before the shutdown.
-    NoSeal,
-}
 
 /// What became of one run.
 #[derive(Clone, Debug)]
@@ -58,6 +56,10 @@ pub struct Verdict {
     /// Commits that clients were told of.
     pub acknowledged: u64,
     pub terms: u64,
+    /// What befell it and mattered.
+    pub effects: Effects,
+    /// Which rules decided.
+    pub trail: Trail,
 }
 
 /// Runs `plan` to its end.

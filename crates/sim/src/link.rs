@@ -6,6 +6,7 @@ use std::sync::Arc;
 use howdah_base::Tick;
 use howdah_store::Txn;
 
+use crate::effect::Effect;
 use crate::event::{Answer, Ask, Event, ForAgent};
 use crate::world::World;
 
@@ -18,9 +19,15 @@ impl World {
         self.calls += 1;
         let call = self.calls;
         self.after_agent(node, CALL_MS, ForAgent::Answer { call, answer: None });
-        if self.reaches_store(node) && !self.is_lost() {
+        if !self.reaches_store(node) {
+            self.effects.note(Effect::StoreAway);
+        } else if !self.is_lost() {
             let incarnation = self.nodes[node].incarnation;
-            let at = self.now + self.way() + self.detour();
+            let detour = self.detour();
+            if detour > CALL_MS && matches!(ask, Ask::Txn(_)) {
+                self.effects.note(Effect::LateWrite);
+            }
+            let at = self.now + self.way() + detour;
             self.queue.push(at, Event::AtStore { node, incarnation, call, ask });
         }
         call
@@ -66,6 +73,7 @@ impl World {
     fn way(&mut self) -> u64 {
         let late = if self.quiet() { 0 } else { self.plan.late_percent };
         if late > 0 && self.rng.percent(late) {
+            self.effects.note(Effect::StoreLate);
             return self.rng.between(50, CALL_MS - 50);
         }
         self.rng.between(1, self.plan.store_ms)

@@ -1,12 +1,16 @@
-//! Runs one seed with its trace, or many until one is wrong.
+//! Runs one seed with its trace, or many and says what they came to.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use howdah_sim::{Plan, Planted, run, shrink};
+use howdah_sim::planted::{Fate, ROWS};
+use howdah_sim::{Plan, Planted, run, shrink, sweep};
 
-const USAGE: &str = "howdah-sim [--seed N [--trace] [--shrink] | --seeds N] [--from N] \
-                     [--planted no-fence|late-lease|no-seal]";
+const USAGE: &str = "howdah-sim [--seed N [--trace] [--shrink] | --seeds N [--from N]] \
+                     [--planted NAME] [--draw] | --list-planted";
+
+/// Steps from a rule that are rarer than this are left out of the drawing, in a hundred.
+const DRAWN_PERCENT: u64 = 5;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -26,8 +30,11 @@ fn main() -> ExitCode {
 struct Order {
     from: u64,
     seeds: u64,
+    one: bool,
     trace: bool,
     shrink: bool,
+    list: bool,
+    draw: bool,
     planted: Planted,
 }
 
@@ -38,47 +45,73 @@ fn order(words: &[String]) -> Result<Order, String> {
         let mut value = || words.next().ok_or(format!("a value is missing after `{word}`"));
         let number = |text: &String| text.parse().map_err(|_| format!("not a number: `{text}`"));
         match word.as_str() {
-            "--seed" => (order.from, order.seeds) = (number(value()?)?, 1),
+            "--seed" => (order.from, order.one) = (number(value()?)?, true),
             "--seeds" => order.seeds = number(value()?)?,
             "--from" => order.from = number(value()?)?,
             "--trace" => order.trace = true,
             "--shrink" => order.shrink = true,
-            "--planted" => order.planted = planted(value()?)?,
+            "--draw" => order.draw = true,
+            "--list-planted" => order.list = true,
+            "--planted" => {
+                let name = value()?;
+                order.planted = Planted::named(name)
+                    .ok_or(format!("no such mistake: `{name}`; hint: --list-planted shows them"))?;
+            }
             _ => return Err(format!("unknown: `{word}`")),
         }
     }
     Ok(order)
 }
 
-fn planted(name: &str) -> Result<Planted, String> {
-    match name {
-        "no-fence" => Ok(Planted::NoFence),
-        "late-lease" => Ok(Planted::LateLease),
-        "no-seal" => Ok(Planted::NoSeal),
-        _ => Err(format!("no such mistake: `{name}`")),
+/// Answers whether all went well.
+fn perform(order: &Order) -> io::Result<bool> {
+    match order {
+        Order { list: true, .. } => list().map(|()| true),
+        Order { one: true, .. } => one(order),
+        _ => many(order),
     }
 }
 
-/// Answers whether all went well.
-fn perform(order: &Order) -> io::Result<bool> {
+fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let mut wrong = 0;
-    for seed in order.from..order.from + order.seeds {
-        let mut plan = Plan::of(seed);
-        if order.shrink {
-            plan = shrink(plan, order.planted);
-        }
-        if order.trace {
-            writeln!(out, "{plan:#?}")?;
-        }
-        let verdict = run(plan, order.planted, order.trace);
-        if let Some(why) = &verdict.wrong {
-            wrong += 1;
-            writeln!(out, "seed {seed}, {} ms: {why}", verdict.at_ms)?;
-        } else if order.seeds == 1 {
-            writeln!(out, "{verdict:?}")?;
-        }
+    for row in ROWS {
+        let fate = match row.fate {
+            Fate::Found { within, saying } => {
+                format!("found within {within} seeds: `{}`", saying.join("`, `"))
+            }
+            Fate::Harmless(why) => format!("harmless: {why}"),
+            Fate::Open(why) => format!("open: {why}"),
+        };
+        writeln!(out, "{:<24} {:<4} {}; {fate}", row.name, row.section, row.what)?;
     }
-    writeln!(out, "{} seeds, {wrong} wrong", order.seeds)?;
-    Ok(wrong == 0)
+    Ok(())
+}
+
+fn one(order: &Order) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    let mut plan = Plan::with(order.from, order.planted);
+    if order.shrink {
+        plan = shrink(plan, order.planted);
+    }
+    if order.trace {
+        writeln!(out, "{plan:#?}")?;
+    }
+    let verdict = run(plan, order.planted, order.trace);
+    writeln!(out, "{verdict:?}")?;
+    Ok(verdict.wrong.is_none())
+}
+
+fn many(order: &Order) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    let summary = sweep(order.from, order.seeds, order.planted, false);
+    if order.draw {
+        write!(out, "{}", summary.trail.drawing(DRAWN_PERCENT))?;
+        return Ok(summary.wrong.is_empty());
+    }
+    for verdict in &summary.wrong {
+        let why = verdict.wrong.as_deref().unwrap_or_default();
+        writeln!(out, "seed {}, {} ms: {why}", verdict.seed, verdict.at_ms)?;
+    }
+    write!(out, "{summary}")?;
+    Ok(summary.wrong.is_empty())
 }

@@ -6,6 +6,7 @@ use howdah_base::{NodeName, Tick};
 
 use crate::agent::Agent;
 use crate::disk::Disk;
+use crate::machine::Ailments;
 use crate::server::Server;
 
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Node {
     pub epoch: u64,
     /// The store does not answer this node as long as this is above zero.
     pub store_cuts: u32,
+    pub ails: Ailments,
 }
 
 /// By how much the time of day of two machines differs at most, ms.
@@ -34,6 +36,8 @@ const WALL_SKEW_MS: u64 = 2_000;
 pub(crate) struct Clock {
     pub offset: u64,
     pub drift_ppm: i64,
+    /// By how much the time of day has been set forward or back, ms.
+    pub wall_jump: i64,
 }
 
 impl Clock {
@@ -44,7 +48,7 @@ impl Clock {
 
     /// What this machine takes for the time of day, in ms.
     pub fn wall(&self, now: u64) -> u64 {
-        now + self.offset % WALL_SKEW_MS
+        (now + self.offset % WALL_SKEW_MS).saturating_add_signed(self.wall_jump)
     }
 
     /// The true time at which this clock shows at least `at`.

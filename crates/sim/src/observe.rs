@@ -3,11 +3,12 @@
 
 use howdah_base::record::{Member, ServerState};
 use howdah_base::{DirectoryId, Tick};
-use howdah_ha::{Directory, Durability, Job, Local, Server, Settings, StoreView, View};
+use howdah_ha::{Directory, Durability, Job, Local, Rule, Server, Settings, StoreView, View};
 use howdah_ledger::member_txn;
 
 use crate::agent::{Agent, Purpose};
 use crate::event::Ask;
+use crate::trail::Role;
 use crate::world::World;
 
 /// How long an operator looks at a strict cluster that does not heal, ms.
@@ -23,7 +24,7 @@ impl World {
         self.listen(node, &store, now);
         let known = store.initialize.as_ref().map(|i| i.system_identifier);
         let leads = store.leader.as_ref().filter(|_| store.leader_mine);
-        let term = leads.map(|leader| leader.value.term);
+        let term = leads.map(|leader| self.slot_term(leader.value.term));
         let me = self.nodes[node].name.clone();
         let agent = self.agent(node);
         let silent =
@@ -74,6 +75,16 @@ impl World {
         let Some(snapshot) = agent.snapshot.clone() else { return StoreView::default() };
         let picture = self.picture(&snapshot, lease);
         StoreView { reachable, renewed_at, held_until, renewing, ..(*picture).clone() }
+    }
+
+    pub(crate) fn note_rule(&mut self, node: usize, view: &View, rule: Rule) {
+        let role = match &view.store {
+            store if store.leader_mine => Role::Leads,
+            store if store.leader.is_some() => Role::Follows,
+            _ => Role::Stands,
+        };
+        let before = self.agent(node).decision.as_ref().map(|d| d.reason.rule);
+        self.trail.note(role, before, rule);
     }
 
     fn settings(&self) -> Settings {

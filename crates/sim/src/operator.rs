@@ -8,6 +8,7 @@ use howdah_base::record::{
 };
 use howdah_store::{Snapshot, Txn, TxnOutcome};
 
+use crate::effect::Effect;
 use crate::plan::Request;
 use crate::world::World;
 
@@ -37,6 +38,9 @@ impl World {
         };
         let applied = txn.map(|txn| self.transact_now(txn));
         self.say(|_| format!("------  recorded: {applied:?}"));
+        if applied == Some(true) {
+            self.effects.note(effect(request));
+        }
         if request == Request::Abort && applied == Some(true) {
             self.checker.gave_up(unsealed(&seen).map(|(intent, _)| intent));
         }
@@ -155,6 +159,19 @@ impl World {
             [key::INTENT, key::PLANNED].contains(&key.as_str()) || key.starts_with(key::ORDERS)
         };
         seen.entries.keys().filter(asked).cloned().collect()
+    }
+}
+
+fn effect(request: Request) -> Effect {
+    match request {
+        Request::Switchover(_) => Effect::Switchover,
+        Request::Failover(_) => Effect::Failover,
+        Request::Plan(..) => Effect::Plan,
+        Request::Abort => Effect::Abort,
+        Request::Pause => Effect::Pause,
+        Request::Fence(_) => Effect::Fence,
+        Request::Restart(_) => Effect::Restart,
+        Request::Reinit(..) => Effect::Reinit,
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Plan {
     pub drift_ppm: Vec<i64>,
     /// The longest way between a node and the store, ms.
     pub store_ms: u64,
+    /// By node: the longest way of a packet of its replication, ms.
+    pub link_ms: Vec<u64>,
+    /// By node: how long its standby may take to replay, ms.
+    pub replay_ms: Vec<u64>,
     /// Of a hundred answers of the store, how many come late or never.
     pub late_percent: u64,
     /// Of a hundred local steps (a reload, a probe, a flush), how many take very long.
@@ -45,6 +49,8 @@ pub struct Fault {
 pub enum Who {
     Node(usize),
     Leader,
+    /// Whom the last fault was aimed at.
+    Again,
 }
 
 /// What an operator asks for: of nodes by number.
@@ -84,12 +90,36 @@ pub enum FaultKind {
     EndLeases,
     /// The directory of a healthy standby is deleted under its server.
     DeleteStandby(usize),
+    /// SIGSTOP to the agent and the guard: PostgreSQL goes on.
+    FreezeBoth(Who),
+    /// SIGKILL to the guard: PostgreSQL ends with it.
+    KillGuard(Who),
+    /// The whole machine stands still, and its boot-time clock moves on.
+    Suspend(Who),
+    /// Packets pass between two nodes one way only: not from the first, or not to it.
+    OneWay(Who, usize, bool),
+    /// The time of day is set forward or back, ms.
+    WallJump(Who, i64),
+    /// Nothing is written to the disk; the agent and its lease go on.
+    StalledDisk(Who),
+    /// No space is left: whatever server writes WAL there ends.
+    FullDisk(Who),
+    /// Servers of this node take long to start.
+    SlowStart(Who),
+    /// This node does not notice changes of the store, though it answers.
+    Unwatched(Who),
 }
 
 /// The clocks of two nodes differ by at most twice this, in millionths.
 const DRIFT_PPM_MAX: u64 = 10_000;
 /// A fault lasts at most this long, ms: longer than a leader waits for its voters.
 const LASTS_MS_MAX: u64 = 20_000;
+/// A slow link takes at most this long for a packet, ms.
+const LINK_MS_MAX: u64 = 600;
+/// A standby that replays slowly lags at most so much, ms.
+const REPLAY_MS_MAX: u64 = 8_000;
+/// The time of day is set forward or back by at most this, ms.
+const JUMP_MS_MAX: u64 = 7_200_000;
 /// The cluster is left in peace at first, so that it forms, ms.
 const CALM_MS: u64 = 8_000;
 
@@ -110,9 +140,11 @@ impl Plan {
             renew: Duration::from_millis(lease / 6),
             margin: Duration::from_millis((lease / 12).max(200)),
             clients: rng.between(1, 3) as usize,
-            pause_ms: rng.between(20, 400),
+            pause_ms: seldom(&mut rng, 30, 400),
             drift_ppm: (0..nodes).map(|_| drift(&mut rng)).collect(),
             store_ms: rng.between(2, 40),
+            link_ms: (0..nodes).map(|_| seldom(&mut rng, 15, LINK_MS_MAX)).collect(),
+            replay_ms: (0..nodes).map(|_| seldom(&mut rng, 800, REPLAY_MS_MAX)).collect(),
             late_percent: if rng.percent(50) { rng.between(1, 25) } else { 0 },
             slow_percent: if rng.percent(40) { rng.between(1, 10) } else { 0 },
             deaf_percent: if rng.percent(30) { 97 } else { 0 },
@@ -129,15 +161,21 @@ impl Plan {
                 plan.faults.extend([fault].into_iter().chain(changed));
             }
         }
-        // In `async` others may take over while the right of the old primary still runs: nothing
-        // is asked of voters there.
-        if rng.percent(30) && plan.quorum {
+        if plan.nodes >= 4 && rng.percent(25) {
+            plan.faults.extend(room(&mut rng, &plan));
+        }
+        if rng.percent(30) {
             let ends = (0..rng.between(1, 3)).map(|_| early_end(&mut rng, &plan));
             plan.faults.extend(ends.collect::<Vec<_>>());
         }
-        plan.faults.sort_by_key(|fault| fault.at);
-        plan.quiet_from = plan.faults.iter().map(|f| f.at + f.lasts).max().unwrap_or(CALM_MS) + 1;
-        plan
+        plan.settled()
+    }
+
+    /// Faults in their order, and the quiet after the last.
+    pub(crate) fn settled(mut self) -> Plan {
+        self.faults.sort_by_key(|fault| fault.at);
+        self.quiet_from = self.faults.iter().map(|f| f.at + f.lasts).max().unwrap_or(CALM_MS) + 1;
+        self
     }
 
     /// Nothing but ends of the postmaster, whose disk stays within reach: then even `async`
@@ -149,27 +187,53 @@ impl Plan {
     }
 }
 
+/// Mostly `usual`; now and then anything up to `longest`.
+fn seldom(rng: &mut Rng, usual: u64, longest: u64) -> u64 {
+    if rng.percent(30) { rng.between(usual, longest) } else { usual }
+}
+
 fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
     let node = rng.index(plan.nodes);
     let who = if rng.percent(60) { Who::Leader } else { Who::Node(node) };
-    let kind = match rng.between(0, 12) {
+    let kind = match rng.between(0, 24) {
         0 | 1 => FaultKind::KillPostmaster(who),
-        2 | 3 => FaultKind::KillNode(who),
-        4 => FaultKind::FreezeAgent(who),
-        5 => FaultKind::RestartAgent(who),
-        6 => FaultKind::StoreAway(Some(who)),
-        7 => FaultKind::StoreAway(rng.percent(50).then_some(who)),
-        8 => FaultKind::Cut(who, node),
-        9 => FaultKind::Asked(Request::Switchover(rng.percent(50).then_some(node))),
-        10 | 11 => FaultKind::Isolate(who),
-        _ => FaultKind::DeleteStandby(node),
+        2..=4 => FaultKind::KillNode(who),
+        5 => FaultKind::FreezeAgent(who),
+        6 => FaultKind::RestartAgent(who),
+        7 => FaultKind::StoreAway(Some(who)),
+        8 => FaultKind::StoreAway(rng.percent(50).then_some(who)),
+        9 => FaultKind::Cut(who, node),
+        10 => FaultKind::Asked(Request::Switchover(rng.percent(50).then_some(node))),
+        11 | 12 => FaultKind::Isolate(who),
+        13 => FaultKind::DeleteStandby(node),
+        14 => FaultKind::FreezeBoth(who),
+        15 => FaultKind::KillGuard(who),
+        16 | 17 => FaultKind::Suspend(who),
+        18 | 19 => FaultKind::OneWay(who, node, rng.percent(50)),
+        20 => FaultKind::WallJump(who, rng.between(0, 2 * JUMP_MS_MAX) as i64 - JUMP_MS_MAX as i64),
+        21 => FaultKind::StalledDisk(who),
+        22 => FaultKind::FullDisk(who),
+        23 => FaultKind::SlowStart(who),
+        _ => FaultKind::Unwatched(who),
     };
-    let longest = if rng.percent(25) { LASTS_MS_MAX } else { LASTS_MS_MAX / 4 };
+    let longest = if rng.percent(35) { LASTS_MS_MAX } else { LASTS_MS_MAX / 4 };
     Fault {
         at: rng.between(CALM_MS, plan.quiet_from - 1_000),
         lasts: rng.between(100, longest),
         kind,
     }
+}
+
+/// A room with two machines is lost, or cut off.
+fn room(rng: &mut Rng, plan: &Plan) -> [Fault; 2] {
+    let at = rng.between(CALM_MS, plan.quiet_from - 1_000);
+    let lasts = rng.between(LASTS_MS_MAX / 2, LASTS_MS_MAX);
+    let (lost, node) = (rng.percent(50), rng.index(plan.nodes));
+    [node, (node + 1) % plan.nodes].map(|node| {
+        let who = Who::Node(node);
+        let kind = if lost { FaultKind::KillNode(who) } else { FaultKind::Isolate(who) };
+        Fault { at, lasts, kind }
+    })
 }
 
 fn early_end(rng: &mut Rng, plan: &Plan) -> Fault {

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     /// As the checkpointer has read it: backends wait.
     pub waits: bool,
     pub gate_open: bool,
+    /// The control file shows the timeline: the end-of-recovery checkpoint is done.
+    pub checkpointed: bool,
     /// Node and slot, as the startup process has read them.
     pub upstream: Option<(usize, String)>,
     pub receiver: Option<ConnId>,
@@ -78,6 +80,7 @@ impl Server {
             waits: !setting.names.is_empty(),
             setting,
             gate_open: conf.gate_open,
+            checkpointed: true,
             upstream: None,
             receiver: None,
             senders: BTreeMap::new(),
@@ -114,9 +117,13 @@ impl World {
         if deadline.is_some_and(|deadline| deadline - QUIT_BEFORE <= now) {
             return Err("the deadline has passed".to_owned());
         }
+        let (full, frozen) = (self.disk_is_full(node), self.nodes[node].ails.guard_frozen);
         let machine = &mut self.nodes[node];
         if machine.server.is_some() {
             return Err("the instance is running".to_owned());
+        }
+        if full || frozen > self.now {
+            return Err("there is no space left, or the guard does not answer".to_owned());
         }
         let Some(data) = machine.disk.data.as_mut().filter(|_| !machine.disk.unusable) else {
             return Err("there is no directory".to_owned());
@@ -128,12 +135,13 @@ impl World {
         machine.server = Some(Server::new(epoch, started, primary, &machine.disk.conf));
         machine.deadline = deadline;
         self.guard_wakes(node);
-        let recovery = self.step_ms(50, 600);
+        let recovery = self.start_ms(node);
         self.after_server(node, recovery, ForServer::Ready);
         Ok(epoch)
     }
 
     pub(crate) fn at_server(&mut self, node: usize, what: ForServer) {
+        let Some(what) = self.disk_stalls(node, what) else { return };
         match what {
             ForServer::Ready => self.ready(node),
             ForServer::Flushed => self.flushed(node),
@@ -147,6 +155,11 @@ impl World {
                 }
             }
             ForServer::Promoted => self.promoted(node),
+            ForServer::Checkpointed => {
+                if let Some(server) = &mut self.nodes[node].server {
+                    server.checkpointed = true;
+                }
+            }
             ForServer::ShutDown => self.shut_down(node),
             ForServer::Gone => self.server_gone(node),
         }
@@ -183,6 +196,9 @@ impl World {
     }
 
     fn flushed(&mut self, node: usize) {
+        if self.panics(node) {
+            return;
+        }
         let machine = &mut self.nodes[node];
         let Some((server, data)) = machine.server.as_mut().zip(machine.disk.data.as_mut()) else {
             return;
@@ -260,12 +276,14 @@ impl World {
         data.standby_signal = false;
         server.replayed = end;
         server.stage = Stage::Primary;
+        server.checkpointed = false;
         server.upstream = None;
         let receiver = server.receiver.take();
         if let Some(conn) = receiver {
             self.close_end(conn, node);
         }
         self.checker.promoted(node, next);
+        self.check_promotion(node);
         self.checker.opened(node);
         self.insert(node, None);
     }

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 
 use howdah_base::History;
 
+use crate::Planted;
 use crate::disk::{Record, reached};
+use crate::effect::Effect;
 use crate::event::{Event, ForServer};
 use crate::server::{Sender, Stage};
 use crate::world::World;
@@ -17,6 +19,12 @@ pub(crate) type ConnId = u64;
 /// Neither end has heard of the other for this long: it gives up, ms.
 const SILENCE_MS: u64 = 4_000;
 const BEAT_MS: u64 = 1_000;
+/// What a cut holds back is tried again after this, ms.
+const CUT_MS: u64 = 40;
+/// A usual packet takes at most this long, ms.
+const LINK_MS: u64 = 15;
+/// A replay that lags takes at most this long, ms.
+const REPLAY_MS: u64 = 800;
 /// A receiver that was refused tries again, ms.
 const RETRY_MS: u64 = 300;
 
@@ -30,6 +38,15 @@ pub(crate) struct Conn {
     heard_standby: u64,
     /// WAL has arrived.
     streaming: bool,
+    /// When what a cut holds back is tried again.
+    retry_at: u64,
+}
+
+impl Conn {
+    /// Something is due and has not been delivered.
+    fn waits(&self, now: u64) -> bool {
+        [&self.down, &self.up].iter().any(|way| way.front().is_some_and(|(at, _)| *at <= now))
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +62,8 @@ impl World {
     pub(crate) fn upstream_read(&mut self, node: usize) {
         let machine = &self.nodes[node];
         let wanted = machine.disk.conf.upstream.as_ref().zip(machine.disk.data.as_ref());
-        let wanted = wanted.map(|((name, term), data)| (self.index(name), data.id.slot(*term)));
+        let wanted = wanted
+            .map(|((name, term), data)| (self.index(name), data.id.slot(self.slot_term(*term))));
         let Some(server) = &mut self.nodes[node].server else { return };
         if server.stage != Stage::Standby || server.upstream == wanted {
             return;
@@ -77,7 +95,9 @@ impl World {
         let server = machine.server.as_ref().filter(|server| server.answers());
         there
             && server.is_some_and(|server| {
-                server.stage == Stage::Primary && !server.senders.values().any(|s| s.slot == slot)
+                let taken = server.senders.values().any(|s| s.slot == slot);
+                let taken = taken && self.planted != Planted::TwoSendersASlot;
+                server.stage == Stage::Primary && !taken
             })
     }
 
@@ -96,6 +116,7 @@ impl World {
             heard_primary: self.now,
             heard_standby: self.now,
             streaming: false,
+            retry_at: 0,
         };
         self.conns.insert(id, conn);
         if let Some(server) = &mut self.nodes[primary].server {
@@ -142,8 +163,15 @@ impl World {
         self.send_down(conn, Message::Wal { from, records, history });
     }
 
+    /// Slow links are as quick as others once all is quiet.
+    fn packet_ms(&mut self, id: ConnId) -> u64 {
+        let standby = self.conns.get(&id).map_or(0, |conn| conn.standby);
+        let longest = if self.quiet() { LINK_MS } else { self.plan.link_ms[standby] };
+        self.rng.between(1, longest)
+    }
+
     fn send_down(&mut self, id: ConnId, message: Message) {
-        let delay = self.rng.between(1, 15);
+        let delay = self.packet_ms(id);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let at = conn.down.back().map_or(0, |(at, _)| *at).max(self.now + delay);
         conn.down.push_back((at, message));
@@ -151,7 +179,7 @@ impl World {
     }
 
     fn send_up(&mut self, id: ConnId, message: Message) {
-        let delay = self.rng.between(1, 15);
+        let delay = self.packet_ms(id);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let at = conn.up.back().map_or(0, |(at, _)| *at).max(self.now + delay);
         conn.up.push_back((at, message));
@@ -160,16 +188,34 @@ impl World {
 
     pub(crate) fn deliver(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(&id) else { return };
-        if !self.passes(conn.primary, conn.standby) {
-            self.queue.push(self.now + 40, Event::Deliver(id));
-            return;
-        }
-        while let Some(message) = self.due(id, true) {
+        let (primary, standby) = (conn.primary, conn.standby);
+        let down = self.arrives(primary, standby) && !self.disk_is_stalled(standby);
+        let up = self.arrives(standby, primary);
+        while down && let Some(message) = self.due(id, true) {
             self.at_standby(id, message);
         }
-        while let Some(message) = self.due(id, false) {
+        while up && let Some(message) = self.due(id, false) {
             self.at_primary(id, message);
         }
+        if !(down && up) && self.conns.get(&id).is_some_and(|conn| conn.waits(self.now)) {
+            let both = self.nodes[primary].up && self.nodes[standby].up;
+            let one_way = [(primary, standby), (standby, primary)];
+            match one_way.iter().any(|way| self.one_way.contains(way)) {
+                _ if !both => {}
+                true => self.effects.note(Effect::OneWay),
+                false => self.effects.note(Effect::LinkCut),
+            }
+            self.try_later(id);
+        }
+    }
+
+    fn try_later(&mut self, id: ConnId) {
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.retry_at <= now) else {
+            return;
+        };
+        conn.retry_at = now + CUT_MS;
+        self.queue.push(now + CUT_MS, Event::Deliver(id));
     }
 
     fn due(&mut self, id: ConnId, down: bool) -> Option<Message> {
@@ -203,6 +249,9 @@ impl World {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.streaming = true;
         let node = conn.standby;
+        if self.panics(node) {
+            return;
+        }
         let Some(data) = &mut self.nodes[node].disk.data else { return };
         if data.log.len() as u64 != from {
             return;
@@ -211,7 +260,9 @@ impl World {
         let end = data.log.len() as u64;
         data.history = reached(history, end);
         self.send_up(id, Message::Reply(end));
-        let delay = if self.rng.percent(5) { self.rng.between(50, 800) } else { 2 };
+        let longest = if self.quiet() { REPLAY_MS } else { self.plan.replay_ms[node] };
+        let lags = longest > REPLAY_MS || self.rng.percent(5);
+        let delay = if lags { self.rng.between(50, longest) } else { 2 };
         self.after_server(node, delay, ForServer::Replayed(end));
     }
 
@@ -270,16 +321,21 @@ impl World {
         let silent = |heard: u64| self.now > heard + SILENCE_MS;
         let (primary_silent, standby_silent) =
             (silent(conn.heard_primary), silent(conn.heard_standby));
-        if sends {
+        let (primary_runs, standby_runs) =
+            (!self.is_suspended(primary), !self.is_suspended(standby));
+        if sends && !receives && !self.nodes[standby].up {
+            self.effects.note(Effect::HalfOpen);
+        }
+        if sends && primary_runs {
             self.send_down(id, Message::Alive);
         }
-        if receives {
+        if receives && standby_runs {
             self.send_up(id, Message::Alive);
         }
-        if sends && standby_silent {
+        if sends && primary_runs && standby_silent {
             self.close_end(id, primary);
         }
-        if receives && primary_silent {
+        if receives && standby_runs && primary_silent {
             self.close_end(id, standby);
             self.after_server(standby, RETRY_MS, ForServer::Connect);
         }

@@ -13,11 +13,14 @@ use howdah_store::{LeaseId, Snapshot};
 use crate::check::Checker;
 use crate::client::Client;
 use crate::disk::Disk;
+use crate::effect::{Effect, Effects};
 use crate::event::{Event, ForAgent, Queue};
+use crate::machine::Ailments;
 use crate::node::{Clock, Node};
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::stream::{Conn, ConnId};
+use crate::trail::Trail;
 use crate::{Planted, Verdict};
 
 #[derive(Debug)]
@@ -31,11 +34,17 @@ pub(crate) struct World {
     pub store: State,
     /// The store answers nobody as long as this is above zero.
     pub store_cuts: u32,
+    /// The node that the last fault of a whole machine was aimed at.
+    pub hit_last: usize,
     pub nodes: Vec<Node>,
     pub conns: BTreeMap<ConnId, Conn>,
     pub conns_opened: u64,
     /// Pairs of nodes between which no packet passes.
     pub cuts: Vec<(usize, usize)>,
+    /// From the first to the second no packet passes.
+    pub one_way: Vec<(usize, usize)>,
+    pub effects: Effects,
+    pub trail: Trail,
     pub clients: Vec<Client>,
     pub rows: u64,
     pub calls: u64,
@@ -67,10 +76,14 @@ impl World {
             queue: Queue::default(),
             store: State::new(),
             store_cuts: 0,
+            hit_last: 0,
             nodes,
             conns: BTreeMap::new(),
             conns_opened: 0,
             cuts: Vec::new(),
+            one_way: Vec::new(),
+            effects: Effects::default(),
+            trail: Trail::default(),
             clients,
             rows: 0,
             calls: 0,
@@ -132,10 +145,13 @@ impl World {
             steps,
             acknowledged: self.checker.acknowledged.len() as u64,
             terms: self.checker.term,
+            effects: self.effects.clone(),
+            trail: self.trail.clone(),
         }
     }
 
     fn step(&mut self, event: Event) {
+        let Some(event) = self.stands_still(event) else { return };
         match event {
             Event::Agent { node, incarnation, what } => self.at_agent(node, incarnation, what),
             Event::AtStore { node, incarnation, call, ask } => {
@@ -204,8 +220,16 @@ impl World {
         self.nodes.iter().position(|node| node.name == *name).expect("a node of this cluster")
     }
 
+    /// Packets pass both ways, so that a connection can be made.
     pub fn passes(&self, a: usize, b: usize) -> bool {
-        self.nodes[a].up && self.nodes[b].up && !self.cuts.contains(&(a.min(b), a.max(b)))
+        self.arrives(a, b) && self.arrives(b, a) && self.nodes[a].up && self.nodes[b].up
+    }
+
+    /// A packet on its way arrives.
+    pub fn arrives(&self, from: usize, to: usize) -> bool {
+        let cut = self.cuts.contains(&(from.min(to), from.max(to)));
+        let lives = self.nodes[to].up && !self.is_suspended(to);
+        lives && !cut && !self.one_way.contains(&(from, to))
     }
 
     pub fn reaches_store(&self, node: usize) -> bool {
@@ -216,6 +240,7 @@ impl World {
     pub fn step_ms(&mut self, low: u64, high: u64) -> u64 {
         let slow = self.plan.slow_percent > 0 && !self.quiet();
         if slow && self.rng.percent(self.plan.slow_percent) {
+            self.effects.note(Effect::SlowStep);
             return self.rng.between(high, SLOW_MS);
         }
         self.rng.between(low, high)
@@ -237,7 +262,7 @@ impl World {
 fn node(number: usize, drift_ppm: i64, rng: &mut Rng) -> Node {
     Node {
         name: format!("n{}", number + 1).parse().expect("a name"),
-        clock: Clock { offset: rng.between(1, 1_000_000), drift_ppm },
+        clock: Clock { offset: rng.between(1, 1_000_000), drift_ppm, wall_jump: 0 },
         up: true,
         disk: Disk::default(),
         server: None,
@@ -246,5 +271,6 @@ fn node(number: usize, drift_ppm: i64, rng: &mut Rng) -> Node {
         incarnation: 0,
         epoch: 0,
         store_cuts: 0,
+        ails: Ailments::default(),
     }
 }

@@ -1,0 +1,173 @@
+//! Plans for one planted mistake: drawn like all others, and then made richer in what it takes
+//! for that mistake to matter.
+
+use std::time::Duration;
+
+use crate::plan::{Fault, FaultKind, Plan, Request, Who};
+use crate::planted::Planted;
+use crate::rng::Rng;
+
+/// The slowest link of a standby that lags, ms.
+const LAG_MS: u64 = 600;
+/// A host that is lost for long is away longer than any election takes, ms.
+const LONG_MS: u64 = 20_000;
+/// When the first of the added faults comes, ms.
+const FROM_MS: u64 = 9_000;
+
+impl Plan {
+    /// The plan of `seed`, leaning towards what `planted` needs.
+    pub fn with(seed: u64, planted: Planted) -> Plan {
+        let mut plan = Plan::of(seed);
+        let mut rng = Rng::new(seed ^ 0xB1A5);
+        match planted {
+            Planted::ReplayedAsEnd => {
+                plan.elects(&mut rng);
+                plan.replay_ms.fill(8_000);
+            }
+            Planted::QuorumOffByOne | Planted::EarlyReport => plan.elects(&mut rng),
+            Planted::FloorIgnored
+            | Planted::FloorWithoutTimeline
+            | Planted::TimelineIgnored
+            | Planted::TimelineNotReserved
+            | Planted::NoNewTimeline
+            | Planted::BlindTakeover
+            | Planted::StaleView => plan.elects_twice(&mut rng),
+            Planted::VotersByName => plan.empties_a_disk(&mut rng),
+            Planted::NoObserverClock => plan.ends_early(&mut rng),
+            Planted::Unsettled => plan.loses_answers(&mut rng),
+            Planted::SlotOfAnyTerm | Planted::DivergedStandby => plan.freezes_standbys(&mut rng),
+            Planted::TwoSendersASlot => plan.reconnects(&mut rng),
+            Planted::RewindEarly | Planted::InterruptedRewind => plan.rewinds(&mut rng),
+            Planted::RewindAsVoter => plan.copies_anew(&mut rng),
+            _ => return plan,
+        }
+        plan.settled()
+    }
+
+    /// Quorum, and standbys of which some lag: what one holds another lacks.
+    fn lags(&mut self, rng: &mut Rng, nodes: usize) {
+        self.quorum = true;
+        self.nodes = nodes;
+        self.lease = Duration::from_millis(rng.between(1_800, 2_500));
+        self.renew = self.lease / 6;
+        self.drift_ppm.resize(nodes, 0);
+        self.replay_ms.resize(nodes, 800);
+        self.link_ms = (0..nodes).map(|_| if rng.percent(50) { LAG_MS } else { 15 }).collect();
+        self.clients = 3;
+        self.pause_ms = 20;
+        self.faults.clear();
+    }
+
+    fn hit(&mut self, at: u64, lasts: u64, kind: FaultKind) {
+        self.faults.push(Fault { at, lasts, kind });
+    }
+
+    /// The leader's host is lost for long.
+    fn elects(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 5) as usize;
+        self.lags(rng, nodes);
+        self.hit(FROM_MS + rng.between(0, 3_000), LONG_MS, FaultKind::KillNode(Who::Leader));
+    }
+
+    /// And then the next leader's, before others have got what it holds.
+    fn elects_twice(&mut self, rng: &mut Rng) {
+        self.elects(rng);
+        let last = self.faults.last().map_or(FROM_MS, |fault| fault.at);
+        let lease = self.lease.as_millis() as u64;
+        let at = last + lease + rng.between(200, lease + 2_500);
+        self.hit(at, LONG_MS, FaultKind::KillNode(Who::Leader));
+    }
+
+    /// The directory of the standby that confirms is deleted, and the leader's host lost.
+    fn empties_a_disk(&mut self, rng: &mut Rng) {
+        self.lags(rng, 3);
+        let (quick, at) = (rng.index(3), FROM_MS + rng.between(0, 3_000));
+        self.link_ms = (0..3).map(|node| if node == quick { 5 } else { LAG_MS }).collect();
+        self.hit(at, 100, FaultKind::DeleteStandby(quick));
+        self.hit(at + rng.between(10, 200), LONG_MS, FaultKind::KillNode(Who::Leader));
+    }
+
+    /// The store ends the leases of an `async` cluster whose leader does not hear of it.
+    fn ends_early(&mut self, rng: &mut Rng) {
+        self.quorum = false;
+        let at = FROM_MS + rng.between(0, 3_000);
+        self.hit(at, 6_000, FaultKind::StoreAway(Some(Who::Leader)));
+        self.hit(at + 10, 100, FaultKind::EndLeases);
+    }
+
+    fn loses_answers(&mut self, rng: &mut Rng) {
+        self.quorum = true;
+        self.late_percent = 40;
+        for _ in 0..4 {
+            let at = FROM_MS + rng.between(0, 15_000);
+            let kind = match rng.between(0, 3) {
+                0 => FaultKind::FreezeAgent(Who::Leader),
+                1 => FaultKind::RestartAgent(Who::Leader),
+                2 => FaultKind::KillPostmaster(Who::Leader),
+                _ => FaultKind::KillNode(Who::Node(rng.index(self.nodes))),
+            };
+            self.hit(at, rng.between(100, 4_000), kind);
+        }
+    }
+
+    /// Agents of standbys do not see that leaders change.
+    fn freezes_standbys(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 5) as usize;
+        self.lags(rng, nodes);
+        let at = FROM_MS + rng.between(0, 3_000);
+        let frozen = rng.index(self.nodes);
+        self.hit(at, LONG_MS, FaultKind::FreezeAgent(Who::Node(frozen)));
+        self.hit(at + 100, rng.between(2_000, 8_000), FaultKind::Isolate(Who::Leader));
+        for number in 1..4 {
+            let at = at + number * rng.between(2_000, 5_000);
+            let kind = match rng.between(0, 2) {
+                0 => FaultKind::KillNode(Who::Leader),
+                1 => FaultKind::KillPostmaster(Who::Leader),
+                _ => FaultKind::Asked(Request::Switchover(None)),
+            };
+            self.hit(at, rng.between(100, 4_000), kind);
+        }
+    }
+
+    /// One standby is lost for a moment and comes back while the others confirm nothing.
+    fn reconnects(&mut self, rng: &mut Rng) {
+        self.lags(rng, 4);
+        self.link_ms.fill(5);
+        self.slow_percent = 0;
+        for number in 0..3 {
+            let at = FROM_MS + number * 8_000;
+            let lost = rng.index(4);
+            for node in (0..4).filter(|node| *node != lost) {
+                self.hit(at, 7_000, FaultKind::Cut(Who::Leader, node));
+            }
+            self.hit(
+                at + rng.between(100, 400),
+                rng.between(50, 500),
+                FaultKind::KillNode(Who::Node(lost)),
+            );
+        }
+    }
+
+    /// The leader's host is lost with WAL that nobody has, and lost again while it is repaired.
+    fn rewinds(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 4) as usize;
+        self.lags(rng, nodes);
+        let (at, lasts) = (FROM_MS + rng.between(0, 3_000), rng.between(5_000, 9_000));
+        self.hit(at, 3_000, FaultKind::Isolate(Who::Leader));
+        self.hit(at + rng.between(100, 900), lasts, FaultKind::KillNode(Who::Again));
+        let back = at + lasts + rng.between(300, 3_500);
+        self.hit(back, rng.between(100, 1_000), FaultKind::KillNode(Who::Again));
+        self.hit(back + 12_000, LONG_MS, FaultKind::KillNode(Who::Leader));
+    }
+
+    /// New copies of voters are ordered.
+    fn copies_anew(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 4) as usize;
+        self.lags(rng, nodes);
+        for _ in 0..3 {
+            let at = FROM_MS + rng.between(0, 9_000);
+            let node = rng.index(self.nodes);
+            self.hit(at, 100, FaultKind::Asked(Request::Reinit(node, None)));
+        }
+    }
+}
