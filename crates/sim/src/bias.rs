@@ -74,7 +74,7 @@ impl Plan {
         self.elects(rng);
         let last = self.faults.last().map_or(FROM_MS, |fault| fault.at);
         let lease = self.lease.as_millis() as u64;
-        let at = last + lease + rng.between(200, lease + 2_500);
+        let at = last + lease / 2 + rng.between(200, 2 * lease + 1_500);
         self.hit(at, LONG_MS, FaultKind::KillNode(Who::Leader));
     }
 

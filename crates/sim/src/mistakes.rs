@@ -153,9 +153,7 @@ fn leaderless(planted: Planted, view: &mut View) {
         }
         Planted::EarlyReport => hide_receiver(view),
         Planted::ReplayedAsEnd => {
-            if let Some(running) = standby(view) {
-                running.position.lsn = running.replayed;
-            }
+            replayed_only(view);
         }
         Planted::FloorIgnored => floor_at(view, Some(Lsn(0))),
         Planted::FloorWithoutTimeline => floor_at(view, None),
@@ -168,6 +166,15 @@ fn leaderless(planted: Planted, view: &mut View) {
         Planted::VotersByName => by_name(view),
         Planted::NoObserverClock => view.store.beat = None,
         _ => {}
+    }
+}
+
+fn replayed_only(view: &mut View) {
+    let Some(running) = standby(view) else { return };
+    running.position.lsn = running.replayed;
+    let replayed = running.replayed;
+    if let Some(end) = &mut view.local.end {
+        end.lsn = replayed;
     }
 }
 
@@ -267,6 +274,7 @@ fn pretend_near(view: &mut View) {
 fn following(planted: Planted, view: &mut View) {
     let leader = view.leader().map(|leader| leader.node.clone());
     match planted {
+        Planted::ReplayedAsEnd => replayed_only(view),
         Planted::RewindAsVoter => {
             let own = view.directory().map(|facts| facts.id.clone());
             if let Some((Versioned { value, .. }, own)) = view.store.sync.as_mut().zip(own) {
