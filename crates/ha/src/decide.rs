@@ -5,7 +5,7 @@ use howdah_base::record::{Ended, Report, Revocation};
 
 use crate::lease;
 use crate::rules::{Case, Step, bootstrap, elect, follow, lead, operator, revoke, safety};
-use crate::{Command, Memory, Reason, Rule, Server, View};
+use crate::{Command, Memory, Reason, Server, View};
 
 /// What follows from a view.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,10 +56,11 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
         wake_at = Some(wake_at.map_or(moment, |at| at.min(moment)));
     }
     memory.keep(&step.commands, view);
+    memory.part(step.reason.rule, view);
     Decision {
         recreate: step.recreate,
         revokes,
-        leaving: step.reason.rule == Rule::LeaveVoters,
+        leaving: memory.parting,
         commands: renew.into_iter().chain(step.commands).collect(),
         reason: step.reason,
         wake_at,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use howdah_base::{DirectoryId, Lsn, NodeName, Term, Tick};
 
-use crate::{Command, Job, Server, View, voters};
+use crate::{Command, Job, Rule, Server, View, voters};
 
 /// Carried from one decision to the next.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -40,6 +40,9 @@ pub struct Memory {
     pub handed_over: bool,
     /// The revision of `sync` that this node writes, or has written.
     pub sync_written: Option<u64>,
+    /// This node's directory is to be repaired or replaced: the leader must not count it, also not
+    /// again once it has stopped to.
+    pub parting: bool,
     /// As leader: `sync` stands as this node wrote it, and no later write has an unknown end.
     pub settled: bool,
 }
@@ -121,6 +124,18 @@ impl Memory {
             (id, since)
         };
         self.absent = voters.unwrap_or_default().into_iter().map(since).collect();
+    }
+
+    /// Takes in by which rule it was decided.
+    pub(crate) fn part(&mut self, rule: Rule, view: &View) {
+        use Rule::*;
+        match rule {
+            LeaveVoters | ReinitOrdered | Rewind | CopyAnew => self.parting = true,
+            StartStandby | Follow | AwaitStream | Standby | TakeOver | AcceptHandover => {
+                self.parting = false;
+            }
+            _ => self.parting &= !view.store.leader_mine,
+        }
     }
 
     /// When the leader last gave a sign of life in the store, a renewal or a rewritten record;

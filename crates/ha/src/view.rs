@@ -44,6 +44,8 @@ pub struct Settings {
     pub first_node: Option<NodeName>,
     /// This node has no PostgreSQL.
     pub witness: bool,
+    /// The other nodes with data that the file names, alive or not.
+    pub others: BTreeSet<NodeName>,
 }
 
 /// What a commit waits for.
@@ -87,6 +89,8 @@ pub struct StoreView {
     /// Who runs initdb now.
     pub initializing: Option<NodeName>,
     pub members: BTreeMap<NodeName, Member>,
+    /// The revisions at which they were last written.
+    pub member_revisions: BTreeMap<NodeName, u64>,
     pub paused: bool,
     /// Nodes whose servers are to stay down.
     pub fenced: BTreeSet<NodeName>,

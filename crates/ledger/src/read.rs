@@ -26,6 +26,7 @@ pub fn view_of(
 ) -> Result<StoreView, StoreError> {
     let leader = versioned::<Leader>(snapshot, key::LEADER)?;
     let leader_mine = leader.is_some() && lease.is_some() && snapshot.lease(key::LEADER) == lease;
+    let members = snapshot.below::<Member>(key::MEMBERS)?;
     Ok(StoreView {
         reachable: true,
         leader,
@@ -41,11 +42,11 @@ pub fn view_of(
         intent: versioned::<Intent>(snapshot, key::INTENT)?,
         initialize: snapshot.get::<Initialize>(key::INITIALIZE)?.map(|(value, _)| value),
         initializing: snapshot.get::<NodeName>(key::INITIALIZING)?.map(|(node, _)| node),
-        members: snapshot
-            .below::<Member>(key::MEMBERS)?
-            .into_values()
-            .map(|(member, _)| (member.node.clone(), member))
+        member_revisions: members
+            .values()
+            .map(|(member, revision)| (member.node.clone(), *revision))
             .collect(),
+        members: members.into_values().map(|(member, _)| (member.node.clone(), member)).collect(),
         paused: snapshot.entries.contains_key(key::PAUSE),
         fenced: snapshot
             .below::<Fence>(key::FENCED)?

@@ -49,9 +49,7 @@ pub fn txn_for(
                 .put_leased(key::LEADER, &leader, author.lease)
                 .put(key::SYNC, sync)
         }
-        Command::WriteSync(sync) => {
-            mine(view)?.at(key::SYNC, view.sync.as_ref()?.revision).put(key::SYNC, sync)
-        }
+        Command::WriteSync(sync) => write_sync(sync, view)?,
         Command::OfferHandover(offer) => {
             sole(view)?.absent(key::HANDOVER).put(key::HANDOVER, offer)
         }
@@ -90,6 +88,22 @@ pub fn txn_for(
         Command::EndOrder(why) => end_order(why.as_ref(), view, author)?,
         _ => return None,
     })
+}
+
+/// A directory that is made a voter is compared with what its node last said: one that is about to
+/// be repaired or replaced has said so first, and then it is not made one.
+fn write_sync(sync: &Sync, view: &StoreView) -> Option<Txn> {
+    let before = view.sync.as_ref()?;
+    let mut txn = mine(view)?.at(key::SYNC, before.revision).put(key::SYNC, sync);
+    for id in sync.voters.difference(&before.value.voters) {
+        let of = |(_, member): &(&NodeName, &Member)| member.directory.as_ref() == Some(id);
+        let member = view.members.iter().find(of).map(|(node, _)| node);
+        let revision = member.and_then(|node| view.member_revisions.get(node));
+        if let Some((node, revision)) = member.zip(revision) {
+            txn = txn.at(format!("{}{node}", key::MEMBERS), *revision);
+        }
+    }
+    Some(txn)
 }
 
 /// The order goes; why it was not carried out stays for whoever asked.

@@ -146,6 +146,9 @@ fn repair(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, end: Pos
     if sync.voters.contains(&facts.id) {
         return Step::wait(Rule::LeaveVoters, format!("its WAL ends at {end}"));
     }
+    if !case.is_parting_known() {
+        return Step::wait(Rule::LeaveVoters, "the others are told first");
+    }
     let Some(member) = source.open() else {
         return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
     };

@@ -86,6 +86,12 @@ impl Case<'_> {
             && failures.retry_at(Job::Start).is_some_and(|at| at > self.now)
     }
 
+    /// The record of this node that the others see says that its directory is not to be counted: a
+    /// leader that has not seen that cannot make it a voter any more, because it compares.
+    pub fn is_parting_known(&self) -> bool {
+        self.view.store.members.get(&self.view.me).is_some_and(|member| member.leaving)
+    }
+
     pub fn passed(&self, since: Option<Tick>, wait: Duration) -> bool {
         since.is_some_and(|since| self.now.since(since) >= wait)
     }

@@ -177,6 +177,9 @@ fn reinit(
     if let Some(step) = await_leaving(case) {
         return Some(step);
     }
+    if !case.is_parting_known() {
+        return Some(Step::wait(Rule::LeaveVoters, "the others are told first"));
+    }
     match &view.local.server {
         Server::Running(_) => {
             let detail = format!("asked for by {}", order.by);

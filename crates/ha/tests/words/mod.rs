@@ -389,5 +389,6 @@ fn settings() -> Settings {
         replicate_from: None,
         first_node: None,
         witness: false,
+        others: [node("n2"), node("n3")].into(),
     }
 }
