@@ -55,6 +55,7 @@ pub(crate) struct Agent {
     pub end: Option<howdah_base::Position>,
     pub promises: crate::promise::Promises,
     pub heartbeat: crate::heartbeat::Heartbeat,
+    pub grace: crate::grace::Grace,
     pub job: Option<(Job, AbortHandle)>,
     pub failures: Failures,
     pub last_error: Option<(Job, String)>,
@@ -156,6 +157,7 @@ impl Agent {
         view.job = self.job.as_ref().map(|(job, _)| *job);
         publish::all(self, &view, now);
         self.apply_file(&view);
+        self.plead(&view, now);
         let pause = wake_at.map_or(BACKSTOP, |at| now.until(at)).min(BACKSTOP);
         let wake = Instant::now() + pause.max(Duration::from_millis(5));
         self.listen(&view, now).map_or(wake, |at| at.min(wake))
@@ -249,6 +251,7 @@ impl Agent {
             sync: self.sync.clone(),
             planned: self.planned.clone(),
             end_hint: self.end_hint(),
+            promises: self.promises,
             timeline_hint: self.facts.as_ref().map(|f| f.running.history.clone()),
         }
     }
@@ -282,6 +285,10 @@ impl Agent {
                 // Whether WAL still comes is to be known as it is now.
                 self.probe_now.notify_one();
             }
+            Event::Promised { node, term, word, asked_at } => {
+                self.promised(node, term, word, asked_at);
+            }
+            Event::Pleaded(asked) => self.pleaded(asked),
             Event::Published(revision) => self.publisher.ended(revision),
             Event::Done { job, outcome } => self.done(job, outcome),
             Event::Applied { revision, result } => self.applied.ended(revision, result),
@@ -460,7 +467,9 @@ impl Agent {
         }
         self.sync = outcome.sync.or(self.sync.take());
         self.end = outcome.end.or(self.end);
-        self.promises = outcome.promises.unwrap_or(self.promises);
+        if let Some(promises) = outcome.promises {
+            self.promises.revoked = promises.revoked;
+        }
     }
 
     /// This directory is being replaced: also while the copy runs, whose identity the leader must

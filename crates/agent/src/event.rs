@@ -1,12 +1,15 @@
 //! Everything that can happen to an agent, in one closed list.
 
+use std::time::Duration;
+
 use howdah_base::ask::{Ask, Receipt, Refusal};
-use howdah_base::{NodeName, Tick};
+use howdah_base::{NodeName, Term, Tick};
 use howdah_ha::{Job, SyncSetting};
 use howdah_store::{LeaseId, Renewal, Snapshot, StoreError};
 use tokio::sync::oneshot;
 
 use crate::conf::ConfState;
+use crate::grace::Pleaded;
 use crate::heartbeat::Sign;
 use crate::observe::{Disk, Facts};
 use crate::promise::Promises;
@@ -36,6 +39,10 @@ pub(crate) enum Event {
     Published(Option<u64>),
     /// The leader was asked for a sign of life.
     Heard { leader: NodeName, sign: Sign, asked_at: Tick },
+    /// A node was asked to wait while the store is away, at `asked_at`.
+    Promised { node: NodeName, term: Term, word: Result<Duration, String>, asked_at: Tick },
+    /// Another leader asks this node to wait.
+    Pleaded(Pleaded),
     /// A long operation ended.
     Done { job: Job, outcome: Result<Outcome, String> },
     /// Work beside decisions ended: roles, databases, parameters.

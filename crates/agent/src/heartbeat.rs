@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use howdah_base::{NodeName, Tick};
+use howdah_base::{NodeName, Term, Tick};
 use howdah_ha::View;
 use tokio::time::Instant;
 
@@ -16,6 +16,16 @@ use crate::event::Event;
 pub trait Peers: Send + Sync + std::fmt::Debug {
     /// What the agent of the node whose HTTP is at `address` (`host:port`) says within `within`.
     async fn sign_of_life(&self, address: &str, within: Duration) -> Sign;
+
+    /// Asks `node`, whose peer port is at `address`, to take part in no takeover of `term` for a
+    /// while; for how long, or why not.
+    async fn plead(
+        &self,
+        node: &NodeName,
+        address: &str,
+        term: Term,
+        within: Duration,
+    ) -> Result<Duration, String>;
 }
 
 /// What came back.

@@ -12,6 +12,7 @@ mod conf;
 mod config;
 mod ears;
 mod event;
+mod grace;
 mod guardian;
 mod heartbeat;
 mod housekeeping;
@@ -55,6 +56,7 @@ pub use apply::secret;
 pub use clock::unix_ms;
 pub use config::{AgentConfig, TlsFiles};
 pub use event::Asked;
+pub use grace::Pleaded;
 pub use heartbeat::{Peers, Sign};
 pub use howdah_base::ask::Ask;
 pub use publish::Vitals;
@@ -90,6 +92,11 @@ impl Channels {
     /// Hands an operator's request over; the answer comes through its `reply`.
     pub async fn ask(&self, asked: Asked) -> Result<(), String> {
         self.asks.send(Event::Asked(asked)).await.map_err(|_| "the agent has ended".to_owned())
+    }
+
+    /// Hands another leader's question over; the answer comes through its `reply`.
+    pub async fn plead(&self, asked: Pleaded) -> Result<(), String> {
+        self.asks.send(Event::Pleaded(asked)).await.map_err(|_| "the agent has ended".to_owned())
     }
 
     /// Tells the agent to end, PostgreSQL with it. `keep_lease`: the whole cluster is going
@@ -168,6 +175,7 @@ async fn at_start(
         end: None,
         promises: promise::Promises::load(shared)?,
         heartbeat: heartbeat::Heartbeat::default(),
+        grace: grace::Grace::default(),
         job: None,
         failures: Failures::default(),
         last_error: None,

@@ -75,7 +75,7 @@ pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
     let leads = topology_leads(&agent.publisher);
     let until = match retakes(agent) {
         true => agent.held_until,
-        false => agent.lease.deadline(&agent.shared),
+        false => agent.lease.deadline(&agent.shared).max(agent.held_until),
     };
     agent.publisher.vitals.send_replace(Vitals {
         leader_until: until.filter(|_| leads),

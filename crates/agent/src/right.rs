@@ -31,6 +31,13 @@ impl Agent {
     fn extend_deadline(&mut self) {
         let Some(deadline) = self.lease.deadline(&self.shared) else { return };
         if *self.alive.borrow() && self.leads() {
+            self.extend_to(deadline);
+        }
+    }
+
+    /// Never to an earlier moment: what others have promised may reach further than the lease.
+    pub fn extend_to(&mut self, deadline: Tick) {
+        if self.held_until.is_none_or(|held| held < deadline) {
             self.held_until = Some(deadline);
             let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
             tokio::spawn(async move {

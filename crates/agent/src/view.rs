@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use howdah_base::DirectoryId;
+use howdah_base::{DirectoryId, NodeName};
 use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
 use howdah_ledger::view_of;
 
@@ -27,7 +27,7 @@ impl Agent {
                 observed_at: self.observed_at,
                 end: self.end,
                 promise: self.promises.revoked,
-                held_back_until: None,
+                held_back_until: self.promises.held_back_until(),
                 unheard: self.heartbeat.unheard(self.streams()),
                 sync: self.sync.clone(),
                 gate_open: self.conf.gate_open,
@@ -107,6 +107,7 @@ impl Agent {
             replicate_from: tags.replicate_from.clone(),
             first_node: self.shared.config.spec.first_node.clone(),
             witness: self.shared.config.is_witness(),
+            others: others(&spec, &self.shared.config.node),
         }
     }
 
@@ -129,4 +130,10 @@ impl Agent {
             None => Server::Starting { as_primary },
         }
     }
+}
+
+/// The other nodes with data that the file names.
+fn others(spec: &howdah_spec::ClusterSpec, own: &NodeName) -> BTreeSet<NodeName> {
+    let data = spec.nodes.iter().filter(|(_, node)| node.kind == howdah_spec::NodeKind::Data);
+    data.map(|(name, _)| name).filter(|name| *name != own).cloned().collect()
 }

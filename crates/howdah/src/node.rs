@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow};
-use howdah_agent::{AgentConfig, Asked, Channels, End, TlsFiles};
+use howdah_agent::{AgentConfig, Asked, Channels, End, Pleaded, TlsFiles};
 use howdah_api::{
     Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Progress, Receipt, Refusal, RefusalClass,
     Request, Server,
 };
 use howdah_base::{Gauge, NodeName, Redacted};
 use howdah_etcd::Report;
-use howdah_proxy::{Counters, ProxyConfig};
+use howdah_proxy::{Counters, Plea, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use howdah_store::Store;
 use howdah_tls::Identity;
@@ -81,6 +81,7 @@ struct Bound {
     api: Server,
     identity: Arc<Identity>,
     keeper: Arc<Keeper>,
+    pleas: mpsc::Receiver<Plea>,
     spec: watch::Sender<Arc<Vec<howdah_spec::hba::HbaRule>>>,
 }
 
@@ -90,7 +91,8 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let (hba, rules) = watch::channel(Arc::new(spec.hba.clone()));
     let pair = howdah_tls::Pair::at(&prepared.layout.tls(), node.as_str());
     let identity = Identity::open(&pair)?;
-    let proxy = proxy_config(prepared, node, own, rules, &identity)?;
+    let (pleas_to, pleas) = mpsc::channel(howdah_proxy::PLEAS_MAX);
+    let proxy = proxy_config(prepared, node, own, rules, &identity, pleas_to)?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
     let listen = spec.lasting_addresses(own).into_iter();
@@ -103,7 +105,7 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let keeper = Arc::new(Keeper::new(prepared.layout.clone(), Arc::new(spec.clone())));
     let tls = howdah_tls::for_http(&prepared.layout.ca(), &identity)?;
     let api = api.with_tls(tls).with_doorkeeper(keeper.clone());
-    Ok(Bound { proxy, endpoints, api, identity, keeper, spec: hba })
+    Ok(Bound { proxy, endpoints, api, identity, keeper, pleas, spec: hba })
 }
 
 /// Who may change something over HTTP.
@@ -125,6 +127,7 @@ fn proxy_config(
     own: &NodeSpec,
     hba: watch::Receiver<Arc<Vec<howdah_spec::hba::HbaRule>>>,
     identity: &Arc<Identity>,
+    pleas: mpsc::Sender<Plea>,
 ) -> anyhow::Result<ProxyConfig> {
     let spec = &prepared.spec;
     let ca = prepared.layout.ca();
@@ -149,6 +152,7 @@ fn proxy_config(
         keepalive: ends.keepalive,
         user_timeout: ends.user_timeout,
         counters: Arc::new(Counters::default()),
+        pleas,
     })
 }
 
@@ -201,6 +205,7 @@ async fn decide(
     let _ = started.send(Arc::clone(&channels));
     let proxy =
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
+    serving.spawn(pass_pleas_on(bound.pleas, Arc::clone(&channels)));
     let identity = admit::short_identity(prepared)?;
     let hooks = Hooks::start(serving, node, identity, &channels, hook_problems);
     let mut spec = channels.spec.clone();
@@ -233,6 +238,16 @@ async fn decide(
         End::Stopped => Ok(whole.load(Ordering::Relaxed)),
         End::StartAnew => start_anew().map(|()| false),
         End::Refused(why) => Err(wrong_directory(&why).into()),
+    }
+}
+
+/// Other leaders' questions, from the peer port to the agent.
+async fn pass_pleas_on(mut pleas: mpsc::Receiver<Plea>, channels: Arc<Channels>) {
+    while let Some(Plea { from, term, reply }) = pleas.recv().await {
+        let plea = howdah_ha::grace::Plea { from, term };
+        if channels.plead(Pleaded { plea, reply }).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -289,7 +304,7 @@ fn agent_config(
         before: admitted.agent.before,
         file_print: admitted.file_print,
         arriving,
-        peers: Arc::new(Others::of(&prepared.layout, &identity)?),
+        peers: Arc::new(Others::of(prepared, node, &identity)?),
         parse: read_again,
         spec,
     })

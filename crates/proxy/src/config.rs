@@ -7,9 +7,10 @@ use std::sync::Arc;
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
 use howdah_spec::hba::HbaRule;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::Counters;
+use crate::plea::Plea;
 
 /// One node's endpoints.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct ProxyConfig {
     pub keepalive: Span,
     pub user_timeout: Span,
     pub counters: Arc<Counters>,
+    /// Where peers' questions to this node's agent go.
+    pub pleas: mpsc::Sender<Plea>,
 }
 
 /// The proxy does not start, or stopped.

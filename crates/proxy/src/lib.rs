@@ -21,6 +21,7 @@ mod config;
 mod counters;
 mod login;
 mod peer;
+mod plea;
 mod relay;
 mod route;
 mod socket;
@@ -40,6 +41,7 @@ use tokio::task::JoinSet;
 
 pub use config::{ProxyConfig, ProxyError};
 pub use counters::Counters;
+pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
 pub use route::Endpoint;
 pub use socket::{Bound, bind};
 

@@ -19,18 +19,21 @@ use crate::route::{Route, Want, judge_peer};
 use crate::{Endpoint, OPENING_TIMEOUT, Proxy, socket};
 
 /// Raised when an older node would misread the preamble.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What a node says first. The answer is `Ok`, or why not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Preamble {
-    version: u32,
-    cluster: ClusterName,
-    to: NodeName,
-    term: Term,
-    want: Want,
+pub(crate) struct Preamble {
+    pub version: u32,
+    pub cluster: ClusterName,
+    pub to: NodeName,
+    pub term: Term,
+    pub want: Want,
     /// Whom it is for.
-    client: IpAddr,
+    pub client: IpAddr,
+    /// Who asks, with [`Want::Wait`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<NodeName>,
 }
 
 impl Proxy {
@@ -52,7 +55,8 @@ impl Proxy {
         let tls = TlsConnector::from(self.config.peer_client_tls.clone());
         let mut peer = tls.connect(name, tcp).await?;
         let (to, cluster) = (to.clone(), self.config.cluster.clone());
-        let preamble = Preamble { version: VERSION, cluster, to, term: now.term, want, client };
+        let preamble =
+            Preamble { version: VERSION, cluster, to, term: now.term, want, client, from: None };
         send(&mut peer, &preamble).await?;
         receive::<Result<(), String>>(&mut peer).await?.map_err(io::Error::other)?;
         Ok(Box::new(peer))
@@ -78,22 +82,23 @@ impl Proxy {
             let tls = TlsAcceptor::from(self.config.peer_server_tls.clone());
             let mut peer = tls.accept(tcp).await?;
             let preamble: Preamble = receive(&mut peer).await?;
+            if preamble.want == Want::Wait {
+                return Ok((peer, preamble, None));
+            }
             let server = self.let_in(&preamble).await;
             send(&mut peer, &server.as_ref().map(|_| ())).await?;
-            Ok::<_, io::Error>((peer, preamble, server.map_err(io::Error::other)?))
+            Ok::<_, io::Error>((peer, preamble, Some(server.map_err(io::Error::other)?)))
         };
-        let (peer, preamble, server) = timeout(OPENING_TIMEOUT, greet).await??;
+        let (mut peer, preamble, server) = timeout(OPENING_TIMEOUT, greet).await??;
+        let Some(server) = server else { return self.answer_plea(&mut peer, &preamble).await };
         let _held = self.config.counters.enter(Endpoint::Peer);
         let term = (preamble.want == Want::Primary).then_some(preamble.term);
         self.relay(peer, server, Route { node: preamble.to, local: true, term }).await
     }
 
     async fn let_in(&self, preamble: &Preamble) -> Result<Arrival<TcpStream>, String> {
-        let Preamble { version, cluster, to, term, want, client } = preamble;
-        if (*version, cluster, to) != (VERSION, &self.config.cluster, &self.config.node) {
-            tracing::warn!(version, %cluster, %to, "a peer means another node");
-            return Err(format!("this is `{}` of `{}`", self.config.node, self.config.cluster));
-        }
+        let Preamble { term, want, client, .. } = preamble;
+        self.is_meant(preamble)?;
         let now = self.topology.borrow().clone();
         judge_peer(&now, *term, *want)?;
         tracing::debug!(%client, %term, ?want, "serving a peer's client");
@@ -101,15 +106,26 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    pub(crate) fn is_meant(&self, preamble: &Preamble) -> Result<(), String> {
+        let Preamble { version, cluster, to, .. } = preamble;
+        if (*version, cluster, to) != (VERSION, &self.config.cluster, &self.config.node) {
+            tracing::warn!(version, %cluster, %to, "a peer means another node");
+            return Err(format!("this is `{}` of `{}`", self.config.node, self.config.cluster));
+        }
+        Ok(())
+    }
+}
+
 /// A JSON text behind its length in two bytes: bounded by itself.
-async fn send(stream: &mut impl Stream, value: &impl Serialize) -> io::Result<()> {
+pub(crate) async fn send(stream: &mut impl Stream, value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_vec(value)?;
     let len = u16::try_from(text.len()).map_err(io::Error::other)?;
     stream.write_all(&[&len.to_be_bytes()[..], &text].concat()).await?;
     stream.flush().await
 }
 
-async fn receive<T: DeserializeOwned>(stream: &mut impl Stream) -> io::Result<T> {
+pub(crate) async fn receive<T: DeserializeOwned>(stream: &mut impl Stream) -> io::Result<T> {
     let mut text = vec![0; stream.read_u16().await?.into()];
     stream.read_exact(&mut text).await?;
     Ok(serde_json::from_slice(&text)?)

@@ -30,6 +30,8 @@ pub enum Want {
     Standby,
     /// Nothing: the connection only carries a cancel request.
     Cancel,
+    /// Its agent's promise to take part in no takeover for a while.
+    Wait,
 }
 
 /// The nodes that are right for `endpoint`, and what each is taken for.
@@ -67,7 +69,7 @@ pub fn candidates(
 /// Whether this node's server is what a peer in `term` wants; else why not.
 pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> {
     match want {
-        Want::Cancel => Ok(()),
+        Want::Cancel | Want::Wait => Ok(()),
         _ if now.local.closing => Err("this server is about to be shut down".to_owned()),
         _ if term < now.term => Err(format!("the term is over, now is `{}`", now.term)),
         Want::Primary if now.local.writable == Some(term) => Ok(()),

@@ -13,6 +13,7 @@ use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 use crate::disk::Conf;
 use crate::effect::Effect;
 use crate::event::{Answer, Ask, Facts, ForAgent};
+use crate::grace::Grace;
 use crate::jobs::{JobRun, Outcome};
 use crate::lease::Lease;
 use crate::probe::Probing;
@@ -42,6 +43,9 @@ pub(crate) struct Agent {
     pub sync: Option<SyncSetting>,
     pub end: Option<Position>,
     pub promise: Revocation,
+    /// Until then this node takes part in no takeover.
+    pub held_back_until: Option<Tick>,
+    pub grace: Grace,
     /// Since when the leader has not answered this node.
     pub unheard: Option<Tick>,
     pub job: Option<JobRun>,
@@ -100,6 +104,8 @@ impl World {
             sync: None,
             end: None,
             promise: machine.disk.promise,
+            held_back_until: machine.disk.held_back_until,
+            grace: Grace::default(),
             unheard: None,
             job: None,
             jobs: 0,
@@ -181,6 +187,10 @@ impl World {
             ForAgent::Exited => self.server_is_down(node),
             ForAgent::Alive(alive) => self.counted(node, alive),
             ForAgent::JobStep(number) => return self.job_step(node, number),
+            ForAgent::Pleaded { from, term, asked_at } => self.pleaded(node, from, term, asked_at),
+            ForAgent::Promised { by, term, length, asked_at } => {
+                self.promised(node, by, term, length, asked_at);
+            }
         }
         true
     }
@@ -210,6 +220,7 @@ impl World {
             self.perform(node, command, &view.store);
         }
         self.publish(node, &view);
+        self.plead(node, &view, now);
         self.probe_if_idle(node);
         let pause = wake_at.map_or(BACKSTOP_MS, |at| now.until(at).as_millis() as u64);
         let agent = self.agent(node);

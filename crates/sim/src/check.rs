@@ -42,8 +42,8 @@ pub(crate) struct Checker {
     given_up: BTreeSet<String>,
     /// Whose lease the store ended before its time, and until when its right runs, true time.
     early: Option<(usize, u64)>,
-    /// Whose term the voters revoked last.
-    revoked: Option<usize>,
+    /// Whose terms the voters revoked.
+    revoked: BTreeSet<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +81,7 @@ impl Checker {
             deleted: BTreeSet::new(),
             given_up: BTreeSet::new(),
             early: None,
-            revoked: None,
+            revoked: BTreeSet::new(),
         }
     }
 
@@ -149,7 +149,9 @@ impl World {
             }
             self.check_right(node);
             self.check_condition_c(node);
-            if self.checker.open[node] == Writes::Fresh {
+            // One that woke up in the middle of its start, deposed meanwhile, lets nobody in.
+            let leads = self.checker.leads(&self.nodes[node].name);
+            if self.checker.open[node] == Writes::Fresh && leads {
                 self.checker.open[node] = Writes::Judged;
                 if self.keeps_everything() {
                     self.check_holds_all(node, "the new primary");
@@ -173,8 +175,11 @@ impl World {
         let early = early && (self.plan.quorum || self.checker.leader.is_none());
         let now = self.local(node);
         let in_time = self.nodes[node].deadline.is_some_and(|deadline| now <= deadline);
-        let revoked = self.checker.revoked == Some(node) && in_time;
-        if !holds && !early && !revoked && !self.unguarded(node) {
+        let revoked = self.checker.revoked.contains(&node) && in_time;
+        // Enough others have promised that nobody else is elected.
+        let grace = self.nodes[node].grace_until.is_some_and(|until| now <= until);
+        let grace = grace && in_time && (self.plan.quorum || self.checker.leader.is_none());
+        if !holds && !early && !revoked && !grace && !self.unguarded(node) {
             let leader = self.checker.leader.as_ref().map(|leader| leader.node.clone());
             let name = &self.nodes[node].name;
             self.checker.found(format!("{name} accepts writes; the leader is {leader:?}"));
@@ -240,12 +245,12 @@ impl World {
         let timeline = snapshot.get::<Timeline>(key::TIMELINE).ok().flatten();
         let timeline = timeline.map_or(0, |(timeline, _)| timeline.0);
         let sync = snapshot.get::<Sync>(key::SYNC).ok().flatten().map(|(sync, _)| sync);
-        let before = self.checker.leader.as_ref().map(|leader| self.index(&leader.node));
+        let before = self.checker.sync.as_ref().map(|sync| self.index(&sync.leader));
         let next = leader.as_ref().map(|leader| self.index(&leader.node));
         let checker = &mut self.checker;
         let voted = checker.sync.as_ref().is_some_and(|sync| !sync.voters.is_empty());
         if next.is_some() && before.is_some() && next != before && voted {
-            checker.revoked = before;
+            checker.revoked.extend(before);
         }
         checker.check_pause(&snapshot);
         if term < checker.term || timeline < checker.timeline {

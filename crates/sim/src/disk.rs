@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use howdah_base::record::Revocation;
-use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Timeline};
+use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Tick, Timeline};
 use howdah_ha::{Directory, DirectoryFacts};
 
 /// One WAL record; a client's commit carries the number of its row.
@@ -24,6 +24,7 @@ pub(crate) struct Disk {
     pub conf: Conf,
     /// What the node has promised: it outlives agent and host.
     pub promise: Revocation,
+    pub held_back_until: Option<Tick>,
 }
 
 /// PGDATA.

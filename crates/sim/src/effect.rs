@@ -32,6 +32,7 @@ effects! {
     AgentRestarted = "agent restarted";
     MachineSuspended = "machine suspended";
     StoreAway = "store out of reach";
+    Grace = "primary went on without the store";
     StoreLate = "answer of the store late or lost";
     LateWrite = "question reached the store after it had been given up";
     StalePicture = "change of the store not noticed";

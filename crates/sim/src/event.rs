@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use howdah_base::Tick;
+use std::time::Duration;
+
+use howdah_base::{NodeName, Term, Tick};
 use howdah_ha::{Directory, Running};
 use howdah_store::{Held, LeaseId, Renewal, Snapshot, Txn, TxnOutcome};
 
@@ -71,6 +73,19 @@ pub(crate) enum ForAgent {
     Exited,
     Alive(bool),
     JobStep(u64),
+    /// Another leader asks this node to wait, at its own `asked_at`.
+    Pleaded {
+        from: usize,
+        term: Term,
+        asked_at: Tick,
+    },
+    /// What a node has promised this leader.
+    Promised {
+        by: NodeName,
+        term: Term,
+        length: Duration,
+        asked_at: Tick,
+    },
 }
 
 #[derive(Debug)]

@@ -213,6 +213,10 @@ impl World {
     fn start_node(&mut self, node: usize) {
         if !self.nodes[node].up {
             self.nodes[node].up = true;
+            // Its clock counts from its start: the whole length of a promise is waited again.
+            let (now, lease) = (self.local(node), self.plan.lease);
+            let disk = &mut self.nodes[node].disk;
+            disk.held_back_until = disk.held_back_until.map(|_| now + lease);
             self.start_agent(node);
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Node {
     pub server: Option<Server>,
     /// Until when the instance may write, as the guard was told.
     pub deadline: Option<Tick>,
+    /// Until when it may write by what others have promised.
+    pub grace_until: Option<Tick>,
     pub agent: Option<Agent>,
     /// Counts agents and servers, so that what was meant for an earlier one is dropped.
     pub incarnation: u64,

@@ -2,7 +2,7 @@
 //! crates/agent/src/view.rs and publish.rs do.
 
 use howdah_base::record::{Member, ServerState};
-use howdah_base::{DirectoryId, Tick};
+use howdah_base::{DirectoryId, NodeName, Tick};
 use howdah_ha::{Directory, Durability, Job, Local, Rule, Server, Settings, StoreView, View};
 use howdah_ledger::member_txn;
 
@@ -18,14 +18,14 @@ const SILENT_AFTER_MS: u128 = 4_000;
 
 impl World {
     pub(crate) fn view(&mut self, node: usize) -> View {
-        let settings = self.settings();
+        let me = self.nodes[node].name.clone();
+        let settings = self.settings(&me);
         let now = self.local(node);
         let store = self.store_view(node);
         self.listen(node, &store, now);
         let known = store.initialize.as_ref().map(|i| i.system_identifier);
         let leads = store.leader.as_ref().filter(|_| store.leader_mine);
         let term = leads.map(|leader| self.slot_term(leader.value.term));
-        let me = self.nodes[node].name.clone();
         let agent = self.agent(node);
         let silent =
             agent.silent_since.is_some_and(|at| now.since(at).as_millis() > SILENT_AFTER_MS);
@@ -37,7 +37,7 @@ impl World {
             observed_at: agent.observed_at,
             end: agent.end,
             promise: agent.promise,
-            held_back_until: None,
+            held_back_until: agent.held_back_until,
             unheard: agent.unheard,
             sync: agent.sync.clone(),
             gate_open: agent.conf.gate_open,
@@ -87,7 +87,7 @@ impl World {
         self.trail.note(role, before, rule);
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, me: &NodeName) -> Settings {
         let plan = &self.plan;
         Settings {
             durability: if plan.quorum { Durability::Quorum } else { Durability::Async },
@@ -104,6 +104,7 @@ impl World {
             replicate_from: None,
             first_node: None,
             witness: false,
+            others: self.nodes.iter().map(|n| &n.name).filter(|n| *n != me).cloned().collect(),
         }
     }
 

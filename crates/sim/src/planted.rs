@@ -77,6 +77,7 @@ planted! {
     NoFence = "no-fence", "2", "nothing ends a primary at its deadline, neither the guard nor the agent", found(40, &[WITHOUT_RIGHT]);
     LateLease = "late-lease", "2", "the lease is counted from the store's answer, not from before the question", found(300, &[WITHOUT_RIGHT]);
     BackendOutlives = "backend-outlives", "2", "the end of the postmaster is taken for the end of the instance: a backend goes on", found(60, &[WITHOUT_RIGHT]);
+    GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(150, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
     SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
     DivergedStandby = "diverged-standby", "3", "a slot is made and used without the proof that the standby is on the leader's history", found(40, &[NOT_HEALED]);
     TwoSendersASlot = "two-senders-a-slot", "3", "a slot admits a second sender beside a half-open one", found(60, &[NOT_RECORDED]);

@@ -225,6 +225,11 @@ impl World {
         self.arrives(a, b) && self.arrives(b, a) && self.nodes[a].up && self.nodes[b].up
     }
 
+    /// One that is sent now gets there.
+    pub fn passes_from(&self, from: usize, to: usize) -> bool {
+        self.nodes[from].up && self.arrives(from, to)
+    }
+
     /// A packet on its way arrives.
     pub fn arrives(&self, from: usize, to: usize) -> bool {
         let cut = self.cuts.contains(&(from.min(to), from.max(to)));
@@ -267,6 +272,7 @@ fn node(number: usize, drift_ppm: i64, rng: &mut Rng) -> Node {
         disk: Disk::default(),
         server: None,
         deadline: None,
+        grace_until: None,
         agent: None,
         incarnation: 0,
         epoch: 0,

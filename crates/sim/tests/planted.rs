@@ -12,7 +12,7 @@ macro_rules! planted {
 
 planted! {
     replayed_as_end, voters_by_name, timeline_not_reserved, no_observer_clock,
-    no_fence, late_lease, backend_outlives, diverged_standby, two_senders_a_slot,
+    no_fence, grace_beside_promise, late_lease, backend_outlives, diverged_standby, two_senders_a_slot,
     unproven_setting, unproven_waiting, setting_before_adding, record_before_setting,
     setting_before_alone, floor_kept, no_same_directory, quorum_off_by_one, floor_ignored,
     late_setting, no_seal, inexact_handover, handover_forgotten, rewind_as_voter,

@@ -14,7 +14,6 @@ const UNREACHED: &[(Rule, &str)] = &[
     (Rule::Witness, "the simulation has no witnesses"),
     (Rule::StoreForgot, "the modelled store never loses its records"),
     (Rule::WrongTimeline, "the modelled promotion takes the number that is reserved"),
-    (Rule::HeldBack, "no-fence promises between nodes are not modelled yet"),
     (Rule::LastCopy, "a takeover writes `leader` and `sync` together"),
     (Rule::Forced, "an operator who accepts a loss may lose commits: nothing could be checked"),
 ];

@@ -41,6 +41,7 @@ pub(crate) struct Order {
     pub sync: Option<SyncSetting>,
     /// Identity for a directory that is made now.
     pub planned: DirectoryId,
+    pub promises: Promises,
     /// Last position and history seen of the server: where the end of the WAL is searched from.
     pub end_hint: Option<Position>,
     pub timeline_hint: Option<History>,
@@ -62,7 +63,7 @@ pub(crate) async fn run(
         Command::Follow { upstream } => serve::follow(order, upstream).await,
         Command::Detach => serve::detach(order).await,
         Command::Promise(revoked) => {
-            let kept = Promises { revoked }.keep(&order.shared).await?;
+            let kept = Promises { revoked, ..order.promises }.keep(&order.shared).await?;
             Ok(Outcome { promises: Some(kept), ..Outcome::default() })
         }
         Command::Promote { timeline, names, needed } => {

@@ -113,6 +113,7 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         keepalive: Span(Duration::from_secs(60)),
         user_timeout: Span(Duration::from_secs(30)),
         counters: Arc::default(),
+        pleas: tokio::sync::mpsc::channel(1).0,
     }
 }
 
