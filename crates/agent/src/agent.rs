@@ -229,6 +229,7 @@ impl Agent {
             if looks && let Ok(disk) = jobs::blocking(move || Ok(observe::disk(&shared))).await {
                 let _ = events.send(Event::Disk(Box::new(disk))).await;
             }
+            let outcome = outcome.map(Box::new);
             let _ = events.send(Event::Done { job, outcome }).await;
         });
         self.job = Some((job, task.abort_handle()));
@@ -398,7 +399,7 @@ impl Agent {
         }
     }
 
-    fn done(&mut self, job: Job, outcome: Result<Outcome, String>) {
+    fn done(&mut self, job: Job, outcome: Result<Box<Outcome>, String>) {
         self.job = self.job.take().filter(|(running, _)| *running != job);
         if job == Job::Stop {
             self.stopping = false;
@@ -424,7 +425,7 @@ impl Agent {
             Ok(outcome) => {
                 self.failures.clear(job);
                 self.last_error = self.last_error.take().filter(|(failed, _)| *failed != job);
-                self.take_outcome(outcome);
+                self.take_outcome(*outcome);
             }
             Err(error) => {
                 tracing::warn!("{job} failed: {error}");

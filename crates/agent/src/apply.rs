@@ -142,6 +142,7 @@ impl Agent {
             if by_order && outcome.is_ok() {
                 outcome = end_reload(&order, outcome).await;
             }
+            let outcome = outcome.map(Box::new);
             let _ = events.send(Event::Done { job: Job::Configure, outcome }).await;
         });
         self.job = Some((Job::Configure, task.abort_handle()));

@@ -44,7 +44,7 @@ pub(crate) enum Event {
     /// Another leader asks this node to wait.
     Pleaded(Pleaded),
     /// A long operation ended.
-    Done { job: Job, outcome: Result<Outcome, String> },
+    Done { job: Job, outcome: Result<Box<Outcome>, String> },
     /// Work beside decisions ended: roles, databases, parameters.
     Applied { revision: u64, result: Result<Vec<String>, String> },
     /// An operator asks through the API.

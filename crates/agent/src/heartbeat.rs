@@ -73,7 +73,7 @@ impl Agent {
         let leader = view.leader().map(|leader| leader.node.clone());
         let leader = leader.filter(|node| *node != view.me)?;
         let renew = view.settings.renew;
-        let late = self.memory.beat?.1 + renew * 3 / 2;
+        let late = self.memory.beat?.1 + renew + renew / 4;
         if now < late {
             self.heartbeat.missing = None;
         }
@@ -86,7 +86,7 @@ impl Agent {
         let (shared, events) = (self.shared.clone(), self.events.clone());
         let address = format!("{}:{}", member.host, member.http_port);
         tokio::spawn(async move {
-            let sign = shared.config.peers.sign_of_life(&address, renew).await;
+            let sign = shared.config.peers.sign_of_life(&address, renew * 3 / 4).await;
             let _ = events.send(Event::Heard { leader, sign, asked_at: now }).await;
         });
         None

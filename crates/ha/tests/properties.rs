@@ -110,8 +110,7 @@ fn no_change_of_voters_breaks_condition_c() {
     let mut steps = BTreeSet::new();
     for voters in &sets {
         for setting in &sets {
-            for needs in needs(voters).into_iter().flat_map(|k| needs(setting).map(move |w| (k, w)))
-            {
+            for needs in needs(voters).flat_map(|k| needs(setting).map(move |w| (k, w))) {
                 let at = Standing { voters, setting, needs };
                 for streaming in &sets {
                     for leaving in [&sets[0], &sets[1], &sets[3]] {

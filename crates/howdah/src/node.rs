@@ -182,8 +182,7 @@ async fn decide(
     let feeds = start::feeds(Arc::clone(&spec), node.clone(), starting, waiting);
     let http = serving.spawn(bound.api.run_when(feeds));
     let (problems, notices) = watch::channel(Vec::new());
-    let shown = bound.identity.clone();
-    Watch { node: node.clone(), identity: bound.identity, spec, problems }.start()?;
+    Watch { node: node.clone(), identity: bound.identity.clone(), spec, problems }.start()?;
     let (force, in_force) = watch::channel(Arc::new(prepared.spec.clone()));
     let kept = keeper::start(serving, prepared, node, in_force);
     let (store, admitted) = tokio::select! {
@@ -196,7 +195,7 @@ async fn decide(
     let notices = keeper::with_notices(serving, notices, kept);
     let (hook_problems, notices) = hooks::with_problems(serving, notices);
     let arriving = bound.proxy.counters.arriving.clone();
-    let config = agent_config(prepared, node, store, admitted, notices, arriving, shown)?;
+    let config = agent_config(prepared, node, store, admitted, notices, arriving, bound.identity)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());

@@ -16,7 +16,7 @@ use super::{Case, Step, elect, receives};
 use crate::{Command, Directory, DirectoryFacts, Job, Rule, Server, View};
 
 /// Renewals that a leader may miss before it is suspected.
-const MISSED_RENEWALS: u32 = 3;
+const MISSED_RENEWALS: u32 = 2;
 /// Failovers within [`FLAP_WINDOW_MS`] after which a suspicion is not enough: the lease decides.
 const FLAPS_MAX: usize = 3;
 /// Milliseconds.
@@ -52,7 +52,7 @@ pub(crate) fn suspected(case: &Case<'_>) -> Option<Revocation> {
     // What the store says is fresh: it answers this node's own renewals.
     let fresh = view.store.renewed_at.is_some_and(|at| case.now.since(at) < after)
         && case.passed(case.memory.reachable_since, after);
-    let unheard = case.passed(view.local.unheard, view.settings.renew);
+    let unheard = case.passed(view.local.unheard, view.settings.renew / 2);
     let calm = view.store.handover.is_none() && !view.store.paused && !is_flapping(view);
     (silent && fresh && unheard && calm && could_lead(case)).then_some(wanted)
 }

@@ -42,7 +42,7 @@ fn check_timings(report: &Report<'_>, spec: &ClusterSpec) {
         renew.is_zero(),
         &["ha.renew"],
         "never renewed: `0s`".to_owned(),
-        "write `renew = \"500ms\"`",
+        "write `renew = \"1s\"`",
     );
     rule(
         lease >= LEASE_MIN && renew * 3 > lease,

@@ -32,7 +32,7 @@ pub(super) fn read_ha(top: &Table<'_>) -> HaSpec {
     let span = |key, default| table.span(key).unwrap_or(Span(default));
     HaSpec {
         lease: span("lease", Duration::from_secs(6)),
-        renew: span("renew", Duration::from_millis(500)),
+        renew: span("renew", Duration::from_secs(1)),
         margin: span("margin", Duration::from_millis(500)),
         max_lag_on_failover: table.bytes("max_lag_on_failover").unwrap_or(Bytes(MB)),
         drain_timeout: span("drain_timeout", Duration::from_secs(5)),
