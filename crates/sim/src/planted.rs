@@ -68,7 +68,7 @@ planted! {
     EarlyReport = "early-report", "0", "a directory's end is read before its WAL receiver is gone", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
     FloorWithoutTimeline = "floor-without-timeline", "0", "the floor is compared by its LSN alone", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
     VotersByName = "voters-by-name", "1", "voters are nodes, not directories: one with an empty disk answers", found(40, &[NOT_RECORDED]);
-    TimelineNotReserved = "timeline-not-reserved", "1", "a takeover uses the next number of its own timeline instead of reserving one", found(60, &["again", "went back"]);
+    TimelineNotReserved = "timeline-not-reserved", "1", "a takeover uses the next number of its own timeline instead of reserving one", found(150, &["again", "went back"]);
     BlindTakeover = "blind-takeover", "1", "the takeover does not compare `sync`", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
     StaleView = "stale-view", "1", "the takeover compares what stands in the store by then, not what was judged", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
     NoObserverClock = "no-observer-clock", "1", "that the leader's key has gone is taken for the end of its lease", found(40, &[WITHOUT_RIGHT]);
