@@ -2,13 +2,13 @@
 //! anything is decided (PROTOCOL sections 2 and 4).
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use howdah_base::Tick;
 use howdah_base::record::Revocation;
 use howdah_postgres::write_durably;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::clock;
@@ -19,7 +19,7 @@ use crate::shared::Shared;
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 /// One write at a time: each goes through the same file beside it.
-static WRITING: Mutex<()> = Mutex::const_new(());
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// The file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -79,6 +79,16 @@ impl Promises {
         self
     }
 
+    /// What both bind to.
+    fn and(self, other: Promises) -> Promises {
+        let of_now = other.held_back.filter(|held| held.boot == boot());
+        let held = [self.held_back, of_now].into_iter().flatten();
+        Promises {
+            revoked: self.revoked.max(other.revoked),
+            held_back: held.max_by_key(|held| held.until_ms),
+        }
+    }
+
     /// Until then this node takes part in no takeover.
     pub fn held_back_until(&self) -> Option<Tick> {
         self.held_back.map(|held| Tick(held.until_ms))
@@ -92,12 +102,15 @@ impl Promises {
         Promises { held_back, ..self }
     }
 
-    /// Writes the file, whole and durably.
+    /// Writes the file, whole and durably. A write that was given up may end at any later time: so
+    /// none takes back what stands there by then.
     pub async fn keep(self, shared: &Shared) -> Result<Promises, String> {
         let path = path(shared);
-        let _alone = WRITING.lock().await;
         let written = blocking(move || {
-            let text = serde_json::to_string(&self).map_err(|e| e.to_string())?;
+            let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+            let there = std::fs::read_to_string(&path).unwrap_or_default();
+            let there: Promises = serde_json::from_str(&there).unwrap_or_default();
+            let text = serde_json::to_string(&self.and(there)).map_err(|e| e.to_string())?;
             write_durably(&path, &text).map_err(|e| e.to_string())
         });
         match timeout(WRITE_WITHIN, written).await {
@@ -119,6 +132,8 @@ fn path(shared: &Shared) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use howdah_base::Term;
+
     use super::*;
 
     #[test]
@@ -128,6 +143,16 @@ mod tests {
         assert_eq!(held.counted_from(Tick(5_000), boot()).held_back_until(), Some(Tick(900_000)));
         let other = [7; BOOT_LEN];
         assert_eq!(held.counted_from(Tick(5_000), other).held_back_until(), Some(Tick(11_000)));
+    }
+
+    #[test]
+    fn a_write_that_comes_late_takes_nothing_back() {
+        let revoked = Revocation { term: Term(3), revision: 9 };
+        let told = Promises { revoked, ..Promises::default() };
+        let late = Promises::default().holding_back(Tick(9_000), Duration::from_secs(6));
+        let both = late.and(told);
+        assert_eq!((both.revoked, both.held_back_until()), (revoked, Some(Tick(9_000))));
+        assert_eq!(told.and(late), both);
     }
 
     #[test]

@@ -31,7 +31,7 @@ macro_rules! rules {
 }
 
 rules! {
-    StoreAway = 101, "the store does not answer: nothing is changed, and the guard's deadline ends a primary";
+    StoreAway = 101, "the store does not answer: nothing is changed, and a primary goes on only while its right to write lasts";
     FenceDeposed = 102, "another node is the leader: this server must not accept writes and is ended";
     FenceLeaseless = 103, "this node no longer holds the lease: its server must not accept writes and is ended";
     RefusedDirectory = 104, "the data directory must not be used";
