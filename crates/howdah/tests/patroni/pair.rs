@@ -151,6 +151,13 @@ impl Pair {
         self.howdah.wait_for(path, WITHIN, || (node.health(path) == Some(200)).then_some(()));
     }
 
+    /// Runs it on both leaders or on both standbys.
+    #[track_caller]
+    pub fn sql(&self, whom: Whom, names: &Names, sql: &str) {
+        self.patroni.sql(self.of_patroni(whom), sql);
+        self.howdah.node(names.of(whom)).sql(sql).expect("an open server");
+    }
+
     /// Ends both standbys' servers as an operator would.
     #[track_caller]
     pub fn shut_standbys_down(&self, names: &Names) {
@@ -174,14 +181,7 @@ impl Pair {
         let node = self.howdah.node(&names.standby);
         let mut frozen = Vec::new();
         for data_dir in [&theirs, &node.data_dir] {
-            let old = postmaster(data_dir).expect("a server");
-            process::signal(old, Signal::SIGKILL);
-            frozen.push(wait::until(
-                "the server replays its WAL",
-                WITHIN,
-                || freeze_startup(data_dir, old),
-                || format!("{:#?}", process::working_on(data_dir)),
-            ));
+            frozen.push(catch_starting(data_dir));
         }
         self.patroni.wait_until(number, "starting", |body| body["state"] == "starting");
         self.howdah.wait_for("the standby is starting", WITHIN, || {
@@ -220,12 +220,40 @@ fn postmaster(data_dir: &std::path::Path) -> Option<i32> {
     process::is_alive(pid).then_some(pid)
 }
 
+/// Kills the server of `data_dir` and stops the startup process of its successor before that
+/// accepts connections. A server that was quicker is killed again: it replays the same WAL.
+#[track_caller]
+fn catch_starting(data_dir: &std::path::Path) -> i32 {
+    const TRIES: u32 = 5;
+    for _ in 0..TRIES {
+        let old = postmaster(data_dir).expect("a server");
+        process::signal(old, Signal::SIGKILL);
+        let startup = wait::until(
+            "the server replays its WAL",
+            WITHIN,
+            || freeze_startup(data_dir, old),
+            || format!("{:#?}", process::working_on(data_dir)),
+        );
+        if is_starting(data_dir) {
+            return startup;
+        }
+        process::signal(startup, Signal::SIGCONT);
+    }
+    panic!("the server of {} started {TRIES} times before it was caught", data_dir.display());
+}
+
+/// Whether the postmaster's file says so in its last line: it is written when the server accepts
+/// connections.
+fn is_starting(data_dir: &std::path::Path) -> bool {
+    let text = std::fs::read_to_string(data_dir.join("postmaster.pid")).unwrap_or_default();
+    text.lines().last().is_some_and(|status| status.trim() == "starting")
+}
+
 /// Stops the startup process of a server that is not `old`, as soon as there is one.
 fn freeze_startup(data_dir: &std::path::Path, old: i32) -> Option<i32> {
+    let new = postmaster(data_dir).filter(|new| *new != old)?;
     let is_it = |process: &Process| {
-        process.cwd.starts_with(data_dir)
-            && process.parent != old
-            && process.title().contains("startup recovering")
+        process.parent == new && process.title().contains("startup recovering")
     };
     let found = process::all().into_iter().find(is_it)?;
     process::signal(found.pid, Signal::SIGSTOP);

@@ -52,11 +52,14 @@ fn paused(pair: &mut Pair, names: &Names) {
 }
 
 fn starting(pair: &mut Pair, names: &Names) {
-    // So much to replay that the server can be caught at it.
-    const FILL: &str = "CREATE TABLE much AS SELECT g, repeat('x', 500) \
+    // A standby accepts connections when it has replayed as far as its pages on disk are. So its
+    // checkpoint is to begin before what fills the table, and its pages are to be written after it.
+    const FILL: &str = "SET synchronous_commit = remote_apply; \
+                        CREATE TABLE much AS SELECT g, repeat('x', 500) \
                         FROM generate_series(1, 300000) g";
-    pair.patroni.sql(pair.of_patroni(Whom::Leader), FILL);
-    pair.howdah.node(&names.leader).sql(FILL).expect("filled");
+    pair.sql(Whom::Leader, names, "CHECKPOINT");
+    pair.sql(Whom::Leader, names, FILL);
+    pair.sql(Whom::Standby, names, "CHECKPOINT");
     let frozen = pair.keep_standbys_starting(names);
     pair.ask_everything("starting standby", Whom::Standby, names);
     for pid in frozen {
