@@ -11,6 +11,8 @@ mod crc;
 mod pages;
 mod record;
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use howdah_base::{History, Lsn, Position};
@@ -32,11 +34,12 @@ pub fn end(
     hint: Option<Position>,
 ) -> Result<Position, PgError> {
     let control = control::read(install, data_dir)?;
+    let from = recovery_begins(data_dir, &control)?;
     // Newest first: a standby may hold WAL of a later timeline than its control file knows of.
     for history in directory::received_histories(data_dir, &control)? {
         let timeline = history.timeline;
         let begun_at = history.forks.last().map_or(Lsn(0), |(_, fork)| *fork);
-        let lsn = end_on(data_dir, &control, &history, hint)?;
+        let lsn = end_on(data_dir, (&control, from), &history, hint)?;
         // Up to its fork a timeline's segments only repeat the one before it, and what was
         // received of them may end sooner.
         if lsn > begun_at || timeline == control.newest_timeline() {
@@ -46,25 +49,43 @@ pub fn end(
     Err(PgError::Unexpected(format!("no WAL is left: `{}`", data_dir.display())))
 }
 
+/// Where PostgreSQL begins to recover. A directory that was rewound or copied says it in
+/// `backup_label`: its control file came last, and may tell of a checkpoint whose WAL has not
+/// come along.
+fn recovery_begins(data_dir: &Path, control: &ControlData) -> Result<Lsn, PgError> {
+    let path = data_dir.join("backup_label");
+    match fs::read_to_string(&path) {
+        Ok(text) => labelled(&text).ok_or_else(|| {
+            PgError::Unexpected(format!("it names no start of the WAL: `{}`", path.display()))
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(control.redo),
+        Err(error) => Err(PgError::io("read", &path)(error)),
+    }
+}
+
+fn labelled(text: &str) -> Option<Lsn> {
+    let rest = text.lines().find_map(|line| line.strip_prefix("START WAL LOCATION: "))?;
+    rest.split(' ').next()?.parse().ok()
+}
+
 fn end_on(
     data_dir: &Path,
-    control: &ControlData,
+    (control, from): (&ControlData, Lsn),
     history: &History,
     hint: Option<Position>,
 ) -> Result<Lsn, PgError> {
     let pages = Pages::new(data_dir, control.segment, history);
     let mut reader = Reader::new(pages);
-    let near = hint.filter(|hint| hint.timeline == history.timeline && hint.lsn > control.redo);
+    let near = hint.filter(|hint| hint.timeline == history.timeline && hint.lsn > from);
     if let Some(hint) = near
-        && let Some(first) = first_near(&mut reader, control.redo, hint.lsn)?
+        && let Some(first) = first_near(&mut reader, from, hint.lsn)?
         && let Some(end) = walk(&mut reader, first)?.filter(|end| *end >= hint.lsn)
     {
         return Ok(end);
     }
-    walk(&mut reader, control.redo)?.ok_or_else(|| {
+    walk(&mut reader, from)?.ok_or_else(|| {
         PgError::Unexpected(format!(
-            "the WAL of the last checkpoint is missing or damaged, at {}: `{}`",
-            control.redo,
+            "the WAL of the last checkpoint is missing or damaged, at {from}: `{}`",
             data_dir.display()
         ))
     })

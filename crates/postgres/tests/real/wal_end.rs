@@ -88,6 +88,32 @@ async fn of_a_clean_shutdown_it_is_the_end_of_the_checkpoint() {
     assert_eq!(wal::end(&server.install, &server.data_dir, Some(lie)).expect("end"), end);
 }
 
+/// As pg_rewind leaves a directory whose source made a checkpoint meanwhile: the control file came
+/// last and tells of a checkpoint that is not in the WAL that came before.
+#[tokio::test]
+async fn of_a_rewound_directory_the_walk_begins_where_its_label_says() {
+    let mut server = Server::primary("n1").await;
+    server.sql("CHECKPOINT").await;
+    let before = control::read(&server.install, &server.data_dir).expect("control");
+    server.sql("CREATE TABLE t AS SELECT generate_series(1, 100) i").await;
+    let copied = server.session().await.probe_commit().await.expect("probe");
+    let segment = copied.0 / before.segment;
+    let segment = format!("pg_wal/0000000100000000{segment:08X}");
+    let (segment, aside) = (server.data_dir.join(segment), server.state_dir.join("segment"));
+    std::fs::copy(&segment, &aside).expect("keep");
+    server.sql("INSERT INTO t SELECT generate_series(1, 1000)").await;
+    server.sql("CHECKPOINT").await;
+    server.kill9();
+    std::fs::copy(&aside, &segment).expect("bring back");
+    let end = || wal::end(&server.install, &server.data_dir, None);
+    assert!(end().is_err(), "the checkpoint of the control file has not come along");
+    let label = format!("START WAL LOCATION: {} (file 000000010000000000000001)\n", before.redo);
+    std::fs::write(server.data_dir.join("backup_label"), label).expect("write the label");
+    let end = end().expect("end");
+    let control = control::read(&server.install, &server.data_dir).expect("control");
+    assert!(end.lsn >= copied && end.lsn < control.redo, "{end} {copied} {}", control.redo);
+}
+
 /// The next record would begin in a segment that does not exist.
 #[tokio::test]
 async fn after_a_switch_it_is_the_next_segment() {
