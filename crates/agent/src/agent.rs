@@ -56,6 +56,10 @@ pub(crate) struct Agent {
     pub promises: crate::promise::Promises,
     pub heartbeat: crate::heartbeat::Heartbeat,
     pub grace: crate::grace::Grace,
+    /// The last position that the server told: it holds when the server is gone.
+    pub last_seen: Option<howdah_base::Position>,
+    /// Read with `end`.
+    pub redo: Option<howdah_base::Lsn>,
     pub job: Option<(Job, AbortHandle)>,
     pub failures: Failures,
     pub last_error: Option<(Job, String)>,
@@ -193,6 +197,7 @@ impl Agent {
             return;
         }
         let Some(job) = command.job() else { return };
+        let command = self.with_particulars(command);
         if let Some((given_up, running)) = self.job.take() {
             running.abort();
             if given_up == Job::Txn {
@@ -251,17 +256,16 @@ impl Agent {
             events: self.events.clone(),
             sync: self.sync.clone(),
             planned: self.planned.clone(),
-            end_hint: self.end_hint(),
+            end_hint: self.last_seen,
             promises: self.promises,
             timeline_hint: self.facts.as_ref().map(|f| f.running.history.clone()),
         }
     }
 
     /// Where the search for the end of the WAL begins: what a standby has replayed is whole.
-    fn end_hint(&self) -> Option<howdah_base::Position> {
-        let running = &self.facts.as_ref()?.running;
+    fn note_position(&mut self, running: &howdah_ha::Running) {
         let lsn = if running.primary { running.position.lsn } else { running.replayed };
-        Some(howdah_base::Position { lsn, ..running.position })
+        self.last_seen = Some(howdah_base::Position { lsn, ..running.position });
     }
 
     fn take_in(&mut self, event: Event) {
@@ -385,6 +389,7 @@ impl Agent {
             Ok(facts) if *self.alive.borrow() && asked_at >= self.facts_after => {
                 // An agent that was started in the middle of a promotion learns of it here.
                 self.conf.standby &= !facts.running.primary;
+                self.note_position(&facts.running);
                 self.facts = Some(*facts);
                 self.observed_at = asked_at;
                 self.silent_since = None;
@@ -413,6 +418,7 @@ impl Agent {
         if matches!(job, Job::Initdb | Job::Copy | Job::Rewind) {
             // Its WAL ends elsewhere now.
             self.end = None;
+            self.last_seen = None;
         }
         if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {
             // The planned identity is the directory's now; the next one gets its own.
@@ -467,6 +473,7 @@ impl Agent {
             self.lease.lost(lease);
         }
         self.sync = outcome.sync.or(self.sync.take());
+        self.redo = outcome.redo.or(self.redo);
         self.end = outcome.end.or(self.end);
         if let Some(promises) = outcome.promises {
             self.promises.revoked = promises.revoked;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use howdah_base::{DirectoryId, NodeName, Term};
 use howdah_postgres::conf::{self, ServerConf};
+use howdah_postgres::wal::tail;
 use serde::{Deserialize, Serialize};
 
 use crate::shared::Shared;
@@ -35,6 +36,10 @@ pub(crate) struct ConfState {
     /// ([`howdah_spec::effective::sizes`]).
     #[serde(default)]
     pub sizes: BTreeMap<String, u64>,
+    /// Fetched WAL is replayed. Holds as long as the job that fetched it, so it is never read
+    /// back: every other write of the files ends it.
+    #[serde(skip)]
+    pub restores: bool,
 }
 
 impl ConfState {
@@ -70,7 +75,11 @@ impl ConfState {
     /// Writes PostgreSQL's files, durably, then remembers the state. Blocking.
     pub fn write(&self, shared: &Shared, id: &DirectoryId) -> Result<(), String> {
         let conf = server_conf(self, shared, id)?;
-        conf::write(&shared.config.own().data_dir, &conf).map_err(|e| e.to_string())?;
+        let data_dir = &shared.config.own().data_dir;
+        conf::write(data_dir, &conf).map_err(|e| e.to_string())?;
+        if !self.restores {
+            tail::clear(data_dir).map_err(|e| e.to_string())?;
+        }
         let text = serde_json::to_string(self).map_err(|e| e.to_string())?;
         let path = path(shared);
         let fresh = path.with_extension("tmp");
@@ -119,6 +128,8 @@ fn server_conf(state: &ConfState, shared: &Shared, id: &DirectoryId) -> Result<S
         set("synchronized_standby_slots", state.synchronized());
     }
     set("primary_slot_name", slot);
+    let restore = if state.restores { tail::RESTORE_COMMAND } else { "" };
+    set("restore_command", restore.to_owned());
     set("recovery_target_timeline", "latest".to_owned());
     let users: Vec<String> = spec.hba.iter().map(|rule| rule.line.clone()).collect();
     Ok(ServerConf {

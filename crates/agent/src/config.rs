@@ -10,6 +10,7 @@ use howdah_spec::{ClusterSpec, Machine, NodeKind, NodeSpec};
 use howdah_store::Store;
 use tokio::sync::watch;
 
+use crate::WalSource;
 use crate::heartbeat::Peers;
 
 /// One node's fixed facts; what may change while it runs lies in the cluster file's text.
@@ -43,6 +44,8 @@ pub struct AgentConfig {
     pub arriving: Gauge,
     /// How the other nodes are asked.
     pub peers: Arc<dyn Peers>,
+    /// The way to WAL of other nodes' dead servers.
+    pub wal: Arc<dyn WalSource>,
     /// Parses a cluster file's text; given by the binary, which knows the places of files.
     pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
 }

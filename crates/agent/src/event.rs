@@ -65,6 +65,8 @@ pub(crate) struct Outcome {
     pub end: Option<howdah_base::Position>,
     /// What was promised, durably.
     pub promises: Option<Promises>,
+    /// Where crash recovery would begin, with `end`.
+    pub redo: Option<howdah_base::Lsn>,
     /// The picture of the store that a transaction was refused by or has led to.
     pub snapshot: Option<Snapshot>,
     /// A lease that the store refuses as ended.

@@ -33,6 +33,7 @@ mod slots;
 mod status;
 mod timings;
 mod view;
+mod wal_source;
 mod watcher;
 
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub use heartbeat::{Peers, Sign};
 pub use howdah_base::ask::Ask;
 pub use publish::Vitals;
 pub use shared::FileInForce;
+pub use wal_source::{Fetching, WalFrom, WalPart, WalSource};
 
 /// Events that wait for the loop.
 const EVENTS_MAX: usize = 1024;
@@ -176,6 +178,8 @@ async fn at_start(
         promises: promise::Promises::load(shared)?,
         heartbeat: heartbeat::Heartbeat::default(),
         grace: grace::Grace::default(),
+        redo: None,
+        last_seen: None,
         job: None,
         failures: Failures::default(),
         last_error: None,

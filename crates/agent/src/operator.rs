@@ -7,6 +7,7 @@ use std::time::Duration;
 use howdah_base::Term;
 use howdah_base::ask::{Ask, NodeReceipt, Progress, Receipt, Refusal, RefusalClass};
 use howdah_base::record::{Answer, Leader, key};
+use howdah_ha::{Command, Job};
 use howdah_store::{Snapshot, Txn, TxnOutcome};
 use tokio::time::timeout;
 
@@ -173,4 +174,19 @@ fn end(
 /// What came of it is not known, or it could not be asked.
 pub(crate) fn unavailable(error: impl ToString) -> Refusal {
     Refusal::new(error.to_string()).class(RefusalClass::Unavailable).hint("howdah status")
+}
+
+impl Agent {
+    /// Whoever asked for a switchover that was begun hears what became of it, and not only that
+    /// it did not end with another primary.
+    pub fn with_particulars(&self, command: Command) -> Command {
+        let failed = self.last_error.as_ref().filter(|(job, _)| *job == Job::Switchover);
+        match (command, failed) {
+            (Command::ClearIntent(why), Some((_, error))) => {
+                let begun = self.memory.switchover_begun.is_some();
+                Command::ClearIntent(if begun { error.clone() } else { why })
+            }
+            (command, _) => command,
+        }
+    }
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use howdah_base::Tick;
 use howdah_base::record::{Answer, Member, ServerState, key};
 use howdah_base::status::ClusterStatus;
 use howdah_base::topology::{Local, Route, Topology};
-use howdah_ha::{Directory, Rule, Server, View};
+use howdah_base::{Term, Tick};
+use howdah_ha::{Directory, Job, Rule, Server, View};
 use howdah_ledger::member_txn;
 use howdah_store::{LeaseId, TxnOutcome};
 use tokio::sync::watch;
@@ -281,7 +281,17 @@ fn topology(view: &View, own: &Member, retakes: bool) -> Topology {
                 .filter(|_| own.server == ServerState::Primary),
             readable: matches!(own.server, ServerState::Streaming | ServerState::Standby),
             closing: false,
+            ended: ended(view),
             postgres_port: own.postgres_port,
         },
     }
+}
+
+/// The term that this node leads without a server, whose WAL others may read: not once it is
+/// being started again.
+fn ended(view: &View) -> Option<Term> {
+    let leader = view.leader().filter(|_| view.store.leader_mine)?;
+    let down = view.local.server == Server::Down && view.local.end.is_some();
+    let idle = view.job.is_none_or(|job| job == Job::Txn);
+    (down && idle && view.store.reachable).then_some(leader.term)
 }

@@ -29,6 +29,7 @@ impl Agent {
                 promise: self.promises.revoked,
                 held_back_until: self.promises.held_back_until(),
                 unheard: self.heartbeat.unheard(self.streams()),
+                redo: self.redo,
                 sync: self.sync.clone(),
                 gate_open: self.conf.gate_open,
                 slots: self.slots(&store),

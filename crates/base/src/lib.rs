@@ -11,6 +11,7 @@ mod redacted;
 mod tick;
 mod units;
 mod wal;
+mod wal_file;
 
 pub mod ask;
 pub mod record;
@@ -23,3 +24,4 @@ pub use redacted::Redacted;
 pub use tick::Tick;
 pub use units::{BadUnit, Bytes, Span};
 pub use wal::{BadLsn, History, Lsn, Position, Timeline};
+pub use wal_file::{BadWalFile, WalFile};

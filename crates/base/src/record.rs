@@ -57,6 +57,9 @@ pub mod key {
 /// Entries kept under [`key::HISTORY`].
 pub const HISTORY_LEN_MAX: usize = 200;
 
+/// [`Change::loss`] when nothing that was acknowledged is missing.
+pub const NO_LOSS: &str = "none";
+
 /// Who may be primary, as long as the lease that this key is bound to lives.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Leader {
@@ -99,6 +102,9 @@ pub struct Handover {
     /// The end of the leader's WAL: its last complete record.
     pub end: Position,
     pub attempt: u32,
+    /// WAL, bytes, that `to` had yet to fetch or to replay when this was offered.
+    #[serde(default)]
+    pub behind: u64,
 }
 
 /// What an operator asked for. One at a time; the leader removes it when it is done or refused.
@@ -463,7 +469,7 @@ pub struct Change {
     /// The decision's rule and sentence.
     pub rule: u16,
     pub reason: String,
-    /// What can be said about loss: `none`, or the bound in words.
+    /// What can be said about loss: [`NO_LOSS`], or the bound in words.
     pub loss: String,
     /// How long its parts took; filled in by the new leader once clients are let in.
     #[serde(default)]

@@ -37,6 +37,9 @@ pub struct Local {
     /// It is about to be shut down: whoever is connected stays until it is, and nobody else is
     /// led to it.
     pub closing: bool,
+    /// The term that this node leads although no process of its server is left: other nodes may
+    /// read the WAL that lies on its disk.
+    pub ended: Option<Term>,
     /// Its port on loopback.
     pub postgres_port: u16,
 }

@@ -5,6 +5,7 @@
 
 pub mod howdah;
 pub mod idle;
+pub mod load;
 pub mod machine;
 pub mod patroni;
 pub mod report;

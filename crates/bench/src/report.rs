@@ -55,7 +55,8 @@ same run, round by round, while the other one idles; a round starts on a cluster
 whole for 8 seconds, and the fault comes at a
 varying time after that, so that it meets polling loops at different points. Host loss is kill -9
 of every process of the primary's node at once: connections are reset, where a lost machine would
-leave them hanging. On machines the network goes dark first, and nothing is reset. \"Lost\" counts acknowledged rows that the next primary lacks.
+leave them hanging. With `--load` clients of pgbench write besides, the built-in script at scale 10,
+from before each fault until the client that is measured has stopped. On machines the network goes dark first, and nothing is reset. \"Lost\" counts acknowledged rows that the next primary lacks.
 ";
 
 /// Median, least and most, for each fault and stack.

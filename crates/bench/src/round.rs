@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use howdah_testkit::{Writer, wait, writer};
 
+use crate::load::Load;
 use crate::{Fault, Stack};
 
 /// What one round showed.
@@ -28,19 +29,22 @@ pub struct Measured {
 /// A cluster must have been whole for this long before it is hurt: health checks with several
 /// samples (HAProxy's `rise`) have then seen it too.
 const SETTLED: Duration = Duration::from_secs(8);
+/// A load runs for so long before the fault, so that there is WAL behind the last checkpoint.
+const LOADED_FOR: Duration = Duration::from_secs(5);
 const WHOLE_WITHIN: Duration = Duration::from_secs(300);
 /// The client goes on writing for this long after the fault was dealt with.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
 /// Runs one round. `phase` delays the fault, so that rounds do not all meet a polling loop at
-/// the same point of its cycle.
-pub fn run(stack: &mut dyn Stack, fault: Fault, phase: Duration) -> Result<Measured> {
+/// the same point of its cycle; `load` is how many clients of pgbench write besides.
+pub fn run(stack: &mut dyn Stack, fault: Fault, phase: Duration, load: u32) -> Result<Measured> {
     settle(stack)?;
     let plan = stack.plan();
+    let load = (load > 0).then(|| Load::start(&plan, load)).transpose()?;
     let client = Writer::start(plan.clone());
     client.wait_for_rows(200, Duration::from_secs(30));
     // Not a wait for anything: it is the phase itself.
-    thread::sleep(phase);
+    thread::sleep(if load.is_some() { phase + LOADED_FOR } else { phase });
 
     let before = stack.incarnation();
     let struck = Instant::now();
@@ -58,6 +62,7 @@ pub fn run(stack: &mut dyn Stack, fault: Fault, phase: Duration) -> Result<Measu
         (enough && client.acknowledged_after(recovered) >= 200).then_some(())
     });
     let journal = client.stop();
+    drop(load);
 
     stack.bring_back()?;
     settle(stack)?;

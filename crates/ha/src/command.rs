@@ -4,6 +4,7 @@
 //! its outcome shows in the next [`crate::View`].
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use howdah_base::record::{ChangeKind, Handover, Revocation, Sync};
 use howdah_base::{DirectoryId, NodeName, Position, Term, Timeline};
@@ -60,6 +61,11 @@ pub enum Command {
     /// Write down, durably, that nothing is received from the term before the record has a higher
     /// revision. It replaces a lower promise and is never taken back by itself.
     Promise(Revocation),
+    /// Let a running standby stream from nobody, fetch the WAL files from its own position up to
+    /// `end` from the disk of the leader, whose server is down, and replay them. Given up
+    /// `within`; when this is done, for better or worse, nothing more is taken from there. Legal
+    /// only for whom the leader offers its term to.
+    Fetch { from: NodeName, term: Term, end: Position, within: Duration },
     /// Let a running standby stream from nobody; its WAL receiver is gone when this is done.
     Detach,
     /// Promote to exactly `timeline`, with the record's setting of voters in force before.
@@ -140,6 +146,7 @@ impl Command {
             Command::StartPrimary { .. } | Command::StartStandby { .. } => Job::Start,
             Command::Follow { .. } | Command::Detach => Job::Follow,
             Command::Promise(_) => Job::Promise,
+            Command::Fetch { .. } => Job::Fetch,
             Command::Promote { .. } => Job::Promote,
             Command::Stop(_) => Job::Stop,
             Command::Switchover { .. } => Job::Switchover,

@@ -11,6 +11,7 @@
 mod command;
 mod decide;
 pub mod election;
+pub mod expected;
 pub mod grace;
 mod lease;
 mod memory;

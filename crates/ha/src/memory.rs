@@ -22,7 +22,8 @@ pub struct Memory {
     pub reachable_since: Option<Tick>,
     /// The last leader, and the last position that it recorded.
     pub leader_seen: Option<(Term, NodeName, Lsn)>,
-    /// As leader: since when this node's own server has been down.
+    /// As leader: since when this node's own server has been down and the end of its WAL known:
+    /// only then can a standby say whether it holds everything.
     pub down_since: Option<Tick>,
     /// As leader: since when the hand-over has been on offer.
     pub offered_since: Option<Tick>,
@@ -60,7 +61,8 @@ impl Memory {
         self.record_seen = seen.or(revision.map(|revision| (revision, now)));
         self.note_leader(view, now);
         self.note_record(view);
-        let down = view.store.leader_mine && view.local.server == Server::Down;
+        let down = view.local.server == Server::Down && view.local.end.is_some();
+        let down = down && view.store.leader_mine;
         self.down_since = down.then(|| self.down_since.unwrap_or(now));
         if !view.store.leader_mine || view.running().is_some_and(|r| r.primary) {
             self.handover_attempts = 0;

@@ -57,7 +57,7 @@ rules! {
 
     ReadEnd = 301, "the leader's server is down: read where its WAL ends";
     AwaitConfirm = 302, "the leader's server is down: a standby may hold all of its WAL";
-    OfferHandover = 303, "a standby holds all of the leader's WAL: hand the term over to it";
+    OfferHandover = 303, "the leader's server is down: hand the term over to a standby";
     AwaitHandover = 304, "the term is on offer to a standby";
     WithdrawHandover = 305, "the standby did not take the term in time: take the offer back";
     StartPrimary = 306, "the leader's server is down: start it";
@@ -90,6 +90,7 @@ rules! {
     AwaitReports = 404, "no leader: not enough nodes have said what they hold";
     Defer = 405, "no leader: another node holds more or is preferred";
     TakeOver = 406, "no leader, or its term is revoked: this node holds the most and takes over";
+    FetchTail = 417, "the leader hands its term to this node, which fetches the WAL that it lacks from the leader's disk";
     AcceptHandover = 407, "the leader hands its term to this node, which holds all of its WAL";
     AwaitReplay = 408, "the leader hands its term to this node, which has not got all of its WAL yet";
     Forced = 409, "an operator ordered this node to take over";

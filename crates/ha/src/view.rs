@@ -120,6 +120,8 @@ pub struct Local {
     /// Since when the leader has given no direct sign of life: it has not answered since, and
     /// nothing came from it. `None` while it does, and while nobody has asked.
     pub unheard: Option<Tick>,
+    /// Where crash recovery would begin, read with `end`.
+    pub redo: Option<Lsn>,
     /// The voters' setting in force, with its proof; `None` when it is not known.
     pub sync: Option<SyncSetting>,
     /// Clients are let in.
@@ -221,6 +223,8 @@ pub enum Job {
     Follow,
     /// Writing a promise down.
     Promise,
+    /// WAL that the last primary's disk has and this standby lacks.
+    Fetch,
     Promote,
     Stop,
     Switchover,
@@ -243,6 +247,7 @@ impl fmt::Display for Job {
             Job::Start => "starting the server",
             Job::Follow => "following another upstream",
             Job::Promise => "writing a promise down",
+            Job::Fetch => "fetching WAL from the leader's disk",
             Job::Promote => "promoting the server",
             Job::Stop => "stopping the server",
             Job::Switchover => "the switchover",

@@ -33,6 +33,7 @@ mod reverts;
 mod start;
 mod store;
 mod supervise;
+mod tail;
 mod talk;
 mod units;
 mod verbs;

@@ -37,6 +37,7 @@ use crate::peers::Others;
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
+use crate::tail::PeerWal;
 use crate::{facts, health, keeper, leave, start, store};
 
 /// Threads that relay clients and answer HTTP.
@@ -153,6 +154,7 @@ fn proxy_config(
         user_timeout: ends.user_timeout,
         counters: Arc::new(Counters::default()),
         pleas,
+        wal_dir: own.data_dir.join("pg_wal"),
     })
 }
 
@@ -304,6 +306,10 @@ fn agent_config(
         file_print: admitted.file_print,
         arriving,
         peers: Arc::new(Others::of(prepared, node, &identity)?),
+        wal: Arc::new(PeerWal {
+            cluster: spec.cluster.clone(),
+            tls: howdah_tls::to_peers(&prepared.layout.ca(), &identity)?,
+        }),
         parse: read_again,
         spec,
     })

@@ -39,6 +39,16 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), PgError> {
     rename(&fresh, path)
 }
 
+/// Makes sure of what `path` holds; one that is not there holds nothing.
+pub(crate) fn sync(path: &Path) -> Result<(), PgError> {
+    match File::open(path) {
+        Ok(file) => file.sync_all().map_err(PgError::io("fsync", path))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(PgError::io("open", path)(error)),
+    }
+    sync_parent(path)
+}
+
 /// Removes `path` if it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), PgError> {
     match fs::remove_file(path) {

@@ -79,6 +79,18 @@ impl Session {
         self.within(CHECKPOINT_WITHIN, "checkpoint").await.map(drop)
     }
 
+    /// The end of the last record that a standby has replayed.
+    pub async fn replayed(&self) -> Result<Lsn, PgError> {
+        parse_lsn(&self.text("select coalesce(pg_last_wal_replay_lsn(), '0/0')::text").await?)
+    }
+
+    /// When the last commit that a standby has replayed was made, by its primary's clock, UTC.
+    pub async fn last_replayed_commit(&self) -> Result<Option<String>, PgError> {
+        let sql = "select coalesce(to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', \
+                   'YYYY-MM-DD HH24:MI:SS.MS'), '')";
+        Ok(Some(self.text(sql).await?).filter(|at| !at.is_empty()))
+    }
+
     /// Where the next record will be inserted. One is, so that standbys can flush past the
     /// place: it may lie behind the header of a page that an idle server would never write.
     pub async fn insert_lsn(&self) -> Result<Lsn, PgError> {

@@ -10,18 +10,51 @@
 mod crc;
 mod pages;
 mod record;
+pub mod tail;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use howdah_base::{History, Lsn, Position};
+use howdah_base::{History, Lsn, Position, WalFile};
 
 use crate::control::{self, ControlData};
 use crate::install::Install;
 use crate::wal::pages::{PAGE, Pages};
 use crate::wal::record::Reader;
-use crate::{PgError, directory};
+use crate::{PgError, directory, durable};
+
+/// What a stopped server has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// The end of its last complete record; durable.
+    pub end: Position,
+    /// Where crash recovery would begin.
+    pub redo: Lsn,
+}
+
+/// Where the WAL of a stopped server ends, as [`end`] finds it, and makes it durable up to there:
+/// the server may have died with records that were written and not flushed, and nobody may be
+/// given what a failure of this machine would take back. Blocking.
+///
+/// # Errors
+/// As [`end`]; the disk does not take it.
+pub fn left(install: &Install, data_dir: &Path, hint: Option<Position>) -> Result<Left, PgError> {
+    let control = control::read(install, data_dir)?;
+    let (end, redo) = end_of(data_dir, &control, hint)?;
+    flush(data_dir, end, control.segment)?;
+    Ok(Left { end, redo })
+}
+
+/// A segment is flushed when it is full (xlog.c, XLogWrite), so only the last one can be open:
+/// and the one before it, where the server died in between.
+fn flush(data_dir: &Path, end: Position, segment: u64) -> Result<(), PgError> {
+    let from = Lsn(end.lsn.0.saturating_sub(segment));
+    for file in WalFile::between(end.timeline, from, end.lsn, segment) {
+        durable::sync(&data_dir.join("pg_wal").join(file.as_str()))?;
+    }
+    Ok(())
+}
 
 /// The end of the last complete record. Blocking. `hint`, a position that was *flushed*, makes
 /// the walk short: it begins a little before it instead of at the last checkpoint's redo.
@@ -33,17 +66,25 @@ pub fn end(
     data_dir: &Path,
     hint: Option<Position>,
 ) -> Result<Position, PgError> {
-    let control = control::read(install, data_dir)?;
-    let from = recovery_begins(data_dir, &control)?;
+    end_of(data_dir, &control::read(install, data_dir)?, hint).map(|(end, _)| end)
+}
+
+/// The end, and where recovery would begin.
+fn end_of(
+    data_dir: &Path,
+    control: &ControlData,
+    hint: Option<Position>,
+) -> Result<(Position, Lsn), PgError> {
+    let from = recovery_begins(data_dir, control)?;
     // Newest first: a standby may hold WAL of a later timeline than its control file knows of.
-    for history in directory::received_histories(data_dir, &control)? {
+    for history in directory::received_histories(data_dir, control)? {
         let timeline = history.timeline;
         let begun_at = history.forks.last().map_or(Lsn(0), |(_, fork)| *fork);
-        let lsn = end_on(data_dir, (&control, from), &history, hint)?;
+        let lsn = end_on(data_dir, (control, from), &history, hint)?;
         // Up to its fork a timeline's segments only repeat the one before it, and what was
         // received of them may end sooner.
         if lsn > begun_at || timeline == control.newest_timeline() {
-            return Ok(Position { timeline, lsn });
+            return Ok((Position { timeline, lsn }, from));
         }
     }
     Err(PgError::Unexpected(format!("no WAL is left: `{}`", data_dir.display())))

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
@@ -41,6 +42,8 @@ pub struct ProxyConfig {
     pub counters: Arc<Counters>,
     /// Where peers' questions to this node's agent go.
     pub pleas: mpsc::Sender<Plea>,
+    /// The server's `pg_wal`, for other nodes while it is down.
+    pub wal_dir: PathBuf,
 }
 
 /// The proxy does not start, or stopped.

@@ -25,6 +25,7 @@ mod plea;
 mod relay;
 mod route;
 mod socket;
+mod wal;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,6 +45,7 @@ pub use counters::Counters;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
 pub use route::Endpoint;
 pub use socket::{Bound, bind};
+pub use wal::{WalAsk, fetch_wal};
 
 /// Connections of one endpoint beyond `clients_max`, because a client that has not said yet what
 /// it wants is none, and because cancel requests must get through. More wait unaccepted.

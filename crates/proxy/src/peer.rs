@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use howdah_base::topology::Topology;
-use howdah_base::{ClusterName, NodeName, Term};
+use howdah_base::{ClusterName, NodeName, Term, WalFile};
 use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub(crate) struct Preamble {
     /// Who asks, with [`Want::Wait`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<NodeName>,
+    /// Which one is wanted, with [`Want::Wal`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<WalFile>,
 }
 
 impl Proxy {
@@ -55,8 +58,16 @@ impl Proxy {
         let tls = TlsConnector::from(self.config.peer_client_tls.clone());
         let mut peer = tls.connect(name, tcp).await?;
         let (to, cluster) = (to.clone(), self.config.cluster.clone());
-        let preamble =
-            Preamble { version: VERSION, cluster, to, term: now.term, want, client, from: None };
+        let preamble = Preamble {
+            version: VERSION,
+            cluster,
+            to,
+            term: now.term,
+            want,
+            client,
+            from: None,
+            file: None,
+        };
         send(&mut peer, &preamble).await?;
         receive::<Result<(), String>>(&mut peer).await?.map_err(io::Error::other)?;
         Ok(Box::new(peer))
@@ -82,7 +93,7 @@ impl Proxy {
             let tls = TlsAcceptor::from(self.config.peer_server_tls.clone());
             let mut peer = tls.accept(tcp).await?;
             let preamble: Preamble = receive(&mut peer).await?;
-            if preamble.want == Want::Wait {
+            if matches!(preamble.want, Want::Wait | Want::Wal) {
                 return Ok((peer, preamble, None));
             }
             let server = self.let_in(&preamble).await;
@@ -90,7 +101,12 @@ impl Proxy {
             Ok::<_, io::Error>((peer, preamble, Some(server.map_err(io::Error::other)?)))
         };
         let (mut peer, preamble, server) = timeout(OPENING_TIMEOUT, greet).await??;
-        let Some(server) = server else { return self.answer_plea(&mut peer, &preamble).await };
+        let Some(server) = server else {
+            return match preamble.want {
+                Want::Wal => self.give_wal(&mut peer, &preamble).await,
+                _ => self.answer_plea(&mut peer, &preamble).await,
+            };
+        };
         let _held = self.config.counters.enter(Endpoint::Peer);
         let term = (preamble.want == Want::Primary).then_some(preamble.term);
         self.relay(peer, server, Route { node: preamble.to, local: true, term }).await

@@ -32,6 +32,8 @@ pub enum Want {
     Cancel,
     /// Its agent's promise to take part in no takeover for a while.
     Wait,
+    /// Down, and its WAL there to be read.
+    Wal,
 }
 
 /// The nodes that are right for `endpoint`, and what each is taken for.
@@ -70,6 +72,8 @@ pub fn candidates(
 pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> {
     match want {
         Want::Cancel | Want::Wait => Ok(()),
+        Want::Wal if now.local.ended == Some(term) && term >= now.term => Ok(()),
+        Want::Wal => Err(format!("its WAL is not given out in term `{term}`")),
         _ if now.local.closing => Err("this server is about to be shut down".to_owned()),
         _ if term < now.term => Err(format!("the term is over, now is `{}`", now.term)),
         Want::Primary if now.local.writable == Some(term) => Ok(()),

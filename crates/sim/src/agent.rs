@@ -286,6 +286,7 @@ impl World {
             deadline,
             phase: 0,
             mark: 0,
+            records: Vec::new(),
             began,
         });
         self.after_agent(node, 1, ForAgent::JobStep(number));

@@ -12,7 +12,7 @@ use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 
 use crate::Planted;
 use crate::agent::Purpose;
-use crate::disk::{Conf, Setting};
+use crate::disk::{Conf, Record, Setting};
 use crate::event::{Answer, Ask, ForAgent, ForServer};
 use crate::server::Stage;
 use crate::world::World;
@@ -31,6 +31,8 @@ pub(crate) struct JobRun {
     pub phase: u8,
     /// What an earlier step left: an LSN, or the number of a server.
     pub mark: u64,
+    /// WAL that was read from another node's disk.
+    pub records: Vec<Record>,
     pub began: u64,
 }
 
@@ -137,6 +139,9 @@ impl World {
                 self.start(node, run, Conf { standby: true, upstream, setting, gate_open: true })
             }
             Command::Follow { upstream } => self.follow(node, run, upstream),
+            Command::Fetch { from, term, end, within } => {
+                self.fetch(node, run, &from, term, end, within.as_millis() as u64)
+            }
             Command::Detach => self.detach(node, run),
             Command::Promise(promise) => {
                 // Durable before it is told.
@@ -276,7 +281,7 @@ impl World {
     }
 
     /// The file is written, durably, and the server told to read it.
-    fn configure(&mut self, node: usize, conf: Conf) {
+    pub(crate) fn configure(&mut self, node: usize, conf: Conf) {
         self.nodes[node].disk.conf = conf;
         self.reload(node);
     }

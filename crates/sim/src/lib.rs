@@ -17,6 +17,7 @@ mod disk;
 mod effect;
 mod event;
 mod faults;
+mod fetch;
 mod grace;
 mod guard;
 mod jobs;

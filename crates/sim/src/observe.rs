@@ -2,7 +2,7 @@
 //! crates/agent/src/view.rs and publish.rs do.
 
 use howdah_base::record::{Member, ServerState};
-use howdah_base::{DirectoryId, NodeName, Tick};
+use howdah_base::{DirectoryId, Lsn, NodeName, Tick};
 use howdah_ha::{Directory, Durability, Job, Local, Rule, Server, Settings, StoreView, View};
 use howdah_ledger::member_txn;
 
@@ -39,6 +39,7 @@ impl World {
             promise: agent.promise,
             held_back_until: agent.held_back_until,
             unheard: agent.unheard,
+            redo: agent.end.map(|_| Lsn(0)),
             sync: agent.sync.clone(),
             gate_open: agent.conf.gate_open,
             slots: World::slots_of_term(agent, term),

@@ -2,6 +2,7 @@
 //! the store. A job decides nothing; it reports what it did or why it could not.
 
 mod create;
+mod fetch;
 mod gate;
 mod promote;
 mod records;
@@ -61,6 +62,9 @@ pub(crate) async fn run(
         Command::StartPrimary { names, needed } => serve::primary(order, names, needed).await,
         Command::StartStandby { upstream } => serve::standby(order, upstream).await,
         Command::Follow { upstream } => serve::follow(order, upstream).await,
+        Command::Fetch { from, term, end, within } => {
+            fetch::fetch(order, from, term, end, within).await
+        }
         Command::Detach => serve::detach(order).await,
         Command::Promise(revoked) => {
             let kept = Promises { revoked, ..order.promises }.keep(&order.shared).await?;

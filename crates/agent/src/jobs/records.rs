@@ -1,16 +1,23 @@
 //! Commands that are one transaction on the store.
 
-use howdah_base::record::{Change, key};
+use std::time::Duration;
+
+use howdah_base::record::{Change, NO_LOSS, key};
 use howdah_ha::Command;
 use howdah_ledger::{Author, txn_for};
 use howdah_store::TxnOutcome;
+use tokio::time::timeout;
 
 use super::Order;
 use crate::clock;
 use crate::event::Outcome;
 
+/// The server's word on the time of a loss, which the takeover does not wait for.
+const TIME_WITHIN: Duration = Duration::from_millis(500);
+
 /// Writes the records that `command` asks for, if everything it compares still stands.
 pub(crate) async fn write(command: Command, order: Order) -> Result<Outcome, String> {
+    let command = with_time(command, &order).await;
     let store = &order.shared.config.store;
     let lease = order.lease.ok_or("this node has no lease yet")?;
     let reason = order.reason.clone().ok_or("nothing was decided yet")?;
@@ -45,6 +52,18 @@ pub(crate) async fn write(command: Command, order: Order) -> Result<Outcome, Str
         super::create::settle(&order).await?;
     }
     Ok(Outcome { snapshot: Some(snapshot), said, lease_gone, ..Outcome::default() })
+}
+
+/// What a takeover may lose is said in time too, where the server knows it.
+async fn with_time(command: Command, order: &Order) -> Command {
+    let Command::TakeOver(mut takeover) = command else { return command };
+    if takeover.loss != NO_LOSS {
+        let asked = async { order.session().await.ok()?.last_replayed_commit().await.ok()? };
+        if let Ok(Some(at)) = timeout(TIME_WITHIN, asked).await {
+            takeover.loss = format!("{}; the last commit here was made at {at} UTC", takeover.loss);
+        }
+    }
+    Command::TakeOver(takeover)
 }
 
 fn refused(command: &Command) -> String {

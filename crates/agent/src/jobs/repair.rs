@@ -8,17 +8,17 @@ use howdah_base::NodeName;
 use super::{Order, blocking};
 use crate::event::Outcome;
 
-/// Reads the end of the WAL, from the last position known.
+/// Reads the end of the WAL, from the last position known, and makes it durable up to there.
 pub(crate) async fn read_end(order: Order) -> Result<Outcome, String> {
     let shared = Arc::clone(&order.shared);
     let hint = order.end_hint;
-    let end = blocking(move || {
+    let left = blocking(move || {
         let config = &shared.config;
-        howdah_postgres::wal::end(config.install()?, &config.own().data_dir, hint)
+        howdah_postgres::wal::left(config.install()?, &config.own().data_dir, hint)
             .map_err(|e| e.to_string())
     })
     .await?;
-    Ok(Outcome { end: Some(end), ..Outcome::default() })
+    Ok(Outcome { end: Some(left.end), redo: Some(left.redo), ..Outcome::default() })
 }
 
 /// pg_rewind against the leader. The directory keeps its identity; until it is done a marker

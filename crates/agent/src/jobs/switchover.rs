@@ -1,29 +1,41 @@
 //! The planned end of a primary: everything that can be done before the shutdown is done
 //! before, so that the shutdown is short (DESIGN, switchover).
+//!
+//! Every phase is bounded. Up to the seal it is abandoned cleanly, and whoever asked hears in
+//! which phase and why; after it the server ends, and the term moves or comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::NodeName;
 use howdah_ledger::seal_txn;
 use howdah_postgres::session::Session;
+use howdah_postgres::{PgError, control};
 use howdah_store::TxnOutcome;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Order;
+use super::{Order, blocking};
 use crate::event::Outcome;
 
 const ASK_EVERY: Duration = Duration::from_millis(10);
 /// The CHECKPOINT that makes the shutdown's own short may take this long.
 const CHECKPOINT_WITHIN: Duration = Duration::from_secs(20);
+/// Each question to the server before the shutdown.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A server that has written its last checkpoint waits for the archiver alone. Its WAL is complete
+/// then, and what is not archived stays on this disk: it is not waited for longer than this.
+const ARCHIVE_WITHIN: Duration = Duration::from_secs(5);
+/// A shutdown that takes longer than this is looked at on the disk, and how often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Transactions that run now get `drain_timeout` to end; those that begin meanwhile do not
 /// count, or a busy server would never be shut down.
 async fn drain(order: &Order, session: &Session) -> Result<(), String> {
     let within = order.shared.spec().ha.drain_timeout.0;
-    let since = session.clock().await.map_err(|e| e.to_string())?;
+    let since = answered(session.clock()).await?;
     let begun = Instant::now();
     while begun.elapsed() < within {
-        let running = session.transactions_before(&since).await.map_err(|e| e.to_string())?;
+        let running = answered(session.transactions_before(&since)).await?;
         if running == 0 {
             break;
         }
@@ -32,37 +44,80 @@ async fn drain(order: &Order, session: &Session) -> Result<(), String> {
     Ok(())
 }
 
+async fn answered<T>(answer: impl Future<Output = Result<T, PgError>>) -> Result<T, String> {
+    let answer = timeout(ANSWER_WITHIN, answer).await;
+    answer
+        .map_err(|_| format!("the server did not answer within {ANSWER_WITHIN:?}"))?
+        .map_err(|e| e.to_string())
+}
+
 /// The point of no return: an operator may have given it up meanwhile, and cannot any more once
 /// it is sealed. What nobody asked for, the end of a fenced node, needs no seal.
-async fn seal(order: &Order, to: &NodeName) -> Result<(), String> {
+async fn seal(order: &Order) -> Result<(), String> {
     if order.store.intent.is_none() {
         return Ok(());
     }
-    let abandoned = |why: &str| format!("the switchover to `{to}` is abandoned: {why}");
-    let txn = seal_txn(&order.store).ok_or_else(|| abandoned("this node does not lead"))?;
-    match order.shared.config.store.txn(txn).await.map_err(|e| abandoned(&e.to_string()))? {
+    let txn = seal_txn(&order.store).ok_or("this node does not lead")?;
+    match order.shared.config.store.txn(txn).await.map_err(|e| e.to_string())? {
         TxnOutcome::Applied { .. } => Ok(()),
-        TxnOutcome::Refused { .. } => Err(abandoned("it was given up")),
+        TxnOutcome::Refused { .. } => Err("it was given up".to_owned()),
     }
 }
 
 /// CHECKPOINT, drain, then a fast shutdown in which the standbys receive everything.
 pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String> {
-    let session = order.session().await?;
+    let abandoned = |phase: &str, why: String| {
+        format!("the switchover to `{to}` is abandoned: {phase}: {why}; nothing was changed")
+    };
+    let session = order.session().await.map_err(|e| abandoned("before the CHECKPOINT", e))?;
     let checkpoint = timeout(CHECKPOINT_WITHIN, session.checkpoint()).await;
     checkpoint
-        .map_err(|_| {
-            format!("the switchover to `{to}` is abandoned: its CHECKPOINT took too long")
-        })?
-        .map_err(|e| format!("the switchover to `{to}` is abandoned: {e}"))?;
-    drain(&order, &session).await?;
+        .map_err(|_| format!("it was not done within {CHECKPOINT_WITHIN:?}"))
+        .and_then(|done| done.map_err(|e| e.to_string()))
+        .map_err(|why| abandoned("the CHECKPOINT before the shutdown", why))?;
+    let drained = drain(&order, &session).await;
+    drained.map_err(|why| abandoned("letting transactions end", why))?;
     drop(session);
-    seal(&order, &to).await?;
+    seal(&order).await.map_err(|why| abandoned("the last word before the shutdown", why))?;
     let mut closed = order.shared.closing.begin();
     closed.let_in().await;
+    shut_down(&order).await?;
+    Ok(Outcome { said: Some(format!("shut down for `{to}`")), ..Outcome::default() })
+}
+
+/// A fast shutdown; at `switchover_timeout` the guard ends what is left.
+async fn shut_down(order: &Order) -> Result<(), String> {
+    let guard = &order.shared.guard;
     let within = order.shared.config.spec.ha.switchover_timeout.0;
     let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-    order.shared.guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;
-    order.shared.guard.gone(within + Duration::from_secs(5)).await?;
-    Ok(Outcome { said: Some(format!("shut down for `{to}`")), ..Outcome::default() })
+    guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;
+    let (begun, mut looked, mut complete) = (Instant::now(), Instant::now(), None);
+    while guard.alive().await? {
+        if begun.elapsed() > within + Duration::from_secs(5) {
+            return Err(format!("processes of the server are left after {within:?}"));
+        }
+        if complete.is_none() && looked.elapsed() > LOOK_EVERY {
+            complete = is_complete(order).await.then(Instant::now);
+            looked = Instant::now();
+        }
+        if complete.is_some_and(|since: Instant| since.elapsed() > ARCHIVE_WITHIN) {
+            tracing::warn!(
+                "the shutdown is complete but for the archiver, which is not waited for any \
+                 longer: WAL files stay unarchived on this disk; hint: see archive_command"
+            );
+            guard.kill().await?;
+        }
+        sleep(ASK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// The last checkpoint is written: no record comes after it.
+async fn is_complete(order: &Order) -> bool {
+    let shared = Arc::clone(&order.shared);
+    let control = blocking(move || {
+        let config = &shared.config;
+        control::read(config.install()?, &config.own().data_dir).map_err(|e| e.to_string())
+    });
+    control.await.is_ok_and(|control| control.clean_shutdown())
 }

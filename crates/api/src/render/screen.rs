@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use howdah_base::record::NO_LOSS;
 use howdah_base::status::{ClusterStatus, NodeStatus};
 
 use super::problems;
@@ -28,7 +29,7 @@ fn head(status: &ClusterStatus) -> String {
     format!(
         "cluster {}, {leader}, term {}, as {} sees it\n\
          durability {}: {}\n\
-         store {}: {reachable}; cluster file: revision {}\n{}{restarts}",
+         store {}: {reachable}; cluster file: revision {}\n{}{}{restarts}",
         status.cluster,
         status.term,
         status.seen_by,
@@ -36,8 +37,19 @@ fn head(status: &ClusterStatus) -> String {
         spare(status.nodes_spare),
         store.kind,
         status.config_revision,
+        lost(status),
         planned.unwrap_or_default(),
     )
+}
+
+/// What the present leader may lack of the last one's.
+fn lost(status: &ClusterStatus) -> String {
+    let last = status.history.last().filter(|change| change.loss != NO_LOSS);
+    last.map_or_else(String::new, |change| {
+        let from = change.from.as_ref().map_or(NOTHING.to_owned(), ToString::to_string);
+        let (term, leader) = (change.term, &change.leader);
+        format!("lost when {leader} took over from {from} (term {term}): {}\n", change.loss)
+    })
 }
 
 /// What was given up is among the problems.

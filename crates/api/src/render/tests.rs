@@ -105,6 +105,16 @@ fn planned_restarts_are_on_the_screen() {
     assert_eq!(told, wanted);
 }
 
+#[test]
+fn what_was_lost_at_the_last_change_of_leader_is_on_the_screen() {
+    let mut status = ClusterStatus { history: vec![failover()], ..troubled() };
+    assert!(!screen(&status).contains("lost when"));
+    let loss = "at most what `n3` wrote after 0/5000000; 24 bytes of that were seen".to_owned();
+    status.history.push(Change { loss: loss.clone(), ..failover() });
+    let line = format!("lost when n1 took over from n3 (term 3): {loss}");
+    assert!(screen(&status).lines().any(|said| said == line), "{}", screen(&status));
+}
+
 fn change(term: u64, kind: ChangeKind, from: Option<&str>) -> Change {
     Change {
         at_unix_ms: 1_779_280_496_123,

@@ -5,6 +5,8 @@
 //! With `--machines` each stack has three machines, which are network namespaces, with a member of
 //! etcd on each: a host is lost by its network going dark before everything on it is killed.
 //!
+//! With `--load 32` as many clients of pgbench write besides, in each round of either stack.
+//!
 //! Prints a table and writes `benches/results/failover-<date>.md`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the screen")]
@@ -19,8 +21,8 @@ use howdah_bench::patroni::Patroni;
 use howdah_bench::report::{self, Account};
 use howdah_bench::{Fault, Stack, idle, machine, round};
 
-const USAGE: &str =
-    "usage: failover [--rounds N] [--only howdah|patroni] [--machines] [--output FILE]";
+const USAGE: &str = "usage: failover [--rounds N] [--load CLIENTS] [--only howdah|patroni] [--machines] \
+     [--output FILE]";
 /// Processor time at rest is measured for this long.
 const REST: Duration = Duration::from_secs(30);
 
@@ -35,13 +37,18 @@ fn main() -> Result<()> {
     let outcome = measure(&options, &mut stacks, &mut accounts);
     let (date, facts) = (machine::today(), machine::facts());
     let place = if options.machines { " --machines" } else { "" };
-    let command = format!("failover --rounds {}{place}", options.rounds);
+    let load = match options.load {
+        0 => String::new(),
+        clients => format!(" --load {clients}"),
+    };
+    let command = format!("failover --rounds {}{load}{place}", options.rounds);
     let mut text = report::markdown(&date, &command, &facts, &accounts);
     if let Err(error) = &outcome {
         text = format!("{text}\n## Incomplete\n\nThe run ended early: {error}\n");
     }
     println!("{text}");
     let name = if options.machines { "failover-machines" } else { "failover" };
+    let name = if options.load > 0 { format!("{name}-load") } else { name.to_owned() };
     let output = options.output.unwrap_or_else(|| results().join(format!("{name}-{date}.md")));
     std::fs::write(&output, text).with_context(|| format!("write `{}`", output.display()))?;
     eprintln!("written: {}", output.display());
@@ -58,7 +65,7 @@ fn measure(
         for fault in Fault::ALL {
             for (stack, account) in stacks.iter_mut().zip(accounts.iter_mut()) {
                 stack.sit_down();
-                let measured = round::run(&mut **stack, fault, phase(number))?;
+                let measured = round::run(&mut **stack, fault, phase(number), options.load)?;
                 eprintln!("round {}: {}: {measured:?}", number + 1, stack.name());
                 account.rounds.push(measured);
             }
@@ -100,6 +107,7 @@ fn results() -> PathBuf {
 #[derive(Debug)]
 struct Options {
     rounds: u32,
+    load: u32,
     only: Option<String>,
     machines: bool,
     output: Option<PathBuf>,
@@ -107,7 +115,7 @@ struct Options {
 
 impl Options {
     fn read() -> Result<Options> {
-        let mut options = Options { rounds: 5, only: None, machines: false, output: None };
+        let mut options = Options { rounds: 5, load: 0, only: None, machines: false, output: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             if name == "--machines" {
@@ -117,6 +125,7 @@ impl Options {
             let value = arguments.next().context(USAGE)?;
             match name.as_str() {
                 "--rounds" => options.rounds = value.parse().context(USAGE)?,
+                "--load" => options.load = value.parse().context(USAGE)?,
                 "--only" if value == "howdah" || value == "patroni" => options.only = Some(value),
                 "--output" => options.output = Some(value.into()),
                 _ => bail!(USAGE),

@@ -201,11 +201,30 @@ fn accept_handover(case: &Case<'_>, facts: &DirectoryFacts, running: &Running) -
         return None;
     }
     let end = offer.value.end;
-    if running.position.timeline != end.timeline || running.replayed < end.lsn {
-        let detail = format!("{} of {end}", running.replayed);
-        return Some(Step::wait(Rule::AwaitReplay, detail));
+    let same = running.position.timeline == end.timeline;
+    if same && running.replayed == end.lsn {
+        return Some(take_offer(case, facts, &offer.value));
     }
-    Some(take_offer(case, facts, &offer.value))
+    let may = revoke::may_receive(case.view, offer.value.term);
+    if same && running.position.lsn < end.lsn && may {
+        return Some(fetch(case, running, &offer.value));
+    }
+    // Exactly up to there: whoever has replayed more cannot fork where the leader's WAL ends.
+    let detail = format!("{} of {end}", running.replayed);
+    Some(Step::wait(Rule::AwaitReplay, detail))
+}
+
+/// The rest lies on the leader's disk.
+fn fetch(case: &Case<'_>, running: &Running, offer: &Handover) -> Step {
+    let lacks = offer.end.lsn.bytes_past(running.position.lsn);
+    let command = Command::Fetch {
+        from: offer.from.clone(),
+        term: offer.term,
+        end: offer.end,
+        within: super::lead_down::offer_stands(offer),
+    };
+    let detail = format!("{lacks} bytes from `{}`", offer.from);
+    case.paced(Job::Fetch, Step::act(Rule::FetchTail, detail, command))
 }
 
 fn take_offer(case: &Case<'_>, facts: &DirectoryFacts, offer: &Handover) -> Step {

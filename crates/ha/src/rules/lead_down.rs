@@ -1,5 +1,8 @@
-//! The leader's server has ended while its agent lives: hand the term over to a standby that
-//! holds everything, else start again in place (PROTOCOL section 6).
+//! The leader's server has ended while its agent lives: hand the term over to a standby, else
+//! start again in place (PROTOCOL section 6).
+//!
+//! A standby that holds everything comes first. One that lacks WAL fetches it from this node's
+//! disk, within a bound, and unless a restart in place is expected to be quicker.
 
 use std::time::Duration;
 
@@ -7,16 +10,19 @@ use howdah_base::record::{Handover, IntentKind, Member, ServerState};
 use howdah_base::{NodeName, Position};
 
 use super::{Case, Step, operator};
+use crate::expected::{self, seconds};
 use crate::{Command, DirectoryFacts, Durability, Job, Rule};
 
-/// How long standbys get to say that they hold everything.
+/// How long standbys get to say what they hold.
 const CONFIRM_WAIT: Duration = Duration::from_millis(600);
 /// The same after a clean shutdown that was asked for, where they are known to be near.
 const CONFIRM_WAIT_PLANNED: Duration = Duration::from_secs(3);
-/// How long an offer stands before it is taken back.
+/// How long an offer stands before it is taken back; longer by what is to be fetched.
 const HANDOVER_WAIT: Duration = Duration::from_secs(4);
 /// Offers for one end of the server.
 const HANDOVER_ATTEMPTS_MAX: u32 = 2;
+/// WAL, bytes, that the next leader may still have to fetch.
+const TAIL_BYTES_MAX: u64 = 1 << 30;
 
 pub(crate) fn step(case: &Case<'_>) -> Step {
     let view = case.view;
@@ -34,45 +40,102 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
         return case.paced(Job::Start, Step::act(Rule::StartToPromote, "", start));
     }
     if operator::restarts(case) && !is_planned(case) {
-        return start(case, facts);
+        return start(case, facts, "");
     }
-    let handed = hand_over(case, end).or_else(|| await_confirm(case));
-    handed.unwrap_or_else(|| match view.store.fenced.contains(&view.me) {
-        true => Step::act(Rule::LetGo, "an operator fenced this node", Command::Release),
-        false => start(case, facts),
-    })
+    match hand_over(case, end) {
+        Ok(step) => step,
+        Err(_) if view.store.fenced.contains(&view.me) => {
+            Step::act(Rule::LetGo, "an operator fenced this node", Command::Release)
+        }
+        Err(why) => start(case, facts, &why),
+    }
 }
 
 fn offered(case: &Case<'_>, offer: &Handover) -> Step {
-    let detail = format!("to `{}`", offer.to);
-    if case.passed(case.memory.offered_since, HANDOVER_WAIT) {
+    let (detail, wait) = (format!("to `{}`", offer.to), offer_stands(offer));
+    if case.passed(case.memory.offered_since, wait) {
         return Step::act(Rule::WithdrawHandover, detail, Command::WithdrawHandover);
     }
-    Step::wait(Rule::AwaitHandover, detail).until(case.now + HANDOVER_WAIT)
+    Step::wait(Rule::AwaitHandover, detail).until(case.now + wait)
 }
 
-/// Offers the term to the preferred one of those that hold everything up to `end`.
-fn hand_over(case: &Case<'_>, end: Position) -> Option<Step> {
-    let view = case.view;
-    if case.memory.handover_attempts >= HANDOVER_ATTEMPTS_MAX {
+/// How long an offer stands before it is taken back.
+pub(crate) fn offer_stands(offer: &Handover) -> Duration {
+    HANDOVER_WAIT + 2 * expected::catching_up(offer.behind)
+}
+
+/// A standby that may take the term, and what it has to do before.
+struct Heir<'a> {
+    member: &'a Member,
+    /// WAL, bytes, that it has not got.
+    lacks: u64,
+    /// And that it has not replayed.
+    unreplayed: u64,
+}
+
+/// Offers the term, or waits for an answer. Or why to start in place: one sentence at most.
+fn hand_over(case: &Case<'_>, end: Position) -> Result<Step, String> {
+    let whole = best(case, end, 0, HANDOVER_ATTEMPTS_MAX);
+    let wait = match &whole {
+        Some(heir) => await_preferred(case, heir.member, end),
+        None => await_confirm(case),
+    };
+    if let Some(step) = wait {
+        return Ok(step);
+    }
+    // Who has failed to take it once would have to fetch it all again.
+    let heir = whole.or_else(|| best(case, end, TAIL_BYTES_MAX, 1)).ok_or_else(String::new)?;
+    offer(case, end, &heir)
+}
+
+/// The preferred one of those that lack at most `lacks_max` bytes.
+fn best<'a>(
+    case: &'a Case<'_>,
+    end: Position,
+    lacks_max: u64,
+    attempts_max: u32,
+) -> Option<Heir<'a>> {
+    if case.memory.handover_attempts >= attempts_max {
         return None;
     }
-    let leader = view.leader()?;
-    let best = heirs(case)
-        .filter(|m| confirms(case, m, end))
-        .min_by_key(|m| (preference(case, m), &m.node))?;
-    if let Some(step) = await_preferred(case, best, end) {
-        return Some(step);
+    let heir = |member: &'a Member| {
+        let lacks = lacks(case, member, end)?;
+        let replayed = member.replayed.map(|replayed| end.lsn.bytes_past(replayed));
+        Some(Heir { member, lacks, unreplayed: replayed.unwrap_or(lacks) })
+    };
+    heirs(case)
+        .filter_map(heir)
+        .filter(|heir| heir.lacks <= lacks_max)
+        .min_by_key(|heir| (preference(case, heir.member), heir.lacks, &heir.member.node))
+}
+
+fn offer(case: &Case<'_>, end: Position, heir: &Heir<'_>) -> Result<Step, String> {
+    let (view, to) = (case.view, &heir.member.node);
+    let leader = view.leader().ok_or_else(String::new)?;
+    let handover = expected::handover(heir.lacks, heir.unreplayed);
+    let mut times = String::new();
+    if let Some(redo) = view.local.redo.filter(|_| !is_planned(case)) {
+        let restart = expected::restart(end.lsn.bytes_past(redo));
+        let (there, here) = (seconds(handover), seconds(restart));
+        if restart < handover {
+            return Err(format!("in some {here}; `{to}` would need {there}"));
+        }
+        times = format!(", in some {there}; a restart would need {here}");
     }
     let offer = Handover {
         term: leader.term,
         from: view.me.clone(),
-        to: best.node.clone(),
+        to: to.clone(),
         end,
         attempt: case.memory.handover_attempts + 1,
+        behind: heir.lacks.max(heir.unreplayed),
     };
-    let detail = format!("to `{}` at {end}", best.node);
-    Some(Step::act(Rule::OfferHandover, detail, Command::OfferHandover(offer)))
+    let rest = match heir.lacks {
+        0 => String::new(),
+        lacks => format!(", which lacks {lacks} bytes"),
+    };
+    let detail = format!("to `{to}`{rest} at {end}{times}");
+    Ok(Step::act(Rule::OfferHandover, detail, Command::OfferHandover(offer)))
 }
 
 /// Whom an operator named comes first, then the highest priority.
@@ -123,7 +186,7 @@ fn heirs<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Member> {
     others(case).filter(|m| !m.no_failover && !fenced.contains(&m.node))
 }
 
-fn start(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
+fn start(case: &Case<'_>, facts: &DirectoryFacts, why: &str) -> Step {
     let view = case.view;
     let floor = view.sync().map(|s| s.floor.timeline);
     let unreserved = floor.is_some_and(|floor| facts.history.timeline > floor)
@@ -139,7 +202,7 @@ fn start(case: &Case<'_>, facts: &DirectoryFacts) -> Step {
     let (names, needed) =
         view.sync().map_or_else(Default::default, |s| (s.voters.clone(), s.needed));
     let command = Command::StartPrimary { names, needed };
-    case.paced(Job::Start, Step::act(Rule::StartPrimary, "", command))
+    case.paced(Job::Start, Step::act(Rule::StartPrimary, why, command))
 }
 
 /// Somebody could be elected if this node let the lease go.
@@ -157,14 +220,17 @@ fn others<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Member> {
     case.view.store.members.values().filter(|m| m.node != case.view.me)
 }
 
-/// Its report, read after the end was announced, covers `end` on the same timeline.
 fn confirms(case: &Case<'_>, member: &Member, end: Position) -> bool {
+    lacks(case, member, end) == Some(0)
+}
+
+/// Bytes up to `end` that it has not got, by a report that was read after the end was announced.
+/// `None`: it has not answered, or is on another timeline: what it has to fetch is not known.
+fn lacks(case: &Case<'_>, member: &Member, end: Position) -> Option<u64> {
     let term = case.view.leader().map(|l| l.term);
-    member.report.as_ref().is_some_and(|report| {
-        Some(report.term) == term
-            && report.position.timeline == end.timeline
-            && report.position.lsn >= end.lsn
-    })
+    let report = member.report.as_ref().filter(|report| Some(report.term) == term)?;
+    let same = report.position.timeline == end.timeline;
+    same.then(|| end.lsn.bytes_past(report.position.lsn))
 }
 
 fn wanted_target<'a>(case: &'a Case<'_>) -> Option<&'a NodeName> {

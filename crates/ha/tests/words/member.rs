@@ -88,7 +88,7 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
         }
         "failing" => member.archiver.get_or_insert_default().failing = true,
         "at" | "report" | "promised" | "reported" | "ended" | "as" | "priority" | "waiting"
-        | "long" => {
+        | "long" | "replayed" => {
             valued(member, word, rest[0]);
             return &rest[1..];
         }
@@ -109,6 +109,7 @@ fn valued(member: &mut Member, word: &str, value: &str) {
         "waiting" => {
             member.archiver.get_or_insert_default().waiting = value.parse().expect("a number");
         }
+        "replayed" => member.replayed = Some(place(value).lsn),
         "long" => member.long_transactions = value.parse().expect("a number"),
         "at" => {
             member.position = Some(place(value));

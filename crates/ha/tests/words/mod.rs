@@ -163,6 +163,7 @@ impl World {
             }
             ["end", "unknown"] => local.end = None,
             ["end", at] => local.end = Some(place(at)),
+            ["redo", at] => local.redo = Some(place(at).lsn),
             ["gate", "closed"] => local.gate_open = false,
             ["in", "force", rest @ ..] => self.in_force(rest),
             ["slots", rest @ ..] => local.slots = directories(rest),
@@ -232,7 +233,8 @@ impl World {
 
     fn offer(&mut self, to: &str, end: &str) {
         let from = node("n1");
-        let value = Handover { term: Term(2), from, to: node(to), end: place(end), attempt: 1 };
+        let value =
+            Handover { term: Term(2), from, to: node(to), end: place(end), attempt: 1, behind: 0 };
         self.view.store.handover = Some(Versioned { value, revision: 9 });
     }
 
@@ -332,8 +334,9 @@ impl World {
 
 fn job(name: &str) -> Job {
     use Job::*;
-    let all =
-        [Txn, Initdb, Copy, Rewind, ReadEnd, Start, Promote, Stop, SetSync, Slots, Switchover];
+    let all = [
+        Txn, Initdb, Copy, Rewind, ReadEnd, Start, Fetch, Promote, Stop, SetSync, Slots, Switchover,
+    ];
     let found = all.into_iter().find(|job| format!("{job:?}") == name);
     found.expect("a job")
 }

@@ -8,3 +8,4 @@ mod pg;
 mod rig;
 mod routing;
 mod tls;
+mod wal;

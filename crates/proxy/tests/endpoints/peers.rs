@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use crate::rig::{ALL, Node, Tls, config, connect, refusal};
 
 /// What `node` answers to a preamble; nothing when it hangs up.
-async fn greet(node: &Node, tls: Arc<ClientConfig>, preamble: &str) -> Option<String> {
+pub async fn greet(node: &Node, tls: Arc<ClientConfig>, preamble: &str) -> Option<String> {
     let tcp = TcpStream::connect(node.address(Peer)).await.expect("a listener");
     let name = ServerName::try_from("127.0.0.1").expect("a name");
     let mut peer = TlsConnector::from(tls).connect(name, tcp).await.ok()?;

@@ -114,6 +114,7 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         user_timeout: Span(Duration::from_secs(30)),
         counters: Arc::default(),
         pleas: tokio::sync::mpsc::channel(1).0,
+        wal_dir: std::env::temp_dir(),
     }
 }
 
@@ -149,6 +150,11 @@ impl Node {
         self.topology.send_modify(|now| now.local.closing = closing);
     }
 
+    /// It leads that term without a server, or does not any more.
+    pub fn ended(&self, term: Option<u64>) {
+        self.topology.send_modify(|now| now.local.ended = term.map(Term));
+    }
+
     pub fn learns_of_itself(
         &self,
         term: u64,
@@ -170,6 +176,7 @@ impl Node {
                 .map(|(node, lag)| (node.name.parse().expect("a name"), route(node, *lag)))
                 .collect(),
             local: Local {
+                ended: None,
                 writable: writable.map(Term),
                 readable,
                 closing: false,
