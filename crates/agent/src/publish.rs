@@ -204,6 +204,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         archiver: facts.and_then(|f| f.archiver),
         long_transactions: facts.map_or(0, |f| f.long_transactions),
         agent: Some(config.agent.clone()),
+        disk: view.local.disk.bars(view.settings.disk_stalled_after),
     }
 }
 

@@ -1,9 +1,10 @@
 //! From what the agent has taken in to the view that the core decides from.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use howdah_base::{DirectoryId, NodeName};
-use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
+use howdah_ha::{Attempts, Directory, Disk, Durability, Local, Server, Settings, StoreView, View};
 use howdah_ledger::view_of;
 
 use crate::agent::Agent;
@@ -36,6 +37,9 @@ impl Agent {
                 started_unix_ms: self.facts.as_ref().and_then(|f| f.started_unix_ms),
                 pending_restart: self.facts.as_ref().is_some_and(|f| !f.pending_restart.is_empty()),
                 version: self.facts.as_ref().map(|f| f.version.clone()),
+                silent_for: Duration::ZERO,
+                disk: Disk::default(),
+                attempts: Attempts::default(),
             },
             store,
             job: self.job.as_ref().map(|(job, _)| *job),
@@ -101,6 +105,8 @@ impl Agent {
             lease: ha.lease.0,
             renew: ha.renew.0,
             margin: ha.margin.0,
+            hung_after: spec.ha.hung_after.0,
+            disk_stalled_after: spec.ha.disk_stalled_after.0,
             max_lag_on_failover: spec.ha.max_lag_on_failover.0,
             no_failover: tags.no_failover,
             no_sync: tags.no_sync,

@@ -387,6 +387,9 @@ pub struct Member {
     /// Drawn when the agent started: tells two agents of one node apart.
     #[serde(default)]
     pub agent: Option<String>,
+    /// Why its disk is not fit for a primary; none when it is.
+    #[serde(default)]
+    pub disk: Option<String>,
 }
 
 /// How archiving goes.

@@ -12,6 +12,7 @@ mod command;
 mod decide;
 pub mod election;
 pub mod expected;
+mod fitness;
 pub mod grace;
 mod lease;
 mod memory;
@@ -23,6 +24,7 @@ pub mod voters;
 
 pub use command::{Command, StopMode, TakeOver};
 pub use decide::{Decision, decide};
+pub use fitness::{Attempts, Disk};
 pub use memory::Memory;
 pub use rule::{Reason, Rule};
 pub use rules::operator::is_older;

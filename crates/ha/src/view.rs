@@ -9,6 +9,8 @@ use howdah_base::record::{
 };
 use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Tick, Timeline};
 
+use crate::{Attempts, Disk};
+
 /// One node's whole knowledge.
 #[derive(Clone, PartialEq, Debug)]
 pub struct View {
@@ -33,6 +35,10 @@ pub struct Settings {
     pub renew: Duration,
     /// Taken off the lease for drift between clocks: the write deadline.
     pub margin: Duration,
+    /// A server that accepts no connection, or answers on none, for this long hangs.
+    pub hung_after: Duration,
+    /// A disk that has not taken a small write for this long has stalled.
+    pub disk_stalled_after: Duration,
     /// In `async`: WAL, in bytes, that a new primary may lack at most.
     pub max_lag_on_failover: u64,
     pub no_failover: bool,
@@ -134,6 +140,11 @@ pub struct Local {
     pub pending_restart: bool,
     /// PostgreSQL's version, such as `15.18`.
     pub version: Option<String>,
+    /// How long the server's postmaster has accepted no connection without doing anything else,
+    /// or nobody has been answered on any; zero when all is well.
+    pub silent_for: Duration,
+    pub disk: Disk,
+    pub attempts: Attempts,
 }
 
 /// PGDATA.

@@ -1,6 +1,8 @@
 //! From what the modelled agent knows to the core's view, and to its record for others: as
 //! crates/agent/src/view.rs and publish.rs do.
 
+use std::time::Duration;
+
 use howdah_base::record::{Member, ServerState};
 use howdah_base::{DirectoryId, Lsn, NodeName, Tick};
 use howdah_ha::{Directory, Durability, Job, Local, Rule, Server, Settings, StoreView, View};
@@ -46,6 +48,9 @@ impl World {
             started_unix_ms: agent.facts.as_ref().map(|facts| facts.started_unix_ms),
             pending_restart: false,
             version: None,
+            silent_for: Default::default(),
+            disk: Default::default(),
+            attempts: Default::default(),
         };
         let job = agent.job.as_ref().map(|job| job.job);
         let failures = agent.failures.clone();
@@ -98,6 +103,8 @@ impl World {
             lease: plan.lease,
             renew: plan.renew,
             margin: plan.margin,
+            hung_after: Duration::MAX,
+            disk_stalled_after: Duration::MAX,
             max_lag_on_failover: 1 << 20,
             no_failover: false,
             no_sync: false,
@@ -216,6 +223,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         file_print: None,
         logical_slots: Default::default(),
         agent: None,
+        disk: None,
         archiver: None,
         long_transactions: 0,
         problems: Vec::new(),

@@ -162,6 +162,12 @@ pub struct HaSpec {
     pub switchover_timeout: Span,
     /// A server that makes no progress for this long while it starts has failed.
     pub start_timeout: Span,
+    /// A server that accepts no connection for this long hangs, and is ended.
+    pub hung_after: Span,
+    /// A disk that has not taken a small write for this long has stalled.
+    pub disk_stalled_after: Span,
+    /// Room that each node keeps back on its disk for recovery once it is full; zero for none.
+    pub disk_reserve: Bytes,
 }
 
 /// Where the lease and the shared record live.

@@ -40,6 +40,7 @@ pub fn member(name: &str) -> Member {
         file_print: None,
         logical_slots: Default::default(),
         agent: None,
+        disk: None,
         archiver: None,
         long_transactions: 0,
         problems: Vec::new(),

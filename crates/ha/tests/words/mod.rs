@@ -385,6 +385,8 @@ fn settings() -> Settings {
         lease: Duration::from_secs(6),
         renew: Duration::from_secs(1),
         margin: Duration::from_millis(500),
+        hung_after: Duration::from_secs(10),
+        disk_stalled_after: Duration::from_secs(10),
         max_lag_on_failover: 0x40,
         no_failover: false,
         no_sync: false,

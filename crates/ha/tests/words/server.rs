@@ -1,5 +1,7 @@
 //! This node's own directory and server, in words.
 
+use std::time::Duration;
+
 use howdah_base::record::Revocation;
 use howdah_base::*;
 use howdah_ha::*;
@@ -31,6 +33,9 @@ pub fn open_primary() -> Local {
         started_unix_ms: Some(1_000),
         pending_restart: false,
         version: Some("15.3".to_owned()),
+        silent_for: Duration::ZERO,
+        disk: Disk::default(),
+        attempts: Attempts::default(),
     }
 }
 

@@ -6,14 +6,19 @@ mod surroundings;
 
 use std::time::Duration;
 
+use howdah_base::Span;
+
 use super::report::Report;
 use crate::types::{ClusterSpec, Durability, NodeKind, NodeSpec};
 
 /// A lease below this ends during an ordinary pause of the disk or the scheduler.
 const LEASE_MIN: Duration = Duration::from_secs(2);
+/// A server or a disk that is only slow answers within this.
+const HEALTH_BOUND_MIN: Duration = Duration::from_secs(3);
 
 pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
     check_timings(report, spec);
+    check_health(report, spec);
     check_durability(report, spec);
     check_run_as(report, spec);
     machines::check(report, spec);
@@ -74,6 +79,19 @@ fn check_timings(report: &Report<'_>, spec: &ClusterSpec) {
         "a server has no time to start: `0s`".to_owned(),
         "write `start_timeout = \"60s\"`",
     );
+}
+
+fn check_health(report: &Report<'_>, spec: &ClusterSpec) {
+    let ha = &spec.ha;
+    for (key, bound) in
+        [("hung_after", ha.hung_after), ("disk_stalled_after", ha.disk_stalled_after)]
+    {
+        if bound.0 < HEALTH_BOUND_MIN {
+            let what = format!("a busy machine alone takes that long: `{bound}`");
+            let hint = format!("write at least `{key} = \"{}\"`", Span(HEALTH_BOUND_MIN));
+            report.conflict(&[&format!("ha.{key}")], what, hint);
+        }
+    }
 }
 
 fn check_durability(report: &Report<'_>, spec: &ClusterSpec) {

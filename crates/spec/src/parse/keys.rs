@@ -79,6 +79,9 @@ pub(crate) const HA: Section = Section {
         "drain_timeout",
         "switchover_timeout",
         "start_timeout",
+        "hung_after",
+        "disk_stalled_after",
+        "disk_reserve",
     ],
 };
 

@@ -38,6 +38,9 @@ pub(super) fn read_ha(top: &Table<'_>) -> HaSpec {
         drain_timeout: span("drain_timeout", Duration::from_secs(5)),
         switchover_timeout: span("switchover_timeout", Duration::from_secs(30)),
         start_timeout: span("start_timeout", Duration::from_secs(60)),
+        hung_after: span("hung_after", Duration::from_secs(10)),
+        disk_stalled_after: span("disk_stalled_after", Duration::from_secs(10)),
+        disk_reserve: table.bytes("disk_reserve").unwrap_or(Bytes(64 * MB)),
     }
 }
 

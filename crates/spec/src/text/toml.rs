@@ -124,6 +124,9 @@ fn write_ha(file: &mut Writer, spec: &ClusterSpec) {
     file.text("drain_timeout", ha.drain_timeout);
     file.text("switchover_timeout", ha.switchover_timeout);
     file.text("start_timeout", ha.start_timeout);
+    file.text("hung_after", ha.hung_after);
+    file.text("disk_stalled_after", ha.disk_stalled_after);
+    file.text("disk_reserve", ha.disk_reserve);
     file.table(&["store"]);
     match &spec.store {
         StoreSpec::Embedded { path } => {
