@@ -51,6 +51,8 @@ pub(crate) struct Agent {
     pub facts_after: Tick,
     /// Since when probes have failed although the server is alive.
     pub silent_since: Option<Tick>,
+    /// How long it has given its clients no sign of life.
+    pub silent_for: Duration,
     pub sync: Option<howdah_ha::SyncSetting>,
     pub end: Option<howdah_base::Position>,
     pub promises: crate::promise::Promises,
@@ -283,6 +285,8 @@ impl Agent {
             Event::Alive(alive) => self.guard_counted(alive),
             Event::Guard(event) => self.guard_said(event),
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
+            Event::Pulse { asked_at, .. } if asked_at < self.facts_after => {}
+            Event::Pulse { silent_for, .. } => self.silent_for = silent_for,
             Event::Disk(disk) if disk.number < self.disk.number => {}
             Event::Disk(disk) => self.disk = *disk,
             Event::Heard { leader, sign, asked_at } => {
@@ -381,6 +385,7 @@ impl Agent {
         self.sync = None;
         self.end = None;
         self.silent_since = None;
+        self.silent_for = Duration::ZERO;
         observe::read_disk(&self.shared, &self.events);
     }
 
@@ -446,6 +451,7 @@ impl Agent {
         if matches!(job, Job::Start | Job::Promote) {
             // What was seen of the server before is not true any more.
             self.facts = None;
+            self.silent_for = Duration::ZERO;
             self.facts_after = clock::now();
         }
         if job == Job::Follow {

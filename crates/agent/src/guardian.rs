@@ -56,6 +56,11 @@ impl Guardian {
         Ok(self.state().await?.is_some_and(|state| state.phase != Phase::Empty))
     }
 
+    /// The postmaster, while there is one.
+    pub async fn postmaster_pid(&self) -> Result<Option<i32>, String> {
+        Ok(self.state().await?.and_then(|state| state.postmaster_pid))
+    }
+
     /// Whether any process of the instance is there now.
     pub async fn has_processes(&self) -> Result<bool, String> {
         Ok(self.state().await?.is_some_and(|state| state.alive_processes > 0))

@@ -23,6 +23,7 @@ mod operator;
 mod planned;
 mod promise;
 mod publish;
+mod pulse;
 mod requests;
 mod right;
 mod roll;
@@ -173,6 +174,7 @@ async fn at_start(
         observed_at: Tick(0),
         facts_after: Tick(0),
         silent_since: None,
+        silent_for: std::time::Duration::ZERO,
         sync: None,
         end: None,
         promises: promise::Promises::load(shared)?,
@@ -209,6 +211,8 @@ fn helpers(
     let watcher = tokio::spawn(watcher::watch(store, events.clone()));
     let (now, alive) = (Arc::clone(&agent.probe_now), agent.alive.subscribe());
     let prober = tokio::spawn(observe::probe(Arc::clone(shared), now, alive, events.clone()));
+    let felt = agent.alive.subscribe();
+    let pulse = tokio::spawn(pulse::watch(Arc::clone(shared), felt, events.clone()));
     let mut told = shared.guard.events();
     let told_events = events.clone();
     let listener = tokio::spawn(async move {
@@ -223,7 +227,7 @@ fn helpers(
     let planner = tokio::spawn(planner);
     let sweeper = tokio::spawn(housekeeping::keep(Arc::clone(shared)));
     let counter = tokio::spawn(observe::keep_counting(Arc::clone(shared), events.clone()));
-    [watcher, prober, listener, keeper, counter, planner, sweeper]
+    [watcher, prober, pulse, listener, keeper, counter, planner, sweeper]
         .iter()
         .map(|task| task.abort_handle())
         .collect()

@@ -1,7 +1,6 @@
 //! From what the agent has taken in to the view that the core decides from.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use howdah_base::{DirectoryId, NodeName};
 use howdah_ha::{Attempts, Directory, Disk, Durability, Local, Server, Settings, StoreView, View};
@@ -37,7 +36,7 @@ impl Agent {
                 started_unix_ms: self.facts.as_ref().and_then(|f| f.started_unix_ms),
                 pending_restart: self.facts.as_ref().is_some_and(|f| !f.pending_restart.is_empty()),
                 version: self.facts.as_ref().map(|f| f.version.clone()),
-                silent_for: Duration::ZERO,
+                silent_for: self.silent_for,
                 disk: Disk::default(),
                 attempts: Attempts::default(),
             },

@@ -456,6 +456,9 @@ pub struct Ended {
     pub end: Position,
     /// Whether it was a clean shutdown.
     pub clean: bool,
+    /// Why its own node ended it, when the server could not do its work any more.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// One line of the cluster's history: a new term.

@@ -97,6 +97,8 @@ pub enum Command {
 pub enum StopMode {
     /// Clean shutdown; standbys receive everything.
     Fast,
+    /// It cannot do its work any more: asked to end at once, then every process is killed.
+    Immediate,
     /// Now: it has no right to write any more.
     Fence,
 }

@@ -4,8 +4,10 @@ use howdah_base::Tick;
 use howdah_base::record::{Ended, Report, Revocation};
 
 use crate::lease;
-use crate::rules::{Case, Step, bootstrap, elect, follow, lead, operator, revoke, safety};
-use crate::{Command, Memory, Reason, Server, View};
+use crate::rules::{
+    Case, Step, bootstrap, elect, follow, hung, lead, operator, revoke, safety,
+};
+use crate::{Command, Memory, Reason, Rule, Server, View};
 
 /// What follows from a view.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,6 +40,7 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     let case = Case { view, memory, now };
     let step = safety::step(&case)
         .or_else(|| bootstrap::step(&case))
+        .or_else(|| hung::step(&case))
         .or_else(|| operator::step(&case))
         .unwrap_or_else(|| by_authority(&case));
     let step = operator::paused(&case, step);
@@ -55,7 +58,7 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     for moment in over.into_iter().chain(suspect_at) {
         wake_at = Some(wake_at.map_or(moment, |at| at.min(moment)));
     }
-    memory.keep(&step.commands, view);
+    memory.keep(&step.commands, &step.reason, view);
     memory.part(step.reason.rule, view);
     Decision {
         recreate: step.recreate,
@@ -99,5 +102,10 @@ fn ended(case: &Case<'_>) -> Option<Ended> {
     let leader = view.leader().filter(|_| view.store.leader_mine)?;
     let directory = view.directory().filter(|d| d.was_primary)?;
     let end = view.local.end.filter(|_| view.local.server == Server::Down)?;
-    Some(Ended { term: leader.term, end, clean: directory.clean })
+    Some(Ended {
+        term: leader.term,
+        end,
+        clean: directory.clean,
+        why: case.memory.ended_for.clone(),
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use howdah_base::{DirectoryId, Lsn, NodeName, Term, Tick};
 
-use crate::{Command, Job, Rule, Server, View, voters};
+use crate::{Command, Job, Reason, Rule, Server, StopMode, View, voters};
 
 /// Carried from one decision to the next.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Memory {
     /// As leader: since when this node's own server has been down and the end of its WAL known:
     /// only then can a standby say whether it holds everything.
     pub down_since: Option<Tick>,
+    /// Why this node has ended its own server, which could not do its work any more.
+    pub ended_for: Option<String>,
     /// As leader: since when the hand-over has been on offer.
     pub offered_since: Option<Tick>,
     /// How many were offered since the server last ran.
@@ -148,9 +150,13 @@ impl Memory {
     }
 
     /// Takes in what has been decided.
-    pub(crate) fn keep(&mut self, commands: &[Command], view: &View) {
+    pub(crate) fn keep(&mut self, commands: &[Command], reason: &Reason, view: &View) {
         for command in commands {
             match command {
+                Command::Stop(StopMode::Immediate) => self.ended_for = Some(reason.to_string()),
+                Command::StartPrimary { .. } | Command::StartStandby { .. } => {
+                    self.ended_for = None;
+                }
                 Command::WriteSync(sync) | Command::Retake(sync) => {
                     self.sync_written = Some(sync.revision);
                 }

@@ -114,6 +114,8 @@ rules! {
     ReadOwnEnd = 511, "this node's server is down: read where its WAL ends";
     StopForCopy = 512, "a server runs whose directory is gone or unusable: stop it, to make a new one";
     AwaitPrimary = 510, "the leader's server is not open yet";
+
+    EndHung = 601, "this server accepts no connection, or answers on none: it is ended and counts as crashed";
 }
 
 impl fmt::Display for Rule {

@@ -14,8 +14,8 @@ mod words;
 
 use words::World;
 
-const FILES: [&str; 8] =
-    ["operator", "safety", "bootstrap", "lead", "lead_down", "elect", "revoke", "follow"];
+const FILES: [&str; 9] =
+    ["operator", "safety", "bootstrap", "lead", "lead_down", "elect", "revoke", "follow", "body"];
 
 /// What a case decides, in words; and the rule.
 fn check(case: &str) -> (String, Rule) {

@@ -266,7 +266,7 @@ fn is_held(text: &str) -> bool {
     let promotes = view.store.leader_mine && view.directory().is_some_and(|d| !d.was_primary);
     for command in &commands {
         let moves = match command {
-            Command::Stop(mode) => *mode == StopMode::Fast,
+            Command::Stop(mode) => *mode != StopMode::Fence,
             Command::TakeOver(order) => order.kind == ChangeKind::Failover,
             Command::StartPrimary { .. }
             | Command::StartStandby { .. }

@@ -14,6 +14,9 @@ pub enum PgError {
     Program { program: &'static str, said: String },
     #[error("the server refused: {0}")]
     Sql(String),
+    /// The connection failed, or was lost.
+    #[error("no connection to the server: {0}")]
+    Lost(String),
     #[error("the server did not answer within {0:?}")]
     Silent(std::time::Duration),
     #[error("{what}\nhint: {hint}")]
@@ -32,10 +35,9 @@ impl PgError {
 
 impl From<tokio_postgres::Error> for PgError {
     fn from(error: tokio_postgres::Error) -> PgError {
-        let said = match error.as_db_error() {
-            Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
-            None => error.to_string(),
-        };
-        PgError::Sql(said)
+        match error.as_db_error() {
+            Some(db) => PgError::Sql(format!("{} (SQLSTATE {})", db.message(), db.code().code())),
+            None => PgError::Lost(error.to_string()),
+        }
     }
 }

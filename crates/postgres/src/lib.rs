@@ -14,6 +14,7 @@ pub mod control;
 pub mod directory;
 pub mod initdb;
 pub mod install;
+pub mod knock;
 pub mod logical;
 pub mod logs;
 pub mod rewind;

@@ -57,6 +57,11 @@ impl Session {
         Ok(Session { client, connect })
     }
 
+    /// Whether it answers the least question `within` the bound.
+    pub async fn answers(&self, within: Duration) -> bool {
+        self.within(within, "select 1").await.is_ok()
+    }
+
     /// Everything that the agent looks at, in one round trip.
     pub async fn probe(&self) -> Result<Probe, PgError> {
         let rows = self.query(probe::SQL).await?;

@@ -332,7 +332,7 @@ impl World {
         if run.phase == 0 {
             match mode {
                 StopMode::Fast => self.stop_fast(node, STOP_MS),
-                StopMode::Fence => self.kill(node),
+                StopMode::Immediate | StopMode::Fence => self.kill(node),
             }
             return Next::Then(20);
         }

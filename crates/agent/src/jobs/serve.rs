@@ -24,6 +24,8 @@ const LOOKS: u32 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A fast shutdown may take this long before the guard ends every process, milliseconds.
 const STOP_WITHIN_MS: u32 = 30_000;
+/// A server that hangs may hear SIGQUIT all the same; then every process is killed, milliseconds.
+const END_WITHIN_MS: u32 = 1_000;
 
 /// Start as primary, gate closed, voters' setting written before, under the write deadline.
 pub(crate) async fn primary(
@@ -188,6 +190,9 @@ pub(crate) async fn stop(
                 closed.let_in().await;
             }
             order.shared.guard.stop(howdah_guard::StopMode::Fast, STOP_WITHIN_MS).await?;
+        }
+        StopMode::Immediate => {
+            order.shared.guard.stop(howdah_guard::StopMode::Immediate, END_WITHIN_MS).await?;
         }
         StopMode::Fence => order.shared.guard.kill().await?,
     }

@@ -171,7 +171,7 @@ fn member() -> Member {
     });
     let mut member: Member = serde_json::from_value(member).expect("member");
     member.position = Some(at(2, 0x500_0148));
-    member.ended = Some(Ended { term: Term(2), end: at(1, 0x500_0000), clean: false });
+    member.ended = Some(Ended { term: Term(2), end: at(1, 0x500_0000), clean: false, why: None });
     let history = History::root(Timeline(1));
     member.report =
         Some(Report { term: Term(2), position: at(1, 0x500_0000), history, revision: None });

@@ -249,6 +249,9 @@ fn take_offer(case: &Case<'_>, facts: &DirectoryFacts, offer: &Handover) -> Step
         ..basis(case, next)
     };
     let by = switchover.map(|intent| format!(", asked for by {}", intent.value.by));
-    let detail = format!("from `{}` at {}{}", offer.from, offer.end, by.unwrap_or_default());
+    let ended = view.store.members.get(&offer.from).and_then(|m| m.ended.as_ref());
+    let why = ended.and_then(|ended| ended.why.as_ref()).map(|why| format!("; there {why}"));
+    let (by, why) = (by.unwrap_or_default(), why.unwrap_or_default());
+    let detail = format!("from `{}` at {}{by}{why}", offer.from, offer.end);
     Step::act(Rule::AcceptHandover, detail, Command::TakeOver(order))
 }

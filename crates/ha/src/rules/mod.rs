@@ -3,6 +3,7 @@
 pub(crate) mod bootstrap;
 pub(crate) mod elect;
 pub(crate) mod follow;
+pub(crate) mod hung;
 pub(crate) mod lead;
 pub(crate) mod lead_down;
 pub(crate) mod operator;

@@ -215,7 +215,7 @@ pub(crate) fn paused(case: &Case<'_>, step: Step) -> Step {
 /// Whether a command changes what runs where. Fencing is none of these: it is always done.
 fn moves(command: &Command) -> bool {
     match command {
-        Command::Stop(mode) => *mode == StopMode::Fast,
+        Command::Stop(mode) => *mode != StopMode::Fence,
         Command::TakeOver(order) => order.kind == howdah_base::record::ChangeKind::Failover,
         Command::StartPrimary { .. }
         | Command::StartStandby { .. }

@@ -93,6 +93,11 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
             valued(member, word, rest[0]);
             return &rest[1..];
         }
+        "because" => {
+            let ended = member.ended.as_mut().expect("ended");
+            ended.why = Some(rest.join(" "));
+            return &[];
+        }
         "slots" => {
             member.slots = directories(rest);
             return &[];
@@ -127,7 +132,7 @@ fn valued(member: &mut Member, word: &str, value: &str) {
             let history = history(position.timeline);
             member.report = Some(Report { term, position, history, revision: Some(4) });
         }
-        _ => member.ended = Some(Ended { term, end: place(value), clean: false }),
+        _ => member.ended = Some(Ended { term, end: place(value), clean: false, why: None }),
     }
 }
 

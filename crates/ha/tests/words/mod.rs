@@ -167,6 +167,9 @@ impl World {
             ["gate", "closed"] => local.gate_open = false,
             ["in", "force", rest @ ..] => self.in_force(rest),
             ["slots", rest @ ..] => local.slots = directories(rest),
+            ["silent", seconds] => {
+                local.silent_for = Duration::from_secs(seconds.parse().expect("seconds"));
+            }
             ["observed", seconds] => local.observed_at = ago(seconds),
             ["job", name] => self.view.job = Some(job(name)),
             ["failed", name, times, "times", seconds] => {

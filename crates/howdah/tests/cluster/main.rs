@@ -22,6 +22,7 @@ mod fresh_connections;
 mod hooks;
 mod hooks_fail;
 mod host_lost;
+mod hung;
 mod logical_slot;
 mod newcomers;
 mod operator;
