@@ -51,6 +51,8 @@ pub(crate) struct Agent {
     pub facts_after: Tick,
     /// Since when probes have failed although the server is alive.
     pub silent_since: Option<Tick>,
+    /// Since when this node has been a streaming standby.
+    pub well_since: Option<Tick>,
     /// How long it has given its clients no sign of life.
     pub silent_for: Duration,
     pub sync: Option<howdah_ha::SyncSetting>,
@@ -157,6 +159,7 @@ impl Agent {
             self.ending = true;
         }
         self.decision = Some(decision);
+        self.note_mended(now);
         for command in commands {
             self.perform(command, &view.store);
         }
@@ -285,6 +288,7 @@ impl Agent {
             Event::Alive(alive) => self.guard_counted(alive),
             Event::Guard(event) => self.guard_said(event),
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
+            Event::DiskTried => {}
             Event::Pulse { asked_at, .. } if asked_at < self.facts_after => {}
             Event::Pulse { silent_for, .. } => self.silent_for = silent_for,
             Event::Disk(disk) if disk.number < self.disk.number => {}
@@ -347,6 +351,7 @@ impl Agent {
         match &event {
             howdah_guard::Event::Exited(exit) => {
                 let how = if exit.fenced { ", ended at its deadline" } else { "" };
+                self.note_crash(exit.fenced);
                 tracing::info!("the server has ended{how}, no process is left: {}", exit.status);
             }
             howdah_guard::Event::Fenced { deadline, .. } => {

@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Probed { facts: Result<Box<Facts>, String>, asked_at: Tick },
     /// How long the server has given no sign of life, asked at `asked_at`.
     Pulse { silent_for: Duration, asked_at: Tick },
+    /// What the disks are fit for has changed.
+    DiskTried,
     /// What lies in the data directory.
     Disk(Box<Disk>),
     /// The member record was written at this revision of the store, or its write has an unknown

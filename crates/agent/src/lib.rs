@@ -6,10 +6,12 @@
 
 mod agent;
 mod apply;
+mod attempts;
 mod clock;
 mod closing;
 mod conf;
 mod config;
+mod disk;
 mod ears;
 mod event;
 mod grace;
@@ -131,6 +133,7 @@ pub async fn start(
         asks: events.clone(),
     };
     let agent = at_start(&shared, &events, alive, publisher).await?;
+    disk::watch(&shared, events.clone())?;
     let running = async move {
         let helpers = helpers(&agent, &shared, &events);
         let ending = agent.run(inbox).await;
@@ -174,6 +177,7 @@ async fn at_start(
         observed_at: Tick(0),
         facts_after: Tick(0),
         silent_since: None,
+        well_since: None,
         silent_for: std::time::Duration::ZERO,
         sync: None,
         end: None,

@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub long_transactions: u32,
     /// Its WAL receiver says that it streams, and has heard nothing for longer than it may.
     pub silent: Option<String>,
+    /// As standby: it lacks WAL that its upstream has removed, as its log says.
+    pub wal_gone: bool,
     /// Users' own physical slots with their restart positions.
     pub user_slots: BTreeMap<String, Option<howdah_base::Lsn>>,
 }
@@ -138,7 +140,20 @@ impl Eyes {
         }
         let history = self.history.clone().unwrap_or_else(|| History::root(probe.timeline));
         let probe = self.ears.judge(probe, clock::now());
-        Ok(facts(probe, history))
+        let wal_gone = probe.in_recovery && probe.receiver.is_none() && self.lacks_wal().await;
+        Ok(Facts { wal_gone, ..facts(probe, history) })
+    }
+}
+
+/// The WAL receiver's last word when a segment is gone (walsender.c); it is in the server's
+/// language, which is English unless the cluster's locale says otherwise.
+const REMOVED: &str = "has already been removed";
+
+impl Eyes {
+    async fn lacks_wal(&self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let complaint = crate::jobs::blocking(move || Ok(shared.server_complaint())).await;
+        complaint.is_ok_and(|line| line.contains(REMOVED))
     }
 }
 
@@ -172,6 +187,7 @@ fn facts(probe: Probe, history: History) -> Facts {
              waiting: is the process frozen? hint: howdah restart"
                 .to_owned()
         }),
+        wal_gone: false,
         archiver: probe.archiver,
         long_transactions: probe.long_transactions,
         replay_lag_ms: probe.replay_lag_ms,

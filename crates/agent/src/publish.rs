@@ -8,7 +8,7 @@ use howdah_base::record::{Answer, Member, ServerState, key};
 use howdah_base::status::ClusterStatus;
 use howdah_base::topology::{Local, Route, Topology};
 use howdah_base::{Term, Tick};
-use howdah_ha::{Directory, Job, Rule, Server, View};
+use howdah_ha::{Attempts, Directory, Job, Rule, Server, View};
 use howdah_ledger::member_txn;
 use howdah_store::{LeaseId, TxnOutcome};
 use tokio::sync::watch;
@@ -43,6 +43,11 @@ pub(crate) struct Publisher {
 
 /// A write of the member record that has not ended by then is tried again, milliseconds.
 const WRITE_AGAIN_MS: u64 = 2_000;
+/// Who is to take over from a disk that has stalled must not be about to stall itself: on one machine
+/// all nodes may have the same disk. Its own bound is this part of the other.
+const HEIR_PART: u32 = 2;
+/// Crashes within this are named, milliseconds.
+const CRASHES_SHOWN_MS: u64 = 600_000;
 
 impl Publisher {
     pub fn new() -> Publisher {
@@ -204,7 +209,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         archiver: facts.and_then(|f| f.archiver),
         long_transactions: facts.map_or(0, |f| f.long_transactions),
         agent: Some(config.agent.clone()),
-        disk: view.local.disk.bars(view.settings.disk_stalled_after),
+        disk: view.local.disk.bars(view.settings.disk_stalled_after / HEIR_PART),
     }
 }
 
@@ -242,9 +247,27 @@ fn problems(agent: &Agent) -> Vec<String> {
     let store = agent.store_error.as_ref().map(|e| format!("the store does not answer: {e}"));
     let notices = agent.shared.config.notices.borrow().clone();
     let rest = agent.applied.problem().into_iter().chain(agent.held_sizes()).chain(notices);
+    let stalled_after = agent.shared.spec().ha.disk_stalled_after.0;
     let silent = agent.facts.as_ref().and_then(|facts| facts.silent.clone());
-    let rest = rest.chain(agent.skew.problems()).chain(silent);
+    let disk = agent.shared.disk.disk(clock::now()).bars(stalled_after);
+    let rest = rest.chain(agent.skew.problems()).chain(silent).chain(disk).chain(mended(agent));
     failed.into_iter().chain(store).chain(rest).collect()
+}
+
+/// What was tried again and again.
+fn mended(agent: &Agent) -> Vec<String> {
+    let Attempts { rewinds, copies, crashes, .. } = agent.shared.counts.facts();
+    let tried = (rewinds > 1 || copies > 1).then(|| {
+        format!(
+            "rewinds of its directory begun: {rewinds}, copies: {copies}; it has not streamed since"
+        )
+    });
+    let ago = |at: &u64| clock::unix_ms().saturating_sub(*at);
+    let lately = crashes.iter().map(ago).filter(|ms| *ms < CRASHES_SHOWN_MS).count();
+    let crashed = (lately > 1).then(|| {
+        format!("its server crashed {lately} times within {} minutes", CRASHES_SHOWN_MS / 60_000)
+    });
+    tried.into_iter().chain(crashed).collect()
 }
 
 fn topology(view: &View, own: &Member, retakes: bool) -> Topology {

@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::shared::Shared;
 
 /// A server that gives signs of life is asked this often.
-const FEEL_EVERY: Duration = Duration::from_secs(2);
+const FEEL_EVERY: Duration = Duration::from_secs(3);
 /// After a sign that did not come.
 const FEEL_AGAIN: Duration = Duration::from_millis(100);
 /// Signs that must fail one after the other: one question more than a pause can explain.
@@ -36,7 +36,7 @@ pub(crate) async fn watch(
     mut alive: watch::Receiver<bool>,
     events: mpsc::Sender<Event>,
 ) {
-    let mut finger = Finger { shared, session: None, postmaster: None };
+    let mut finger = Finger { shared, session: None, postmaster: None, seen: None };
     let mut silent: Option<Instant> = None;
     loop {
         if alive.wait_for(|alive| *alive).await.is_err() {
@@ -77,25 +77,35 @@ struct Finger {
     shared: Arc<Shared>,
     session: Option<Session>,
     postmaster: Option<i32>,
+    /// What the postmaster had done at the end of the last look.
+    seen: Option<Switches>,
 }
 
 impl Finger {
+    /// Whether the postmaster does anything. One that has done something since the last look is not
+    /// knocked at: with `log_connections` each knock is a line of the server's log.
+    async fn moves(&self, pid: i32, within: Duration) -> bool {
+        let before = switches(pid);
+        if self.seen.is_some() && moved(self.seen, before) {
+            return true;
+        }
+        let config = &self.shared.config;
+        let (sockets, port) = (config.socket_dir(), config.own().postgres_port);
+        knock(&sockets, port, within).await.is_ok() || moved(before, switches(pid))
+    }
+
     async fn feel(&mut self) -> Sign {
         let within = self.shared.spec().ha.hung_after.0 / FAILURES;
         let postmaster = self.shared.guard.postmaster_pid().await.ok().flatten();
         if postmaster != self.postmaster {
-            (self.postmaster, self.session) = (postmaster, None);
+            (self.postmaster, self.session, self.seen) = (postmaster, None, None);
             return Sign::OfAnother;
         }
         let Some(pid) = postmaster else { return Sign::OfAnother };
-        let before = switches(pid);
-        let config = &self.shared.config;
-        let (sockets, port) = (config.socket_dir(), config.own().postgres_port);
-        let (knocked, spoke) = tokio::join!(
-            knock(&sockets, port, within),
-            speak(&self.shared, self.session.take(), within)
-        );
-        let moves = knocked.is_ok() || moved(before, switches(pid));
+        let kept = self.session.take();
+        let (moves, spoke) =
+            tokio::join!(self.moves(pid, within), speak(&self.shared, kept, within));
+        self.seen = switches(pid);
         let speaks = spoke.is_ok();
         self.session = spoke.unwrap_or_default();
         if moves && speaks { Sign::There } else { Sign::Missing }

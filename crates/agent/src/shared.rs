@@ -1,5 +1,7 @@
 //! What the loop and its jobs have in common.
 
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +13,10 @@ use howdah_postgres::session::Session;
 use howdah_spec::ClusterSpec;
 use tokio::sync::watch;
 
+use crate::attempts::Counts;
 use crate::closing::Closing;
 use crate::config::AgentConfig;
+use crate::disk::Watched;
 use crate::guardian::Guardian;
 
 /// Fixed facts, the cluster file in force, and the way to the guard.
@@ -23,6 +27,10 @@ pub(crate) struct Shared {
     pub closing: Closing,
     /// Order among writes of the server's configuration.
     pub writes: Writes,
+    /// How often this node was mended.
+    pub counts: Counts,
+    /// What the disks are fit for.
+    pub disk: Watched,
     /// Order among readings of the data directory.
     pub readings: Writes,
     /// The cluster file in force; `apply` replaces it.
@@ -66,11 +74,14 @@ impl Shared {
     pub fn new(config: AgentConfig, guard: Guardian, topology: watch::Sender<Topology>) -> Shared {
         let closing = Closing::new(topology, config.arriving.clone());
         let spec = watch::Sender::new(Arc::clone(&config.spec));
+        let counts = Counts::load(&config.own().state_dir);
         Shared {
             config,
             guard,
             closing,
             writes: Writes::default(),
+            counts,
+            disk: Watched::default(),
             readings: Writes::default(),
             spec,
             file: watch::Sender::new(None),
@@ -90,6 +101,9 @@ impl Shared {
     /// What the postmaster says of itself on line 8 of `postmaster.pid` (`pidfile.h`); asking by a
     /// connection while it starts would leave a FATAL in its log each time.
     pub async fn ready(&self) -> bool {
+        if self.disk.hangs() {
+            return false;
+        }
         let path = self.config.own().data_dir.join("postmaster.pid");
         let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
         text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
@@ -118,7 +132,7 @@ impl Shared {
         let printed = own.state_dir.join("log/postgresql-start.log");
         let fatal = |line: &&str| line.contains("FATAL:") || line.contains("PANIC:");
         let complaint = newest.into_iter().chain([printed]).find_map(|path| {
-            let text = std::fs::read_to_string(path).ok()?;
+            let text = end_of(&path).ok()?;
             text.lines().rev().find(fatal).map(str::to_owned)
         });
         complaint.unwrap_or_else(|| "it said nothing".to_owned())
@@ -141,4 +155,16 @@ impl Shared {
             application,
         }))
     }
+}
+
+/// How much of a log's end is read, bytes.
+const LOG_END: u64 = 64 << 10;
+
+fn end_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(LOG_END);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_END).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

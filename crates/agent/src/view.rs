@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use howdah_base::{DirectoryId, NodeName};
-use howdah_ha::{Attempts, Directory, Disk, Durability, Local, Server, Settings, StoreView, View};
+use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
 use howdah_ledger::view_of;
 
 use crate::agent::Agent;
@@ -37,8 +37,9 @@ impl Agent {
                 pending_restart: self.facts.as_ref().is_some_and(|f| !f.pending_restart.is_empty()),
                 version: self.facts.as_ref().map(|f| f.version.clone()),
                 silent_for: self.silent_for,
-                disk: Disk::default(),
-                attempts: Attempts::default(),
+                disk: self.shared.disk.disk(crate::clock::now()),
+                attempts: self.shared.counts.facts(),
+                wal_gone: self.facts.as_ref().is_some_and(|f| f.wal_gone),
             },
             store,
             job: self.job.as_ref().map(|(job, _)| *job),

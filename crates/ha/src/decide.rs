@@ -5,7 +5,7 @@ use howdah_base::record::{Ended, Report, Revocation};
 
 use crate::lease;
 use crate::rules::{
-    Case, Step, bootstrap, elect, follow, hung, lead, operator, revoke, safety,
+    Case, Step, bootstrap, disk, elect, follow, hung, lead, operator, revoke, safety,
 };
 use crate::{Command, Memory, Reason, Rule, Server, View};
 
@@ -40,10 +40,11 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     let case = Case { view, memory, now };
     let step = safety::step(&case)
         .or_else(|| bootstrap::step(&case))
+        .or_else(|| disk::step(&case))
         .or_else(|| hung::step(&case))
         .or_else(|| operator::step(&case))
-        .unwrap_or_else(|| by_authority(&case));
-    let step = operator::paused(&case, step);
+        .unwrap_or_else(|| disk::instead(&case, by_authority(&case)));
+    let step = disk::lapsing(&case, operator::paused(&case, step));
     let report = case.report();
     let look_again = report.is_none() && case.wants_report().is_some();
     let ended = ended(&case);
@@ -93,7 +94,8 @@ fn renewal(case: &Case<'_>) -> Option<Command> {
         .held_until
         .zip(store.renewed_at)
         .is_some_and(|(held, at)| held < at + case.view.settings.lease - case.view.settings.margin);
-    (store.leader_mine && (due || unproved) && !store.renewing).then_some(Command::Renew)
+    let wanted = store.leader_mine && !disk::lapses(case);
+    (wanted && (due || unproved) && !store.renewing).then_some(Command::Renew)
 }
 
 /// The leader's statement that its server has ended.

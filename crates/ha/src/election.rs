@@ -97,6 +97,9 @@ pub fn barred(view: &View, memory: &Memory, member: &Member, report: &Report) ->
     if view.store.fenced.contains(&member.node) {
         return Some("it is fenced".to_owned());
     }
+    if let Some(why) = &member.disk {
+        return Some(why.clone());
+    }
     if !report.history.past(report.position.lsn, sync.floor) {
         return Some(format!(
             "its WAL, {}, does not reach {} of term {}",
@@ -178,6 +181,9 @@ pub fn not_switchable(view: &View, member: &Member) -> Option<String> {
     }
     if view.store.fenced.contains(&member.node) {
         return Some("it is fenced".to_owned());
+    }
+    if let Some(why) = &member.disk {
+        return Some(why.clone());
     }
     if member.server != ServerState::Streaming {
         return Some("it is not streaming".to_owned());

@@ -17,11 +17,12 @@ pub struct Disk {
 impl Disk {
     /// Why no server can do its work on it, given how long a write may wait.
     pub fn unfit(&self, stalled_after: Duration) -> Option<String> {
-        let stalled = self.stalled.filter(|waiting| *waiting >= stalled_after);
+        let stalled = self.stalled.is_some_and(|waiting| waiting >= stalled_after);
+        let seconds = stalled_after.as_secs();
         self.broken
             .as_ref()
             .map(|why| format!("its disk cannot be written: {why}"))
-            .or_else(|| stalled.map(|w| format!("its disk has stalled for {} s", w.as_secs())))
+            .or_else(|| stalled.then(|| format!("its disk has stalled for more than {seconds} s")))
     }
 
     /// The same, and why it must not become a primary's.

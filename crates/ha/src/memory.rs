@@ -25,6 +25,10 @@ pub struct Memory {
     /// As leader: since when this node's own server has been down and the end of its WAL known:
     /// only then can a standby say whether it holds everything.
     pub down_since: Option<Tick>,
+    /// Since when its standby has not streamed from its upstream.
+    pub unstreamed_since: Option<Tick>,
+    /// A directory of this node that is to be replaced: the WAL that it needs is gone.
+    pub replaces: Option<DirectoryId>,
     /// Why this node has ended its own server, which could not do its work any more.
     pub ended_for: Option<String>,
     /// As leader: since when the hand-over has been on offer.
@@ -72,6 +76,9 @@ impl Memory {
         let offer = view.store.handover.as_ref().filter(|_| view.store.leader_mine);
         self.offered_since = offer.map(|_| self.offered_since.unwrap_or(now));
         self.note_voters(view, now);
+        let standby = view.running().filter(|running| !running.primary && !running.streaming);
+        let lacks = standby.is_some_and(|standby| standby.upstream.is_some());
+        self.unstreamed_since = lacks.then(|| self.unstreamed_since.unwrap_or(now));
         self.handed_over &= view.running().is_none();
         let asked = view.store.intent.as_ref().map(|intent| &intent.value.id);
         self.switchover_begun = self.switchover_begun.take().filter(|id| Some(id) == asked);
@@ -154,6 +161,9 @@ impl Memory {
         for command in commands {
             match command {
                 Command::Stop(StopMode::Immediate) => self.ended_for = Some(reason.to_string()),
+                Command::Stop(StopMode::Fast) if reason.rule == Rule::WalGone => {
+                    self.replaces = view.directory().map(|facts| facts.id.clone());
+                }
                 Command::StartPrimary { .. } | Command::StartStandby { .. } => {
                     self.ended_for = None;
                 }

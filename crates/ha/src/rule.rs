@@ -114,8 +114,15 @@ rules! {
     ReadOwnEnd = 511, "this node's server is down: read where its WAL ends";
     StopForCopy = 512, "a server runs whose directory is gone or unusable: stop it, to make a new one";
     AwaitPrimary = 510, "the leader's server is not open yet";
+    WalGone = 513, "the WAL that this standby needs is gone from its upstream: it is stopped, to be copied anew";
+    CopyLater = 514, "copies of this directory came to nothing: the next one waits";
+    GiveUp = 515, "this directory could not be mended: an operator must look";
 
     EndHung = 601, "this server accepts no connection, or answers on none: it is ended and counts as crashed";
+    EndUnfit = 602, "the leader's disk has stalled or cannot be written, and another node can take over: its server is ended";
+    Lapse = 603, "the leader's disk has stalled or cannot be written, and its server may not end: the lease is no longer renewed";
+    NowhereToGo = 604, "the leader's disk is full, has stalled or cannot be written, and nobody can take over";
+    LeaveFull = 605, "the leader's disk is full: the server is switched over to a node that has room";
 }
 
 impl fmt::Display for Rule {

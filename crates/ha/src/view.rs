@@ -145,6 +145,8 @@ pub struct Local {
     pub silent_for: Duration,
     pub disk: Disk,
     pub attempts: Attempts,
+    /// As standby: its server says that the upstream has removed WAL that it needs.
+    pub wal_gone: bool,
 }
 
 /// PGDATA.

@@ -18,6 +18,7 @@ pub mod knock;
 pub mod logical;
 pub mod logs;
 pub mod rewind;
+pub mod room;
 pub mod server;
 pub mod session;
 pub mod wal;

@@ -51,6 +51,7 @@ impl World {
             silent_for: Default::default(),
             disk: Default::default(),
             attempts: Default::default(),
+            wal_gone: false,
         };
         let job = agent.job.as_ref().map(|job| job.job);
         let failures = agent.failures.clone();

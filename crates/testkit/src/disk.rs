@@ -107,6 +107,22 @@ impl Disk {
         hangs
     }
 
+    /// An error of the disk, after which the kernel takes no more writes, for good. Whether it was
+    /// told so.
+    pub fn break_down(&self) -> bool {
+        let strict = ["-o", "remount,errors=remount-ro"];
+        if !run(Command::new("mount").args(strict).arg(&self.place)) {
+            return false;
+        }
+        let name = ["-n", "-O", "NAME", "-j"];
+        let Ok(found) = Command::new("losetup").args(name).arg(&self.image).output() else {
+            return false;
+        };
+        let name = String::from_utf8_lossy(&found.stdout).into_owned();
+        let name = name.trim().trim_start_matches("/dev/");
+        fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "a test").is_ok()
+    }
+
     /// The disk goes on; whether the write that hung is done now.
     pub fn thaw(&self) -> bool {
         thaw(&self.place);

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use howdah_base::record::OrderKind;
 use howdah_base::{NodeName, Term};
 use howdah_postgres::directory::{self, DirectoryFile};
 
 use super::{Order, blocking};
+use crate::attempts::Attempt;
 use crate::event::Outcome;
 
 /// A new database cluster, marked fresh until the store knows it.
@@ -36,6 +38,10 @@ pub(crate) async fn settle(order: &Order) -> Result<(), String> {
 /// pg_basebackup from the leader, through the slot made for the new identity; or from a standby,
 /// while that slot of the leader's already keeps the WAL that will be asked for afterwards.
 pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Outcome, String> {
+    let me = &order.shared.config.node;
+    let asked = order.store.orders.get(me).map(|order| &order.value.kind);
+    let asked = matches!(asked, Some(OrderKind::Reinit { .. }));
+    order.count(if asked { Attempt::Ordered } else { Attempt::Copy }).await?;
     let config = &order.shared.config;
     let id = order.planned.clone();
     let source = order.shared.conninfo(&from, id.as_str())?;

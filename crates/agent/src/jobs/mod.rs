@@ -19,6 +19,7 @@ use howdah_postgres::session::Session;
 use howdah_store::{LeaseId, Snapshot};
 use tokio::sync::mpsc;
 
+use crate::attempts::Attempt;
 use crate::closing::Closed;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
@@ -91,6 +92,12 @@ pub(crate) fn touches_directory(job: Job) -> bool {
 impl Order {
     pub async fn session(&self) -> Result<Session, String> {
         self.shared.session().await
+    }
+
+    /// Counts an attempt, durably, before it is begun.
+    pub async fn count(&self, attempt: Attempt) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.counts.note(attempt)).await
     }
 
     /// Writes PostgreSQL's files for `conf`, off the loop's thread.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use howdah_base::NodeName;
 
 use super::{Order, blocking};
+use crate::attempts::Attempt;
 use crate::event::Outcome;
 
 /// Reads the end of the WAL, from the last position known, and makes it durable up to there.
@@ -24,6 +25,7 @@ pub(crate) async fn read_end(order: Order) -> Result<Outcome, String> {
 /// pg_rewind against the leader. The directory keeps its identity; until it is done a marker
 /// says that it is unusable.
 pub(crate) async fn rewind(order: Order, from: NodeName) -> Result<Outcome, String> {
+    order.count(Attempt::Rewind).await?;
     let config = &order.shared.config;
     let source = order.shared.conninfo(&from, "howdah_rewind")?;
     let own = config.own();

@@ -7,7 +7,7 @@ use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, Serv
 use howdah_base::{NodeName, Position, Term};
 
 use super::elect::{basis, next_sync};
-use super::{Case, Step, receives, revoke, upstream};
+use super::{Case, Step, ladder, receiver, receives, revoke, upstream};
 use crate::{
     Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, StopMode, TakeOver,
 };
@@ -30,7 +30,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
         Server::Down => down(case, &source, facts),
         Server::Running(running) => accept_handover(case, facts, running)
             .or_else(|| promised(case, &source))
-            .unwrap_or_else(|| stream(case, &source, running)),
+            .unwrap_or_else(|| stream(case, &source, facts, running)),
         _ => Step::wait(Rule::AwaitServer, ""),
     }
 }
@@ -92,6 +92,9 @@ fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {
     if !source.has_slot_for_me(case) {
         return Step::wait(Rule::AwaitSlot, format!("`{}`", member.node));
     }
+    if let Some(step) = ladder::instead_of_copy(case) {
+        return step;
+    }
     let from = upstream::copy_source(case, source.leader).unwrap_or(member).node.clone();
     let detail = format!("from `{from}`");
     let command = Command::Copy { from, term: source.leader.term };
@@ -120,7 +123,7 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     let Some(history) = source.writes().and_then(|m| m.history.as_ref()) else {
         return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
     };
-    if !history.contains(end) {
+    if !history.contains(end) || replaces(case, facts) {
         return repair(case, source, facts, end);
     }
     if !source.has_slot(case) {
@@ -137,14 +140,8 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
 
 /// Rewind, else copy; never while this directory may be the only one with a commit.
 fn repair(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, end: Position) -> Step {
-    let Some(sync) = case.view.sync() else {
-        return Step::wait(Rule::LastCopy, "the record `sync` is missing");
-    };
-    if sync.directory == facts.id || sync.term != source.leader.term {
-        return Step::wait(Rule::LastCopy, format!("its WAL ends at {end}"));
-    }
-    if sync.voters.contains(&facts.id) {
-        return Step::wait(Rule::LeaveVoters, format!("its WAL ends at {end}"));
+    if let Some(step) = kept(case, facts, &format!("its WAL ends at {end}")) {
+        return step;
     }
     if !case.is_parting_known() {
         return Step::wait(Rule::LeaveVoters, "the others are told first");
@@ -152,8 +149,10 @@ fn repair(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, end: Pos
     let Some(member) = source.open() else {
         return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
     };
-    if case.view.failures.count(Job::Rewind) >= REWIND_FAILURES_MAX {
-        return copy(source, case, Rule::CopyAnew).recreating();
+    let rewinds = case.view.local.attempts.rewinds;
+    let failures = case.view.failures.count(Job::Rewind);
+    if failures >= REWIND_FAILURES_MAX || rewinds >= ladder::REWINDS_MAX || replaces(case, facts) {
+        return replace(case, source);
     }
     let command = Command::Rewind { from: member.node.clone() };
     let detail = format!("its WAL ends at {end}");
@@ -169,8 +168,32 @@ fn promised(case: &Case<'_>, source: &Source<'_>) -> Option<Step> {
     Some(if receives { revoke::detach(case) } else { revoke::waiting(case) })
 }
 
+/// A new directory in this one's place. Once it is given up nothing new is announced, or the
+/// leader would keep WAL for it.
+fn replace(case: &Case<'_>, source: &Source<'_>) -> Step {
+    let step = copy(source, case, Rule::CopyAnew);
+    if step.reason.rule == Rule::GiveUp { step } else { step.recreating() }
+}
+
+/// What keeps this directory from being touched, `why` being the wish to: it may be the only one
+/// with a commit, or is a voter.
+pub(crate) fn kept(case: &Case<'_>, facts: &DirectoryFacts, why: &str) -> Option<Step> {
+    let Some((sync, leader)) = case.view.sync().zip(case.view.leader()) else {
+        return Some(Step::wait(Rule::LastCopy, "the record `sync` is missing"));
+    };
+    if sync.directory == facts.id || sync.term != leader.term {
+        return Some(Step::wait(Rule::LastCopy, why));
+    }
+    sync.voters.contains(&facts.id).then(|| Step::wait(Rule::LeaveVoters, why))
+}
+
+/// It was found out that this directory is of no use any more.
+fn replaces(case: &Case<'_>, facts: &DirectoryFacts) -> bool {
+    case.memory.replaces.as_ref() == Some(&facts.id)
+}
+
 /// A running standby: on the leader's history, on its slot, streaming.
-fn stream(case: &Case<'_>, source: &Source<'_>, running: &Running) -> Step {
+fn stream(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, running: &Running) -> Step {
     let name = format!("`{}`", source.leader.node);
     let Some(history) = source.writes().and_then(|m| m.history.as_ref()) else {
         return Step::wait(Rule::AwaitPrimary, name);
@@ -188,8 +211,10 @@ fn stream(case: &Case<'_>, source: &Source<'_>, running: &Running) -> Step {
         let command = Command::Follow { upstream: wanted };
         return case.paced(Job::Follow, Step::act(Rule::Follow, name, command));
     }
-    let rule = if running.streaming { Rule::Standby } else { Rule::AwaitStream };
-    Step::wait(rule, name)
+    match running.streaming {
+        true => Step::wait(Rule::Standby, name),
+        false => receiver::step(case, facts, name),
+    }
 }
 
 /// The leader offers its term to this node, which has replayed everything up to its end.

@@ -183,7 +183,7 @@ fn is_up(member: &Member) -> bool {
 /// Those who may take the term at all.
 fn heirs<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Member> {
     let fenced = &case.view.store.fenced;
-    others(case).filter(|m| !m.no_failover && !fenced.contains(&m.node))
+    others(case).filter(|m| !m.no_failover && m.disk.is_none() && !fenced.contains(&m.node))
 }
 
 fn start(case: &Case<'_>, facts: &DirectoryFacts, why: &str) -> Step {
@@ -197,7 +197,11 @@ fn start(case: &Case<'_>, facts: &DirectoryFacts, why: &str) -> Step {
     }
     if case.is_tired() && has_heir(case) {
         let failures = view.failures.count(Job::Start);
-        return Step::act(Rule::LetGo, format!("{failures} failed starts"), Command::Release);
+        let detail = match case.keeps_crashing() {
+            true => format!("{} crashes", view.local.attempts.crashes.len()),
+            false => format!("{failures} failed starts"),
+        };
+        return Step::act(Rule::LetGo, detail, Command::Release);
     }
     let (names, needed) =
         view.sync().map_or_else(Default::default, |s| (s.voters.clone(), s.needed));

@@ -1,12 +1,15 @@
 //! The rules in phases: each takes the case and answers with a step, or passes it on.
 
 pub(crate) mod bootstrap;
+pub(crate) mod disk;
 pub(crate) mod elect;
 pub(crate) mod follow;
 pub(crate) mod hung;
+pub(crate) mod ladder;
 pub(crate) mod lead;
 pub(crate) mod lead_down;
 pub(crate) mod operator;
+pub(crate) mod receiver;
 pub(crate) mod retake;
 pub(crate) mod revoke;
 pub(crate) mod safety;
@@ -21,6 +24,13 @@ use crate::{Command, Job, Memory, Reason, Rule, Running, View};
 
 /// Failed starts after which a leader leaves the term to others.
 const START_FAILURES_MAX: u32 = 3;
+
+/// The same for crashes of a primary that had started, so many within so long, milliseconds: the
+/// third in a row is no chance.
+const CRASHES_MAX: usize = 3;
+const CRASHES_WITHIN_MS: u64 = 600_000;
+/// For so long after the last one others may take over, milliseconds.
+const TIRED_MS: u64 = 30_000;
 
 /// One case to decide.
 pub(crate) struct Case<'a> {
@@ -83,8 +93,17 @@ impl Case<'_> {
     /// the pause before the next attempt is over, for perhaps none of them can.
     pub fn is_tired(&self) -> bool {
         let failures = &self.view.failures;
-        failures.count(Job::Start) >= START_FAILURES_MAX
-            && failures.retry_at(Job::Start).is_some_and(|at| at > self.now)
+        let failed = failures.count(Job::Start) >= START_FAILURES_MAX
+            && failures.retry_at(Job::Start).is_some_and(|at| at > self.now);
+        failed || self.keeps_crashing()
+    }
+
+    /// It starts, and crashes again: each start would look like a success.
+    pub fn keeps_crashing(&self) -> bool {
+        let ago = |at: &u64| self.view.wall_ms.saturating_sub(*at);
+        let crashes = &self.view.local.attempts.crashes;
+        let lately = crashes.iter().map(ago).filter(|ms| *ms < CRASHES_WITHIN_MS).count();
+        lately >= CRASHES_MAX && crashes.last().map(ago).is_some_and(|ms| ms < TIRED_MS)
     }
 
     /// The record of this node that the others see says that its directory is not to be counted: a

@@ -77,6 +77,7 @@ fn apply<'a>(member: &mut Member, word: &str, rest: &'a [&'a str]) -> &'a [&'a s
         "leaving" => member.leaving = true,
         "no_failover" => member.no_failover = true,
         "no_sync" => member.no_sync = true,
+        "full" => member.disk = Some("its disk is full: 3 MB are free".to_owned()),
         "clone_from" => member.clone_from = true,
         "zone" => {
             member.zone = Some(rest[0].to_owned());

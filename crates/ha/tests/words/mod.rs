@@ -167,6 +167,22 @@ impl World {
             ["gate", "closed"] => local.gate_open = false,
             ["in", "force", rest @ ..] => self.in_force(rest),
             ["slots", rest @ ..] => local.slots = directories(rest),
+            ["disk", "stalled", seconds] => {
+                let seconds = seconds.parse().expect("seconds");
+                local.disk.stalled = Some(Duration::from_secs(seconds));
+            }
+            ["disk", "broken"] => local.disk.broken = Some("Read-only file system".to_owned()),
+            ["disk", "full"] => local.disk.full = Some("3 MB are free".to_owned()),
+            ["wal", "gone"] => local.wal_gone = true,
+            ["rewinds", count] => local.attempts.rewinds = count.parse().expect("a number"),
+            ["copies", count, "last", ms] => {
+                local.attempts.copies = count.parse().expect("a number");
+                local.attempts.last_unix_ms = ms.parse().expect("a number");
+            }
+            ["crashed", at @ ..] => {
+                local.attempts.crashes =
+                    at.iter().map(|ms| ms.parse().expect("a number")).collect();
+            }
             ["silent", seconds] => {
                 local.silent_for = Duration::from_secs(seconds.parse().expect("seconds"));
             }
@@ -325,6 +341,8 @@ impl World {
             ["record", seconds] => memory.record_seen = Some((5, ago(seconds))),
             ["short", seconds] => memory.short_since = Some(ago(seconds)),
             ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
+            ["unstreamed", seconds] => memory.unstreamed_since = Some(ago(seconds)),
+            ["replaces", name] => memory.replaces = Some(directory(name)),
             ["handed", "over"] => memory.handed_over = true,
             ["begun"] => memory.switchover_begun = Some("i".to_owned()),
             ["leader", "at", lsn] => {

@@ -36,6 +36,7 @@ pub fn open_primary() -> Local {
         silent_for: Duration::ZERO,
         disk: Disk::default(),
         attempts: Attempts::default(),
+        wal_gone: false,
     }
 }
 

@@ -17,6 +17,7 @@ mod bootstrap;
 mod client_address;
 mod commit_gate;
 mod control;
+mod disks;
 mod etcd;
 mod fresh_connections;
 mod hooks;
