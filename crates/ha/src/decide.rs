@@ -7,7 +7,7 @@ use crate::lease;
 use crate::rules::{
     Case, Step, bootstrap, disk, elect, follow, hung, lead, operator, revoke, safety,
 };
-use crate::{Command, Memory, Reason, Rule, Server, View};
+use crate::{Command, Memory, Reason, Server, View};
 
 /// What follows from a view.
 #[derive(Clone, PartialEq, Debug)]

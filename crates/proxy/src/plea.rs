@@ -100,6 +100,7 @@ async fn converse(ask: PleaAsk) -> io::Result<Result<u64, String>> {
         want: Want::Wait,
         client,
         from: Some(from),
+        file: None,
     };
     send(&mut peer, &preamble).await?;
     receive(&mut peer).await

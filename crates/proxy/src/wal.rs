@@ -138,6 +138,7 @@ async fn open(ask: &WalAsk) -> Result<tokio_rustls::client::TlsStream<TcpStream>
             term: ask.term,
             want: Want::Wal,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            from: None,
             file: Some(file.clone()),
         };
         send(&mut peer, &preamble).await?;

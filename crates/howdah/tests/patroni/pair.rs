@@ -252,9 +252,8 @@ fn is_starting(data_dir: &std::path::Path) -> bool {
 /// Stops the startup process of a server that is not `old`, as soon as there is one.
 fn freeze_startup(data_dir: &std::path::Path, old: i32) -> Option<i32> {
     let new = postmaster(data_dir).filter(|new| *new != old)?;
-    let is_it = |process: &Process| {
-        process.parent == new && process.title().contains("startup recovering")
-    };
+    let is_it =
+        |process: &Process| process.parent == new && process.title().contains("startup recovering");
     let found = process::all().into_iter().find(is_it)?;
     process::signal(found.pid, Signal::SIGSTOP);
     Some(found.pid)
