@@ -20,7 +20,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 use crate::conf::ConfState;
-use crate::event::{Event, Outcome};
+use crate::event::Event;
 use crate::lease::Lease;
 use crate::observe::{Disk, Facts};
 use crate::shared::Shared;
@@ -56,14 +56,12 @@ pub(crate) struct Agent {
     /// How long it has given its clients no sign of life.
     pub silent_for: Duration,
     pub sync: Option<howdah_ha::SyncSetting>,
-    pub end: Option<howdah_base::Position>,
+    pub left: Option<howdah_postgres::wal::Left>,
     pub promises: crate::promise::Promises,
     pub heartbeat: crate::heartbeat::Heartbeat,
     pub grace: crate::grace::Grace,
     /// The last position that the server told: it holds when the server is gone.
     pub last_seen: Option<howdah_base::Position>,
-    /// Read with `end`.
-    pub redo: Option<howdah_base::Lsn>,
     pub job: Option<(Job, AbortHandle)>,
     pub failures: Failures,
     pub last_error: Option<(Job, String)>,
@@ -222,7 +220,7 @@ impl Agent {
             Command::StartPrimary { .. } => self.conf.standby = false,
             Command::StartStandby { .. } => self.conf.standby = true,
             // More WAL may come.
-            Command::Follow { .. } => self.end = None,
+            Command::Follow { .. } => self.left = None,
             _ => {}
         }
         self.stopping = job == Job::Stop;
@@ -313,7 +311,7 @@ impl Agent {
         }
     }
 
-    fn store_answered(&mut self, snapshot: Snapshot) {
+    pub(crate) fn store_answered(&mut self, snapshot: Snapshot) {
         if self.store_error.take().is_some() {
             tracing::info!("the store answers again");
         }
@@ -376,7 +374,7 @@ impl Agent {
     fn guard_counted(&mut self, alive: bool) {
         let known = *self.alive.borrow();
         if alive && !known {
-            self.end = None;
+            self.left = None;
             self.alive.send_replace(true);
         } else if known && !alive && self.job.is_none() {
             self.server_is_down();
@@ -388,7 +386,7 @@ impl Agent {
         self.held_until = None;
         self.facts = None;
         self.sync = None;
-        self.end = None;
+        self.left = None;
         self.silent_since = None;
         self.silent_for = Duration::ZERO;
         observe::read_disk(&self.shared, &self.events);
@@ -411,83 +409,6 @@ impl Agent {
                 }
                 self.silent_since = self.silent_since.or(Some(asked_at));
             }
-        }
-    }
-
-    fn done(&mut self, job: Job, outcome: Result<Box<Outcome>, String>) {
-        self.job = self.job.take().filter(|(running, _)| *running != job);
-        if job == Job::Stop {
-            self.stopping = false;
-        }
-        if job == Job::Start {
-            self.alive
-                .send_if_modified(|alive| !std::mem::replace(alive, outcome.is_ok()) && *alive);
-            let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
-            tokio::spawn(async move { observe::count(&shared, &events).await });
-        }
-        if matches!(job, Job::Initdb | Job::Copy | Job::Rewind) {
-            // Its WAL ends elsewhere now.
-            self.end = None;
-            self.last_seen = None;
-        }
-        if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {
-            // The planned identity is the directory's now; the next one gets its own.
-            self.planned = crate::planned(&self.shared).unwrap_or_else(|_| self.planned.clone());
-        }
-        if job == Job::Configure {
-            self.applied.configured(outcome.is_ok());
-        }
-        match outcome {
-            Ok(outcome) => {
-                self.failures.clear(job);
-                self.last_error = self.last_error.take().filter(|(failed, _)| *failed != job);
-                self.take_outcome(*outcome);
-            }
-            Err(error) => {
-                tracing::warn!("{job} failed: {error}");
-                if job == Job::SetSync {
-                    // The file may be written: nothing is proved to be in force.
-                    self.sync = None;
-                }
-                self.failures.record(job, clock::now());
-                self.last_error = Some((job, error));
-            }
-        }
-        if matches!(job, Job::Start | Job::Promote) {
-            // What was seen of the server before is not true any more.
-            self.facts = None;
-            self.silent_for = Duration::ZERO;
-            self.facts_after = clock::now();
-        }
-        if job == Job::Follow {
-            self.end = None;
-            // A position read while something was still received is none to report.
-            self.facts_after = clock::now();
-            self.observed_at = Tick(0);
-        }
-        if job != Job::Txn {
-            self.probe_now.notify_one();
-        }
-    }
-
-    fn take_outcome(&mut self, outcome: Outcome) {
-        if let Some(said) = outcome.said {
-            tracing::info!("{said}");
-        }
-        if let Some(conf) = outcome.conf {
-            self.conf = conf;
-        }
-        if let Some(snapshot) = outcome.snapshot {
-            self.store_answered(snapshot);
-        }
-        if let Some(lease) = outcome.lease_gone {
-            self.lease.lost(lease);
-        }
-        self.sync = outcome.sync.or(self.sync.take());
-        self.redo = outcome.redo.or(self.redo);
-        self.end = outcome.end.or(self.end);
-        if let Some(promises) = outcome.promises {
-            self.promises.revoked = promises.revoked;
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use howdah_base::ask::{Ask, Receipt, Refusal};
 use howdah_base::{NodeName, Term, Tick};
 use howdah_ha::{Job, SyncSetting};
+use howdah_postgres::wal::Left;
 use howdah_store::{LeaseId, Renewal, Snapshot, StoreError};
 use tokio::sync::oneshot;
 
@@ -65,12 +66,10 @@ pub(crate) struct Outcome {
     pub conf: Option<ConfState>,
     /// A setting of voters that was proved to be in force.
     pub sync: Option<SyncSetting>,
-    /// End of the WAL on disk.
-    pub end: Option<howdah_base::Position>,
+    /// What a stopped server has left on disk.
+    pub left: Option<Left>,
     /// What was promised, durably.
     pub promises: Option<Promises>,
-    /// Where crash recovery would begin, with `end`.
-    pub redo: Option<howdah_base::Lsn>,
     /// The picture of the store that a transaction was refused by or has led to.
     pub snapshot: Option<Snapshot>,
     /// A lease that the store refuses as ended.

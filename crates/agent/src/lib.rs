@@ -22,6 +22,7 @@ mod jobs;
 mod lease;
 mod observe;
 mod operator;
+mod outcome;
 mod planned;
 mod promise;
 mod publish;
@@ -180,11 +181,10 @@ async fn at_start(
         well_since: None,
         silent_for: std::time::Duration::ZERO,
         sync: None,
-        end: None,
+        left: None,
         promises: promise::Promises::load(shared)?,
         heartbeat: heartbeat::Heartbeat::default(),
         grace: grace::Grace::default(),
-        redo: None,
         last_seen: None,
         job: None,
         failures: Failures::default(),

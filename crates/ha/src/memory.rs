@@ -22,9 +22,11 @@ pub struct Memory {
     pub reachable_since: Option<Tick>,
     /// The last leader, and the last position that it recorded.
     pub leader_seen: Option<(Term, NodeName, Lsn)>,
-    /// As leader: since when this node's own server has been down and the end of its WAL known:
-    /// only then can a standby say whether it holds everything.
+    /// As leader: since when this node's own server has been down.
     pub down_since: Option<Tick>,
+    /// As leader: since when the end of its WAL has been known besides: only then can a standby say
+    /// whether it holds everything.
+    pub ended_since: Option<Tick>,
     /// Since when its standby has not streamed from its upstream.
     pub unstreamed_since: Option<Tick>,
     /// A directory of this node that is to be replaced: the WAL that it needs is gone.
@@ -67,9 +69,10 @@ impl Memory {
         self.record_seen = seen.or(revision.map(|revision| (revision, now)));
         self.note_leader(view, now);
         self.note_record(view);
-        let down = view.local.server == Server::Down && view.local.end.is_some();
-        let down = down && view.store.leader_mine;
+        let down = view.local.server == Server::Down && view.store.leader_mine;
         self.down_since = down.then(|| self.down_since.unwrap_or(now));
+        let ended = down && view.local.end.is_some();
+        self.ended_since = ended.then(|| self.ended_since.unwrap_or(now));
         if !view.store.leader_mine || view.running().is_some_and(|r| r.primary) {
             self.handover_attempts = 0;
         }

@@ -128,6 +128,8 @@ pub struct Local {
     pub unheard: Option<Tick>,
     /// Where crash recovery would begin, read with `end`.
     pub redo: Option<Lsn>,
+    /// Which WAL its pages need before they are consistent, read with `end`; none of a primary's.
+    pub consistent: Option<Position>,
     /// The voters' setting in force, with its proof; `None` when it is not known.
     pub sync: Option<SyncSetting>,
     /// Clients are let in.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
 
-use howdah_base::{Lsn, Timeline};
+use howdah_base::{Lsn, Position, Timeline};
 
 use crate::PgError;
 use crate::install::Install;
@@ -36,6 +36,12 @@ impl ControlData {
     /// A standby's checkpoint may still lie on the timeline before the one that it replays.
     pub fn newest_timeline(&self) -> Timeline {
         self.timeline.max(self.min_recovery_timeline)
+    }
+
+    /// Which WAL its pages need before they are consistent; `None` of a primary's.
+    pub fn consistent(&self) -> Option<Position> {
+        let there = self.min_recovery != Lsn(0);
+        there.then_some(Position { timeline: self.min_recovery_timeline, lsn: self.min_recovery })
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Left {
     pub end: Position,
     /// Where crash recovery would begin.
     pub redo: Lsn,
+    /// Which WAL its pages need before they are consistent, when it was a standby, a copy or was
+    /// rewound (pg_control, minimum recovery point).
+    pub consistent: Option<Position>,
 }
 
 /// Where the WAL of a stopped server ends, as [`end`] finds it, and makes it durable up to there:
@@ -43,7 +46,7 @@ pub fn left(install: &Install, data_dir: &Path, hint: Option<Position>) -> Resul
     let control = control::read(install, data_dir)?;
     let (end, redo) = end_of(data_dir, &control, hint)?;
     flush(data_dir, end, control.segment)?;
-    Ok(Left { end, redo })
+    Ok(Left { end, redo, consistent: control.consistent() })
 }
 
 /// A segment is flushed when it is full (xlog.c, XLogWrite), so only the last one can be open:

@@ -376,6 +376,8 @@ impl World {
         }
         if job == Job::Start {
             agent.alive = outcome.is_ok();
+        }
+        if matches!(job, Job::Start | Job::Stop) {
             self.after_agent(node, 5, ForAgent::Alive(running));
         }
         if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {

@@ -42,6 +42,7 @@ impl World {
             held_back_until: agent.held_back_until,
             unheard: agent.unheard,
             redo: agent.end.map(|_| Lsn(0)),
+            consistent: None,
             sync: agent.sync.clone(),
             gate_open: agent.conf.gate_open,
             slots: World::slots_of_term(agent, term),

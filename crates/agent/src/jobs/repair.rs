@@ -19,7 +19,7 @@ pub(crate) async fn read_end(order: Order) -> Result<Outcome, String> {
             .map_err(|e| e.to_string())
     })
     .await?;
-    Ok(Outcome { end: Some(left.end), redo: Some(left.redo), ..Outcome::default() })
+    Ok(Outcome { left: Some(left), ..Outcome::default() })
 }
 
 /// pg_rewind against the leader. The directory keeps its identity; until it is done a marker

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, ServerState};
-use howdah_base::{NodeName, Position, Term};
+use howdah_base::{NodeName, Term};
 
 use super::elect::{basis, next_sync};
 use super::{Case, Step, ladder, receiver, receives, revoke, upstream};
@@ -117,14 +117,20 @@ pub(crate) fn copy_by_order(case: &Case<'_>, leader: &Leader, from: Option<&Node
 
 /// Start as the leader's standby if this directory's end lies on the leader's history.
 fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
-    let Some(end) = case.view.local.end else {
+    let view = case.view;
+    let Some(end) = view.local.end else {
         return case.paced(Job::ReadEnd, Step::act(Rule::ReadOwnEnd, "", Command::ReadEnd));
     };
     let Some(history) = source.writes().and_then(|m| m.history.as_ref()) else {
         return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
     };
+    if let Some(needed) = view.local.consistent.filter(|needed| !history.contains(*needed)) {
+        // pg_rewind would have to recover it first, and cannot either.
+        let why = format!("its pages need WAL up to {needed}");
+        return repair(case, source, facts, &why, replace);
+    }
     if !history.contains(end) || replaces(case, facts) {
-        return repair(case, source, facts, end);
+        return repair(case, source, facts, &format!("its WAL ends at {end}"), rewind);
     }
     if !source.has_slot(case) {
         return Step::wait(Rule::AwaitSlot, format!("`{}`", source.leader.node));
@@ -138,25 +144,35 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     case.paced(Job::Start, Step::act(Rule::StartStandby, detail, command))
 }
 
-/// Rewind, else copy; never while this directory may be the only one with a commit.
-fn repair(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, end: Position) -> Step {
-    if let Some(step) = kept(case, facts, &format!("its WAL ends at {end}")) {
+/// By `mend`; never while this directory may be the only one with a commit.
+fn repair(
+    case: &Case<'_>,
+    source: &Source<'_>,
+    facts: &DirectoryFacts,
+    why: &str,
+    mend: fn(&Case<'_>, &Source<'_>, &DirectoryFacts, &str) -> Step,
+) -> Step {
+    if let Some(step) = kept(case, facts, why) {
         return step;
     }
     if !case.is_parting_known() {
         return Step::wait(Rule::LeaveVoters, "the others are told first");
     }
+    mend(case, source, facts, why)
+}
+
+/// Rewind, else copy.
+fn rewind(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, why: &str) -> Step {
     let Some(member) = source.open() else {
         return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
     };
     let rewinds = case.view.local.attempts.rewinds;
     let failures = case.view.failures.count(Job::Rewind);
     if failures >= REWIND_FAILURES_MAX || rewinds >= ladder::REWINDS_MAX || replaces(case, facts) {
-        return replace(case, source);
+        return replace(case, source, facts, "");
     }
     let command = Command::Rewind { from: member.node.clone() };
-    let detail = format!("its WAL ends at {end}");
-    case.paced(Job::Rewind, Step::act(Rule::Rewind, detail, command))
+    case.paced(Job::Rewind, Step::act(Rule::Rewind, why, command))
 }
 
 /// It may not receive from the leader's term: what it still does ends.
@@ -170,8 +186,11 @@ fn promised(case: &Case<'_>, source: &Source<'_>) -> Option<Step> {
 
 /// A new directory in this one's place. Once it is given up nothing new is announced, or the
 /// leader would keep WAL for it.
-fn replace(case: &Case<'_>, source: &Source<'_>) -> Step {
-    let step = copy(source, case, Rule::CopyAnew);
+fn replace(case: &Case<'_>, source: &Source<'_>, _: &DirectoryFacts, why: &str) -> Step {
+    let mut step = copy(source, case, Rule::CopyAnew);
+    if step.reason.rule == Rule::CopyAnew && !why.is_empty() {
+        step.reason.detail += &format!("; {why}");
+    }
     if step.reason.rule == Rule::GiveUp { step } else { step.recreating() }
 }
 

@@ -145,7 +145,7 @@ fn preference(case: &Case<'_>, member: &Member) -> (bool, u32) {
 
 /// The term does not go to whoever answers first while a preferred one may still answer.
 fn await_preferred(case: &Case<'_>, best: &Member, end: Position) -> Option<Step> {
-    let until = case.memory.down_since? + confirm_wait(case);
+    let until = case.memory.ended_since? + confirm_wait(case);
     let better = heirs(case).find(|m| {
         is_up(m) && !confirms(case, m, end) && preference(case, m) < preference(case, best)
     })?;
@@ -157,7 +157,7 @@ fn await_preferred(case: &Case<'_>, best: &Member, end: Position) -> Option<Step
 fn await_confirm(case: &Case<'_>) -> Option<Step> {
     let term = case.view.leader()?.term;
     let planned = is_planned(case);
-    let until = case.memory.down_since? + confirm_wait(case);
+    let until = case.memory.ended_since? + confirm_wait(case);
     let silent = heirs(case).any(|m| {
         let answered = m.report.as_ref().is_some_and(|r| r.term == term);
         is_up(m) && (planned || !answered)

@@ -164,6 +164,7 @@ impl World {
             ["end", "unknown"] => local.end = None,
             ["end", at] => local.end = Some(place(at)),
             ["redo", at] => local.redo = Some(place(at).lsn),
+            ["needs", at] => local.consistent = Some(place(at)),
             ["gate", "closed"] => local.gate_open = false,
             ["in", "force", rest @ ..] => self.in_force(rest),
             ["slots", rest @ ..] => local.slots = directories(rest),
@@ -332,7 +333,10 @@ impl World {
         let memory = &mut self.memory;
         match words {
             ["nothing"] => *memory = Memory::default(),
-            ["down", seconds] => memory.down_since = Some(ago(seconds)),
+            ["down", seconds] => {
+                memory.down_since = Some(ago(seconds));
+                memory.ended_since = memory.down_since;
+            }
             ["leaderless", seconds] => memory.leaderless = Some((Term(2), ago(seconds))),
             ["ended", seconds] => memory.leader_ended = Some((Term(2), ago(seconds))),
             ["offered", seconds] => memory.offered_since = Some(ago(seconds)),

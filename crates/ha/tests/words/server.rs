@@ -27,6 +27,7 @@ pub fn open_primary() -> Local {
         held_back_until: None,
         unheard: None,
         redo: None,
+        consistent: None,
         sync: Some(SyncSetting { names: directories(&["n2", "n3"]), needed: 1, since: Lsn(0x100) }),
         gate_open: true,
         slots: directories(&["n2", "n3"]),
