@@ -10,6 +10,7 @@ use howdah_ha::{
 };
 use howdah_store::{LeaseId, Snapshot, TxnOutcome};
 
+use crate::body::Body;
 use crate::disk::Conf;
 use crate::effect::Effect;
 use crate::event::{Answer, Ask, Facts, ForAgent};
@@ -46,6 +47,7 @@ pub(crate) struct Agent {
     /// Until then this node takes part in no takeover.
     pub held_back_until: Option<Tick>,
     pub grace: Grace,
+    pub body: Body,
     /// Since when the leader has not answered this node.
     pub unheard: Option<Tick>,
     pub job: Option<JobRun>,
@@ -106,6 +108,7 @@ impl World {
             promise: machine.disk.promise,
             held_back_until: machine.disk.held_back_until,
             grace: Grace::default(),
+            body: Body::default(),
             unheard: None,
             job: None,
             jobs: 0,

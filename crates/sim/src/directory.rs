@@ -48,12 +48,14 @@ impl World {
             history: History::root(Timeline(1)),
             log: vec![first; FIRST_RECORDS],
             slots: BTreeSet::new(),
+            wal_gone: false,
         });
         Next::Done(Ok(Outcome::default()))
     }
 
     pub(crate) fn copy(&mut self, node: usize, run: &JobRun, from: &NodeName, term: Term) -> Next {
         if run.phase == 0 {
+            self.count_attempt(node, |attempts| &mut attempts.copies);
             self.check_destruction(node, "copy");
             self.nodes[node].disk.data = None;
             self.nodes[node].disk.unusable = true;
@@ -73,7 +75,8 @@ impl World {
             return Next::Done(Err("it does not send its directory".to_owned()));
         };
         let slots = BTreeSet::new();
-        let data = Data { id, fresh: false, standby_signal: true, slots, ..source };
+        let data =
+            Data { id, fresh: false, standby_signal: true, slots, wal_gone: false, ..source };
         self.nodes[node].disk.data = Some(data);
         self.nodes[node].disk.unusable = false;
         Next::Done(Ok(Outcome::default()))
@@ -85,6 +88,9 @@ impl World {
         let Some(source) = self.source(node, from) else {
             return Next::Done(Err("could not connect".to_owned()));
         };
+        if run.phase == 0 {
+            self.count_attempt(node, |attempts| &mut attempts.rewinds);
+        }
         let shown = self.shows_timeline(from);
         let disk = &mut self.nodes[node].disk;
         let Some(data) = &mut disk.data else {

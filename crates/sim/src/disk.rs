@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use howdah_base::record::Revocation;
 use howdah_base::{DirectoryId, History, Lsn, NodeName, Position, Term, Tick, Timeline};
-use howdah_ha::{Directory, DirectoryFacts};
+use howdah_ha::{Attempts, Directory, DirectoryFacts};
 
 /// One WAL record; a client's commit carries the number of its row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct Disk {
     /// What the node has promised: it outlives agent and host.
     pub promise: Revocation,
     pub held_back_until: Option<Tick>,
+    pub attempts: Attempts,
 }
 
 /// PGDATA.
@@ -39,6 +40,8 @@ pub(crate) struct Data {
     /// Flushed WAL.
     pub log: Vec<Record>,
     pub slots: BTreeSet<String>,
+    /// Nobody has the WAL any more that it needs next.
+    pub wal_gone: bool,
 }
 
 /// How the agent has configured the server, as in its `conf.json`.

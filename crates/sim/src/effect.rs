@@ -54,6 +54,9 @@ effects! {
     Pause = "paused";
     Fence = "node fenced";
     Restart = "restart ordered";
+    PostmasterHung = "postmaster hung";
+    DiskFilling = "room on the disk short";
+    WalGone = "WAL that a standby needs removed";
     Reinit = "new copy ordered";
 }
 

@@ -64,6 +64,8 @@ impl World {
                 self.nodes[node].clock.wall_jump += by;
                 self.effects.note(Effect::WallJumped);
             }
+            FaultKind::HangPostmaster(who) => self.hang_postmaster(self.which(who), until),
+            FaultKind::LoseWal(node) => self.lose_wal(node),
             kind => self.ail(kind, until),
         }
     }
@@ -74,6 +76,10 @@ impl World {
             FaultKind::Suspend(who) => (who, |ails| &mut ails.suspended),
             FaultKind::StalledDisk(who) => (who, |ails| &mut ails.stalled),
             FaultKind::FullDisk(who) => (who, |ails| &mut ails.full),
+            FaultKind::FillingDisk(who) => {
+                self.effects.note(Effect::DiskFilling);
+                (who, |ails| &mut ails.filling)
+            }
             FaultKind::SlowStart(who) => (who, |ails| &mut ails.slow_start),
             FaultKind::Unwatched(who) => (who, |ails| &mut ails.unwatched),
             _ => return,
@@ -159,6 +165,8 @@ impl World {
             FaultKind::WallJump(who, by) => FaultKind::WallJump(at(who), by),
             FaultKind::StalledDisk(who) => FaultKind::StalledDisk(at(who)),
             FaultKind::FullDisk(who) => FaultKind::FullDisk(at(who)),
+            FaultKind::FillingDisk(who) => FaultKind::FillingDisk(at(who)),
+            FaultKind::HangPostmaster(who) => FaultKind::HangPostmaster(at(who)),
             FaultKind::SlowStart(who) => FaultKind::SlowStart(at(who)),
             FaultKind::Unwatched(who) => FaultKind::Unwatched(at(who)),
             other => other,
@@ -180,6 +188,7 @@ impl World {
 
     /// Backends outlive their postmaster for a moment; then the guard has ended them.
     fn kill_postmaster(&mut self, node: usize) {
+        self.count_crash(node);
         if let Some(server) = &mut self.nodes[node].server {
             server.orphaned = true;
             self.effects.note(Effect::PostmasterKilled);

@@ -10,6 +10,7 @@
 mod acknowledge;
 mod agent;
 mod bias;
+mod body;
 mod check;
 mod client;
 mod directory;

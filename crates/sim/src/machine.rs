@@ -15,6 +15,8 @@ pub(crate) struct Ailments {
     pub stalled: u64,
     /// Nothing can be written any more.
     pub full: u64,
+    /// Hardly any room is left: the reserve was given up, and a server there can go on.
+    pub filling: u64,
     /// A server takes long to start.
     pub slow_start: u64,
     /// Changes of the store are not noticed.
@@ -92,6 +94,7 @@ impl World {
         if full {
             self.effects.note(Effect::DiskFull);
             self.say(|w| format!("{}: PANIC: no space left on device", w.nodes[node].name));
+            self.count_crash(node);
             self.server_gone(node);
         }
         full

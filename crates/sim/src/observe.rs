@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use howdah_base::record::{Member, ServerState};
 use howdah_base::{DirectoryId, Lsn, NodeName, Tick};
-use howdah_ha::{Directory, Durability, Job, Local, Rule, Server, Settings, StoreView, View};
+use howdah_ha::{
+    Attempts, Directory, Disk, Durability, Job, Local, Rule, Server, Settings, StoreView, View,
+};
 use howdah_ledger::member_txn;
 
 use crate::agent::{Agent, Purpose};
+use crate::body;
 use crate::event::Ask;
 use crate::trail::Role;
 use crate::world::World;
@@ -32,7 +35,7 @@ impl World {
         let silent =
             agent.silent_since.is_some_and(|at| now.since(at).as_millis() > SILENT_AFTER_MS);
         let recreate = recreates(agent);
-        let local = Local {
+        let mut local = Local {
             directory: against(&agent.directory, known),
             announced: Some(announced(agent, recreate)),
             server: server(agent, silent),
@@ -49,13 +52,14 @@ impl World {
             started_unix_ms: agent.facts.as_ref().map(|facts| facts.started_unix_ms),
             pending_restart: false,
             version: None,
-            silent_for: Default::default(),
-            disk: Default::default(),
-            attempts: Default::default(),
+            silent_for: Duration::ZERO,
+            disk: Disk::default(),
+            attempts: Attempts::default(),
             wal_gone: false,
         };
         let job = agent.job.as_ref().map(|job| job.job);
         let failures = agent.failures.clone();
+        self.feel(node, now, &mut local);
         let wall_ms = self.nodes[node].clock.wall(self.now);
         View { me, settings, store, local, job, failures, wall_ms }
     }
@@ -105,8 +109,8 @@ impl World {
             lease: plan.lease,
             renew: plan.renew,
             margin: plan.margin,
-            hung_after: Duration::MAX,
-            disk_stalled_after: Duration::MAX,
+            hung_after: body::HUNG_AFTER,
+            disk_stalled_after: body::STALLED_AFTER,
             max_lag_on_failover: 1 << 20,
             no_failover: false,
             no_sync: false,
@@ -225,7 +229,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         file_print: None,
         logical_slots: Default::default(),
         agent: None,
-        disk: None,
+        disk: view.local.disk.bars(view.settings.disk_stalled_after),
         archiver: None,
         long_transactions: 0,
         problems: Vec::new(),

@@ -104,6 +104,12 @@ pub enum FaultKind {
     StalledDisk(Who),
     /// No space is left: whatever server writes WAL there ends.
     FullDisk(Who),
+    /// Hardly any space is left, which its agent sees in time.
+    FillingDisk(Who),
+    /// SIGSTOP to the postmaster: sessions that are open go on.
+    HangPostmaster(Who),
+    /// WAL that this standby needs is thrown away.
+    LoseWal(usize),
     /// Servers of this node take long to start.
     SlowStart(Who),
     /// This node does not notice changes of the store, though it answers.
@@ -168,6 +174,11 @@ impl Plan {
             let ends = (0..rng.between(1, 3)).map(|_| early_end(&mut rng, &plan));
             plan.faults.extend(ends.collect::<Vec<_>>());
         }
+        // Drawn apart: what else befalls a seed is not to depend on it.
+        let mut apart = Rng::new(!seed);
+        if apart.percent(20) {
+            plan.faults.push(of_the_body(&mut apart, &plan));
+        }
         plan.settled()
     }
 
@@ -222,6 +233,19 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
         lasts: rng.between(100, longest),
         kind,
     }
+}
+
+fn of_the_body(rng: &mut Rng, plan: &Plan) -> Fault {
+    let node = rng.index(plan.nodes);
+    let who = if rng.percent(70) { Who::Leader } else { Who::Node(node) };
+    let kind = match rng.between(0, 9) {
+        0..=3 => FaultKind::HangPostmaster(who),
+        4 | 5 => FaultKind::FillingDisk(who),
+        6 | 7 => FaultKind::StalledDisk(who),
+        _ => FaultKind::LoseWal(node),
+    };
+    let at = rng.between(CALM_MS, plan.quiet_from - 1_000);
+    Fault { at, lasts: rng.between(LASTS_MS_MAX / 4, LASTS_MS_MAX), kind }
 }
 
 /// A room with two machines is lost, or cut off.

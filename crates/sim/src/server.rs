@@ -23,6 +23,8 @@ pub(crate) struct Server {
     pub stage: Stage,
     /// The postmaster is dead: no new session, but backends go on for a moment.
     pub orphaned: bool,
+    /// The postmaster does nothing until then.
+    pub hung_until: u64,
     /// A fast shutdown is under way.
     pub stopping: bool,
     /// As the postmaster has read it.
@@ -76,6 +78,7 @@ impl Server {
             started_unix_ms,
             stage: Stage::Starting { primary },
             orphaned: false,
+            hung_until: 0,
             stopping: false,
             waits: !setting.names.is_empty(),
             setting,
@@ -273,7 +276,7 @@ impl World {
         let next = Timeline(data.history.timeline.0 + 1);
         let next = server.promote_to.unwrap_or(next).max(next);
         data.history = data.history.promoted(Lsn(end), next);
-        data.standby_signal = false;
+        (data.standby_signal, data.wal_gone) = (false, false);
         server.replayed = end;
         server.stage = Stage::Primary;
         server.checkpointed = false;
@@ -337,7 +340,7 @@ impl World {
     pub(crate) fn facts(&self, node: usize) -> Option<Facts> {
         let machine = &self.nodes[node];
         let data = machine.disk.data.as_ref()?;
-        let server = machine.server.as_ref().filter(|server| server.answers())?;
+        let server = machine.server.as_ref().filter(|s| s.answers() && s.hung_until <= self.now)?;
         let senders = server.senders.values().filter_map(|sender| {
             Some(SenderFacts {
                 directory: sender.directory.clone(),

@@ -82,7 +82,7 @@ impl World {
             return;
         }
         let Some((to, slot)) = server.upstream.clone() else { return };
-        if self.passes(node, to) && self.slot_is_free(to, &slot) {
+        if self.passes(node, to) && !self.lacks_wal(node) && self.slot_is_free(to, &slot) {
             self.open(node, to, slot);
         } else {
             self.after_server(node, RETRY_MS, ForServer::Connect);
