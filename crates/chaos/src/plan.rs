@@ -57,6 +57,13 @@ kinds! {
     Switchover = "switchover", 1_000..=2_000, "an operator moves the primary";
 }
 
+impl Kind {
+    /// How long it lasts at least.
+    pub fn lasts_at_least(self) -> Duration {
+        Duration::from_millis(self.lasts().0)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
-use howdah_testkit::{Cluster, Disk, Node};
+use howdah_testkit::{Cluster, Disk, Node, wait};
 
 use crate::clients::Shared;
 use crate::manager::Manager;
@@ -93,6 +93,38 @@ impl<'c> Nemesis<'c> {
             undo_due(self, &mut undo, Duration::MAX);
         });
         self.heal_all();
+        for kind in self.without_effect(plan) {
+            self.try_again(kind, stop);
+        }
+        self.heal_all();
+    }
+
+    /// Among many faults one may find nobody to hurt: it comes again to a whole cluster.
+    fn try_again(&self, kind: Kind, stop: &dyn Fn() -> bool) {
+        for attempt in 0..TRIES_AGAIN_MAX {
+            let whole = || (stop() || self.cluster.amiss().is_none()).then_some(());
+            if wait::found_within(WHOLE_WITHIN, whole).is_none() || stop() {
+                return;
+            }
+            let from = Duration::from_micros(self.shared.now());
+            let (whose, lasts) = (Whose::Primary, kind.lasts_at_least());
+            let step = Step { at: from, kind, whose, lasts, chance: attempt };
+            let (whom, back, effect) = self.struck(&step);
+            let hit = effect.is_ok();
+            self.note(Done { kind, whom, from, effect });
+            wait::found_within(lasts, || stop().then_some(()));
+            undo_due(self, &mut vec![(Duration::ZERO, kind, back)], Duration::MAX);
+            if hit {
+                return;
+            }
+        }
+    }
+
+    /// Kinds that were planned and have hurt nobody.
+    fn without_effect(&self, plan: &Plan) -> Vec<Kind> {
+        let counts = counts(plan, &self.done());
+        let idle = |kind: &&Kind| counts.get(kind.word()).is_some_and(|(_, hits)| *hits == 0);
+        Kind::ALL.iter().filter(idle).copied().collect()
     }
 
     fn begin<'s>(
@@ -114,12 +146,16 @@ impl<'c> Nemesis<'c> {
             });
             return;
         }
-        let (whom, back, effect) = catch_unwind(AssertUnwindSafe(|| self.strike(&step)))
-            .unwrap_or_else(|panic| {
-                (String::new(), Undo::Nothing, Err(panic_words(panic.as_ref())))
-            });
+        let (whom, back, effect) = self.struck(&step);
         self.note(Done { kind: step.kind, whom, from, effect });
         undo.push((began.elapsed() + step.lasts, step.kind, back));
+    }
+
+    /// A panic on the way is no effect.
+    fn struck(&self, step: &Step) -> Begun {
+        catch_unwind(AssertUnwindSafe(|| self.strike(step))).unwrap_or_else(|panic| {
+            (String::new(), Undo::Nothing, Err(panic_words(panic.as_ref())))
+        })
     }
 
     fn strike(&self, step: &Step) -> Begun {
@@ -180,6 +216,11 @@ impl<'c> Nemesis<'c> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+/// So often a kind of fault that had no effect comes again.
+const TRIES_AGAIN_MAX: u64 = 5;
+/// Each time the cluster gets this long to be whole.
+const WHOLE_WITHIN: Duration = Duration::from_secs(150);
 
 /// Between two looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
