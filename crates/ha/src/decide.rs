@@ -59,7 +59,7 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     for moment in over.into_iter().chain(suspect_at) {
         wake_at = Some(wake_at.map_or(moment, |at| at.min(moment)));
     }
-    memory.keep(&step.commands, &step.reason, view);
+    memory.keep(&step.commands, &step.reason, view, now);
     memory.part(step.reason.rule, view);
     Decision {
         recreate: step.recreate,

@@ -41,6 +41,10 @@ pub struct Memory {
     pub voterless_since: Option<Tick>,
     /// As leader: since when fewer voters have streamed than are needed.
     pub short_since: Option<Tick>,
+    /// As leader: since when enough voters have streamed for as many to confirm as there should.
+    pub enough_since: Option<Tick>,
+    /// As leader: when the setting was told to ask for more of them than the record.
+    pub raising_since: Option<Tick>,
     /// As leader: voters that do not stream, and since when.
     pub absent: BTreeMap<DirectoryId, Tick>,
     /// The operator's switchover that has been begun, by its id.
@@ -123,6 +127,10 @@ impl Memory {
         self.voterless_since = lost.then(|| self.voterless_since.unwrap_or(now));
         let short = have.is_some_and(|(streaming, needed)| streaming < needed);
         self.short_since = short.then(|| self.short_since.unwrap_or(now));
+        let all = view.sync().map_or(0, |sync| sync.voters.len());
+        let wanted = voters::needed_of(all) as usize;
+        let enough = have.is_some_and(|(streaming, _)| streaming >= wanted);
+        self.enough_since = enough.then(|| self.enough_since.unwrap_or(now));
     }
 
     fn note_absent(&mut self, view: &View, now: Tick) {
@@ -160,7 +168,7 @@ impl Memory {
     }
 
     /// Takes in what has been decided.
-    pub(crate) fn keep(&mut self, commands: &[Command], reason: &Reason, view: &View) {
+    pub(crate) fn keep(&mut self, commands: &[Command], reason: &Reason, view: &View, now: Tick) {
         for command in commands {
             match command {
                 Command::Stop(StopMode::Immediate) => self.ended_for = Some(reason.to_string()),
@@ -170,8 +178,13 @@ impl Memory {
                 Command::StartPrimary { .. } | Command::StartStandby { .. } => {
                     self.ended_for = None;
                 }
+                Command::SetSync { needed, .. } => {
+                    let raises = view.sync().is_some_and(|sync| *needed > sync.needed);
+                    self.raising_since = raises.then_some(now);
+                }
                 Command::WriteSync(sync) | Command::Retake(sync) => {
                     self.sync_written = Some(sync.revision);
+                    self.raising_since = None;
                 }
                 Command::TakeOver(order) => self.sync_written = Some(order.sync.revision),
                 Command::RecordInitialize { sync, .. } => {

@@ -23,6 +23,14 @@ const ABSENT_AFTER: Duration = Duration::from_secs(20);
 /// How long fewer voters than are needed may stream before fewer are asked for.
 const SHORT_AFTER: Duration = Duration::from_secs(10);
 
+/// How long enough voters must have streamed before more of them are asked for: a receiver that is
+/// ended then connects again at once, and not after `wal_retrieve_retry_interval`.
+const STEADY_FOR: Duration = Duration::from_secs(2);
+
+/// How long voters whose WAL senders were begun anew for it get to stream again, before as many are
+/// asked for as were.
+const RAISED_WITHIN: Duration = Duration::from_secs(5);
+
 /// How many of so many voters confirm a commit (PROTOCOL section 3): one of up to two, else a
 /// majority, so that the loss of any minority of voters stops neither commits nor an election.
 pub fn needed_of(voters: usize) -> u32 {
@@ -121,11 +129,17 @@ pub(crate) fn change(case: &Case<'_>, running: &Running, sync: &Sync) -> Option<
 /// before it is confirmed by as many.
 fn raise(case: &Case<'_>, running: &Running, sync: &Sync, setting: &SyncSetting) -> Option<Step> {
     let needed = needed_of(sync.voters.len());
-    if sync.needed >= needed || streaming(running, sync).count() < needed as usize {
+    if sync.needed >= needed {
         return None;
     }
     if setting.names != sync.voters || setting.needed != needed {
-        return Some(put_in_force(case, &sync.voters, needed, "before the record"));
+        let steady = case.passed(case.memory.enough_since, STEADY_FOR);
+        return steady.then(|| put_in_force(case, &sync.voters, needed, "before the record"));
+    }
+    let enough = streaming(running, sync).count() >= needed as usize;
+    let until = case.memory.raising_since.map(|since| since + RAISED_WITHIN);
+    if !enough && until.is_none_or(|until| case.now >= until) {
+        return None;
     }
     let voters = sync.voters.clone();
     Some(record_confirmed(case, running, sync, setting, Rule::RaiseNeeded, voters))

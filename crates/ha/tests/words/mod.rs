@@ -344,6 +344,8 @@ impl World {
             ["reachable", seconds] => memory.reachable_since = Some(ago(seconds)),
             ["record", seconds] => memory.record_seen = Some((5, ago(seconds))),
             ["short", seconds] => memory.short_since = Some(ago(seconds)),
+            ["enough", seconds] => memory.enough_since = Some(ago(seconds)),
+            ["raising", seconds] => memory.raising_since = Some(ago(seconds)),
             ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
             ["unstreamed", seconds] => memory.unstreamed_since = Some(ago(seconds)),
             ["replaces", name] => memory.replaces = Some(directory(name)),

@@ -19,7 +19,6 @@ mod commit_gate;
 mod control;
 mod disks;
 mod etcd;
-mod false_alarm;
 mod four_nodes;
 mod fresh_connections;
 mod hooks;

@@ -13,6 +13,7 @@ use howdah_testkit::{Cluster, Setup};
 mod agent_exchanged;
 mod bootstrap;
 mod cut;
+mod false_alarm;
 mod host_lost;
 mod isolated;
 mod store_lost;
