@@ -21,6 +21,7 @@ mod file;
 mod health;
 mod hooks;
 mod join;
+mod journal;
 mod keeper;
 mod leave;
 mod node;

@@ -33,6 +33,7 @@ use crate::certificates::Watch;
 use crate::failure::Failure;
 use crate::hooks::{self, Hooks};
 use crate::join::doorkeeper::{Keeper, Known};
+use crate::journal::Journal;
 use crate::peers::Others;
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
@@ -49,25 +50,29 @@ const REQUESTS_MAX: usize = 16;
 /// `supervised`: whoever started it also stops the node's own member of the store.
 pub fn run(prepared: &Prepared, node: &NodeName, supervised: bool) -> anyhow::Result<()> {
     howdah_tls::install_provider();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        // A log that cannot be written (its disk is full) must not end the node.
-        .log_internal_errors(false)
-        .with_max_level(tracing::Level::INFO)
-        .init();
+    let journal = Journal::start()?;
+    let ended = run_logged(prepared, node, supervised, &journal);
+    journal.flush();
+    ended
+}
+
+fn run_logged(
+    prepared: &Prepared,
+    node: &NodeName,
+    supervised: bool,
+    journal: &Journal,
+) -> anyhow::Result<()> {
     let serving = Builder::new_multi_thread()
         .worker_threads(SERVING_THREADS)
         .thread_name("serving")
         .enable_all()
         .build()
         .context("start the serving threads")?;
-    leave::listen(&serving)?;
+    leave::listen(&serving, journal)?;
     let deciding =
         Builder::new_current_thread().enable_all().build().context("start the agent's thread")?;
     let bound = serving.block_on(bind(prepared, node))?;
-    let whole = deciding.block_on(decide(prepared, node, bound, &serving))?;
+    let whole = deciding.block_on(decide(prepared, node, bound, &serving, journal))?;
     if whole && !supervised {
         // The last thing: until now somebody may have needed the store.
         deciding.block_on(keeper::end(&prepared.spec.nodes[node], &prepared.server))?;
@@ -176,6 +181,7 @@ async fn decide(
     node: &NodeName,
     bound: Bound,
     serving: &Runtime,
+    journal: &Journal,
 ) -> anyhow::Result<bool> {
     // Before the store is there: a managed one may wait for a machine that is to join by HTTP.
     let (started, starting) = oneshot::channel();
@@ -237,7 +243,7 @@ async fn decide(
     }
     match ended.map_err(|e| anyhow!(e))? {
         End::Stopped => Ok(whole.load(Ordering::Relaxed)),
-        End::StartAnew => start_anew().map(|()| false),
+        End::StartAnew => start_anew(journal).map(|()| false),
         End::Refused(why) => Err(wrong_directory(&why).into()),
     }
 }
@@ -258,7 +264,8 @@ fn wrong_directory(why: &str) -> Failure {
 }
 
 /// This process once more, from its beginning; every descriptor closes on the way.
-fn start_anew() -> anyhow::Result<()> {
+fn start_anew(journal: &Journal) -> anyhow::Result<()> {
+    journal.flush();
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "howdah".into());
     let failed = Command::new("/proc/self/exe").arg0(name).args(arguments).exec();

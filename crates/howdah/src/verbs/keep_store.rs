@@ -11,6 +11,7 @@ use tokio::runtime::Builder;
 use crate::ask::known_node;
 use crate::failure::Failure;
 use crate::file::FileArg;
+use crate::journal::Journal;
 use crate::keeper;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Layout, account, layout};
@@ -44,15 +45,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let message = format!("the store of {} is kept already, by process `{pid}`", args.node);
         return Err(Failure::failed(message).into());
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .log_internal_errors(false)
-        .with_max_level(tracing::Level::INFO)
-        .init();
+    let journal = Journal::start()?;
     howdah_tls::install_provider();
     let options = keeper::options(&spec, &layout, &args.node)?;
     let runtime = Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-    Ok(runtime.block_on(howdah_etcd::keep(options))?)
+    let kept = runtime.block_on(howdah_etcd::keep(options));
+    journal.flush();
+    Ok(kept?)
 }
