@@ -42,6 +42,8 @@ pub struct AgentConfig {
     pub file_print: String,
     /// Clients of the endpoints whose session with this node's server is being opened.
     pub arriving: Gauge,
+    /// Their sessions with the primary that asked for commits that do not wait.
+    pub opted_out: Gauge,
     /// How the other nodes are asked.
     pub peers: Arc<dyn Peers>,
     /// The way to WAL of other nodes' dead servers.

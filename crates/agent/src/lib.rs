@@ -20,8 +20,10 @@ mod heartbeat;
 mod housekeeping;
 mod jobs;
 mod lease;
+mod loss;
 mod observe;
 mod operator;
+mod opted_out;
 mod outcome;
 mod planned;
 mod promise;
@@ -229,9 +231,12 @@ fn helpers(
     let keeper = tokio::spawn(slots::keep(Arc::clone(shared), agent.publisher.status.subscribe()));
     let planner = planned::round::keep(Arc::clone(shared), agent.publisher.status.subscribe());
     let planner = tokio::spawn(planner);
+    let topology = agent.publisher.topology.subscribe();
+    let seen = agent.publisher.opted_out.clone();
+    let opted_out = tokio::spawn(opted_out::keep(Arc::clone(shared), topology, seen));
     let sweeper = tokio::spawn(housekeeping::keep(Arc::clone(shared)));
     let counter = tokio::spawn(observe::keep_counting(Arc::clone(shared), events.clone()));
-    [watcher, prober, pulse, listener, keeper, counter, planner, sweeper]
+    [watcher, prober, pulse, listener, keeper, counter, planner, sweeper, opted_out]
         .iter()
         .map(|task| task.abort_handle())
         .collect()

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use howdah_base::commits::{Commits, OptedOut};
 use howdah_base::record::{Answer, Member, ServerState, key};
 use howdah_base::status::ClusterStatus;
 use howdah_base::topology::{Local, Route, Topology};
@@ -14,6 +15,7 @@ use howdah_store::{LeaseId, TxnOutcome};
 use tokio::sync::watch;
 
 use crate::agent::Agent;
+use crate::loss::Loss;
 use crate::{clock, status};
 
 /// Signs of life of this node, for its health checks.
@@ -34,6 +36,9 @@ pub(crate) struct Publisher {
     pub topology: watch::Sender<Topology>,
     pub status: watch::Sender<Option<Arc<ClusterStatus>>>,
     pub vitals: watch::Sender<Vitals>,
+    /// As last seen while this node was the primary.
+    pub opted_out: watch::Sender<Vec<OptedOut>>,
+    loss: Loss,
     /// The record as last written, on which lease, and when.
     written: Option<(Member, LeaseId)>,
     writing: Option<Tick>,
@@ -55,6 +60,8 @@ impl Publisher {
             topology: watch::Sender::new(Topology::default()),
             status: watch::Sender::new(None),
             vitals: watch::Sender::new(Vitals::default()),
+            opted_out: watch::Sender::new(Vec::new()),
+            loss: Loss::default(),
             written: None,
             writing: None,
             applied: None,
@@ -65,6 +72,7 @@ impl Publisher {
 /// Publishes whatever has changed.
 pub(crate) fn all(agent: &mut Agent, view: &View, now: Tick) {
     crate::timings::note(agent, view, now);
+    agent.publisher.loss.look(view);
     let member = member(agent, view);
     let mut topology = topology(view, &member, retakes(agent));
     let closing = &agent.shared.closing;
@@ -210,6 +218,17 @@ fn member(agent: &Agent, view: &View) -> Member {
         long_transactions: facts.map_or(0, |f| f.long_transactions),
         agent: Some(config.agent.clone()),
         disk: view.local.disk.bars(view.settings.disk_stalled_after / HEIR_PART),
+        commits: commits(agent, view),
+    }
+}
+
+fn commits(agent: &Agent, view: &View) -> Commits {
+    let publisher = &agent.publisher;
+    let leads = view.store.leader_mine;
+    Commits {
+        rpo: publisher.loss.now(),
+        opted_out: if leads { publisher.opted_out.borrow().clone() } else { Vec::new() },
+        sessions: u32::try_from(agent.shared.config.opted_out.held()).unwrap_or(u32::MAX),
     }
 }
 

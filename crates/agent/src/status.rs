@@ -1,6 +1,7 @@
 //! The status that people see, built from the view that decisions are made from.
 
 use howdah_base::DirectoryId;
+use howdah_base::commits::{OptedOut, Rpo};
 use howdah_base::record::{Change, Config, Member, Pause, ServerState, Sync, key};
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
 use howdah_ha::{Durability, View, election, preflight};
@@ -36,6 +37,9 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
         },
         endpoints: endpoints(agent),
         nodes_spare: nodes_spare(view),
+        rpo: rpo(view, own),
+        opted_out: opted_out(view, own),
+        opted_out_sessions: members(view, own).map(|member| member.commits.sessions).sum(),
         problems: paused(agent)
             .into_iter()
             .chain(problems(view, &nodes))
@@ -74,6 +78,35 @@ fn nodes_spare(view: &View) -> Option<u32> {
     let streaming = if view.store.reachable { streaming_voters(view, sync) } else { 0 };
     let voters = u32::try_from(sync.voters.len()).unwrap_or(u32::MAX);
     Some((streaming + sync.needed).saturating_sub(voters))
+}
+
+/// Each node's record, the own one as it is now.
+fn members<'a>(view: &'a View, own: &'a Member) -> impl Iterator<Item = &'a Member> {
+    let others = view.store.members.iter().filter(|(node, _)| **node != view.me);
+    others.map(|(_, member)| member).chain([own])
+}
+
+fn leading<'a>(view: &'a View, own: &'a Member) -> Option<&'a Member> {
+    let leader = view.leader()?;
+    members(view, own).find(|member| member.node == leader.node)
+}
+
+/// Where voters confirm commits, none is acknowledged that only the leader holds.
+fn rpo(view: &View, own: &Member) -> Option<Rpo> {
+    let leader = leading(view, own)?;
+    let waits = view.settings.durability == Durability::Quorum
+        && view.sync().is_some_and(|sync| !sync.voters.is_empty());
+    if waits { Some(Rpo::NOTHING) } else { leader.commits.rpo }
+}
+
+/// In `async` no commit waits for others, so only those count that do not wait for the disk.
+fn opted_out(view: &View, own: &Member) -> Vec<OptedOut> {
+    let asynchronous = view.settings.durability == Durability::Async;
+    let waits_enough = |setting: &OptedOut| {
+        asynchronous && matches!(setting.value.to_lowercase().as_str(), "local" | "remote_write")
+    };
+    let all = leading(view, own).map(|leader| leader.commits.opted_out.clone());
+    all.unwrap_or_default().into_iter().filter(|setting| !waits_enough(setting)).collect()
 }
 
 /// Voters whose answers an election needs; at least one.

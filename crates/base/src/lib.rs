@@ -14,6 +14,7 @@ mod wal;
 mod wal_file;
 
 pub mod ask;
+pub mod commits;
 pub mod record;
 pub mod status;
 pub mod topology;

@@ -311,8 +311,7 @@ pub struct Member {
     pub report: Option<Report>,
     /// The leader's statement that no process of its server is left, and where its WAL ends.
     pub ended: Option<Ended>,
-    /// As candidate: what this node asks the voters to promise, because the leader gives no sign
-    /// of life.
+    /// As candidate, without a sign of life of the leader: what the voters are to promise.
     #[serde(default)]
     pub revokes: Option<Revocation>,
     /// May this node become primary, and may it be a voter (tags of the cluster file).
@@ -387,6 +386,8 @@ pub struct Member {
     /// Why its disk is not fit for a primary; none when it is.
     #[serde(default)]
     pub disk: Option<String>,
+    #[serde(default)]
+    pub commits: crate::commits::Commits,
 }
 
 /// How archiving goes.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::commits::{OptedOut, Rpo};
 use crate::record::{Change, Fence, Member, Order, Pause, Planned, PlannedRestart, ServerState};
 use crate::{ClusterName, NodeName, Position, Term};
 
@@ -20,6 +21,15 @@ pub struct ClusterStatus {
     pub endpoints: Vec<Endpoint>,
     /// How many nodes may be lost now without losing an acknowledged commit; `None` in `async`.
     pub nodes_spare: Option<u32>,
+    /// What the loss of the leader's host would cost now; `None` without a leader.
+    #[serde(default)]
+    pub rpo: Option<Rpo>,
+    /// Roles and databases whose commits do not wait as `durability` promises.
+    #[serde(default)]
+    pub opted_out: Vec<OptedOut>,
+    /// Sessions through the endpoints that asked for the same when they connected.
+    #[serde(default)]
+    pub opted_out_sessions: u32,
     /// What is wrong, one sentence each; empty when all is well.
     pub problems: Vec<String>,
     pub history: Vec<Change>,

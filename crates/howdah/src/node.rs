@@ -19,7 +19,7 @@ use howdah_api::{
     Access, ApiConfig, Ask, Basic, Feeds, FileInForce, Progress, Receipt, Refusal, RefusalClass,
     Request, Server,
 };
-use howdah_base::{Gauge, NodeName, Redacted};
+use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
 use howdah_proxy::{Counters, Plea, ProxyConfig};
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
@@ -202,8 +202,8 @@ async fn decide(
     };
     let notices = keeper::with_notices(serving, notices, kept);
     let (hook_problems, notices) = hooks::with_problems(serving, notices);
-    let arriving = bound.proxy.counters.arriving.clone();
-    let config = agent_config(prepared, node, store, admitted, notices, arriving, bound.identity)?;
+    let counters = Arc::clone(&bound.proxy.counters);
+    let config = agent_config(prepared, node, store, admitted, notices, &counters, bound.identity)?;
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());
@@ -278,7 +278,7 @@ fn agent_config(
     store: Arc<dyn Store>,
     admitted: Admitted,
     notices: watch::Receiver<Vec<String>>,
-    arriving: Gauge,
+    counters: &Counters,
     identity: Arc<Identity>,
 ) -> anyhow::Result<AgentConfig> {
     let spec = Arc::new(admitted.spec);
@@ -311,7 +311,8 @@ fn agent_config(
         agent: admitted.agent.own,
         before: admitted.agent.before,
         file_print: admitted.file_print,
-        arriving,
+        arriving: counters.arriving.clone(),
+        opted_out: counters.opted_out.clone(),
         peers: Arc::new(Others::of(prepared, node, &identity)?),
         wal: Arc::new(PeerWal {
             cluster: spec.cluster.clone(),

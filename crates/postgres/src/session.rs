@@ -12,6 +12,7 @@ use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
 use crate::PgError;
 use crate::conf::REPLICATOR;
 
+mod opted_out;
 mod probe;
 
 pub use probe::{Probe, Receiver, Sender, Slot};

@@ -33,8 +33,10 @@ impl Proxy {
         self.tune(&tcp)?;
         let tls = TlsAcceptor::from(self.config.server_tls.clone());
         let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, tls)).await??;
+        let mut opts_out = false;
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
+                opts_out = startup.asks_for("synchronous_commit").is_some_and(|how| is_weak(&how));
                 self.admit(&startup, from, client.tls)
             }
             Ok(Step::Packet(Opening::Cancel, _)) => {
@@ -50,7 +52,11 @@ impl Proxy {
         };
         let _held = self.config.counters.enter(endpoint);
         match self.log_in(endpoint, from, &mut client).await? {
-            Some(Link { server, route, .. }) => self.relay(client.stream, server, route).await,
+            Some(Link { server, route, .. }) => {
+                let counted = opts_out && route.term.is_some();
+                let _counted = counted.then(|| self.config.counters.opted_out.hold());
+                self.relay(client.stream, server, route).await
+            }
             None => self.refuse(client, no_server(endpoint)).await,
         }
     }
@@ -207,6 +213,13 @@ async fn read_packet(stream: &mut impl Stream) -> io::Result<Vec<u8>> {
         stream.read_exact(&mut packet[start..]).await?;
     }
     Ok(packet)
+}
+
+/// A commit under it is acknowledged before a voter holds it. What is no value of it at all the
+/// server refuses.
+fn is_weak(synchronous_commit: &str) -> bool {
+    let strong = ["on", "true", "yes", "1", "remote_apply"];
+    !strong.iter().any(|word| synchronous_commit.eq_ignore_ascii_case(word))
 }
 
 fn no_server(endpoint: Endpoint) -> ErrorResponse {

@@ -13,6 +13,9 @@ pub struct Counters {
     pub clients: [Gauge; 4],
     /// Clients whose session with this node's own server is being opened.
     pub arriving: Gauge,
+    /// Sessions with the primary that asked for a `synchronous_commit` below `on` in their first
+    /// packet.
+    pub opted_out: Gauge,
     /// Connections let in so far.
     pub admitted: [AtomicU64; 4],
     /// Clients sent away with an error of the proxy's so far.

@@ -230,6 +230,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         logical_slots: Default::default(),
         agent: None,
         disk: view.local.disk.bars(view.settings.disk_stalled_after),
+        commits: Default::default(),
         archiver: None,
         long_transactions: 0,
         problems: Vec::new(),

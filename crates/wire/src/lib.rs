@@ -13,6 +13,7 @@
 //! Source: PostgreSQL documentation, "Frontend/Backend Protocol"; `ProcessStartupPacket` in
 //! `src/backend/postmaster/postmaster.c`.
 
+mod asked;
 mod backend;
 mod error_response;
 mod opening;

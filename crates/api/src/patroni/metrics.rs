@@ -65,7 +65,33 @@ pub fn metrics(status: &ClusterStatus, health: &Health, now: Tick, unix_ms: u64)
     let help = "State of PostgreSQL: 4 copied, 5 running, 6 starting, 8 start failed, \
          11 stopping, 12 stopped, -1 unknown.";
     page.gauge("patroni_postgres_state", help, state_number(health.state));
+    durability(&mut page, status, unix_ms);
     page.text
+}
+
+/// What Patroni has no names for. `NaN` is "not known", or "nothing is promised".
+fn durability(page: &mut Page, status: &ClusterStatus, unix_ms: u64) {
+    let or_nan = |known: Option<u64>| known.map_or("NaN".to_owned(), |value| value.to_string());
+    let voters = status.nodes.iter().filter(|node| node.voter).count();
+    page.gauge("howdah_voters", "Nodes that count for synchronous commit.", voters);
+    let spare = status.nodes_spare.map(u64::from);
+    let help = "Nodes that may be lost now without losing an acknowledged commit; NaN in async.";
+    page.gauge("howdah_nodes_spare", help, or_nan(spare));
+    let rpo = status.rpo;
+    let help =
+        "WAL that only the leader's host may hold although it was acknowledged; NaN: unknown.";
+    page.gauge("howdah_rpo_bytes", help, or_nan(rpo.and_then(|rpo| rpo.bytes)));
+    let since = rpo.and_then(|rpo| rpo.since_unix_ms);
+    let age = since.map_or_else(
+        || or_nan(rpo.and_then(|rpo| rpo.bytes).filter(|bytes| *bytes == 0)),
+        |since| seconds(unix_ms.saturating_sub(since)),
+    );
+    page.gauge("howdah_rpo_seconds", "Age of the oldest of it.", age);
+    let settings = status.opted_out.len();
+    let help = "Roles and databases with a synchronous_commit below what the cluster promises.";
+    page.gauge("howdah_opted_out_settings", help, settings);
+    let help = "Sessions through the endpoints that asked for that when they connected.";
+    page.gauge("howdah_opted_out_sessions", help, status.opted_out_sessions);
 }
 
 /// Source: `PostgresqlState` in `patroni/postgresql/misc.py`.

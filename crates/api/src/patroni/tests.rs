@@ -161,6 +161,13 @@ fn the_metrics() {
     };
     check("leader.metrics.txt", &of("n1", ServerState::Primary));
     check("voter.metrics.txt", &of("n2", ServerState::Streaming));
+    let mut status = seen_by("n1");
+    let (bytes, since_unix_ms) = (Some(8_192), Some(UNIX_MS - 1_500));
+    status.rpo = Some(howdah_base::commits::Rpo { bytes, since_unix_ms });
+    let health = health_of(&status, ServerState::Primary);
+    let behind = metrics::metrics(&status, &health, NOW, UNIX_MS);
+    assert!(behind.contains("howdah_rpo_bytes{scope=\"demo\",name=\"n1\"} 8192\n"), "{behind}");
+    assert!(behind.contains("howdah_rpo_seconds{scope=\"demo\",name=\"n1\"} 1.500\n"), "{behind}");
     let stopped = of("n2", ServerState::Stopped);
     assert!(stopped.contains("patroni_postgres_running{scope=\"demo\",name=\"n2\"} 0\n"));
     assert!(stopped.contains("patroni_replica{scope=\"demo\",name=\"n2\"} 0\n"), "{stopped}");

@@ -8,11 +8,12 @@ use howdah_base::status::{ClusterStatus, NodeStatus};
 
 use super::problems;
 use super::table::{cells, table};
-use super::words::{NOTHING, lag, moment, role, state};
+use super::words::{NOTHING, lag, moment, role, size, state};
 
 /// Who is what, how far behind, where clients connect, and what is wrong.
 pub fn screen(status: &ClusterStatus) -> String {
-    let parts = [head(status), nodes(status), endpoints(status), verdict(status)];
+    let parts =
+        [head(status), nodes(status), endpoints(status), opted_out(status), verdict(status)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -28,13 +29,14 @@ fn head(status: &ClusterStatus) -> String {
     let reachable = if store.reachable { "reachable" } else { "not reachable" };
     format!(
         "cluster {}, {leader}, term {}, as {} sees it\n\
-         durability {}: {}\n\
+         durability {}: {}\n{}\
          store {}: {reachable}; cluster file: revision {}\n{}{}{restarts}",
         status.cluster,
         status.term,
         status.seen_by,
         status.durability,
         spare(status.nodes_spare),
+        rpo(status),
         store.kind,
         status.config_revision,
         lost(status),
@@ -72,6 +74,23 @@ fn spare(nodes: Option<u32>) -> String {
         Some(1) => "1 node may be lost without losing an acknowledged commit".to_owned(),
         Some(more) => format!("{more} nodes may be lost without losing an acknowledged commit"),
     }
+}
+
+/// What is lost with the leader's host if that is lost now.
+fn rpo(status: &ClusterStatus) -> String {
+    let Some(rpo) = status.rpo else { return String::new() };
+    let promised = status.durability != "async";
+    let now = match (rpo.bytes, rpo.since_unix_ms) {
+        (Some(0), _) if promised => "0, no acknowledged commit is on the leader only".to_owned(),
+        (Some(0), _) => "0, at the last look a standby had all WAL; none is waited for".to_owned(),
+        (Some(bytes), Some(since)) => {
+            let (bytes, since) = (size(bytes), moment(since));
+            format!("{bytes} of WAL that no standby has confirmed, written since {since} UTC")
+        }
+        (Some(bytes), None) => format!("{} of WAL that no standby has confirmed", size(bytes)),
+        (None, _) => "not known, no standby has confirmed anything yet".to_owned(),
+    };
+    format!("RPO now: {now}\n")
 }
 
 fn nodes(status: &ClusterStatus) -> String {
@@ -124,6 +143,28 @@ fn kinds(status: &ClusterStatus) -> Vec<&str> {
         }
     }
     kinds
+}
+
+/// Not among what is wrong: whoever set it may have meant it. But it is to be seen.
+fn opted_out(status: &ClusterStatus) -> String {
+    let mut lines: Vec<String> = status
+        .opted_out
+        .iter()
+        .map(|setting| format!("{setting}; undo: {}", setting.undo()))
+        .collect();
+    match status.opted_out_sessions {
+        0 => {}
+        1 => lines.push("1 session that asked for it when it connected".to_owned()),
+        more => lines.push(format!("{more} sessions that asked for it when they connected")),
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(
+        "commits that do not wait for durability {}:\n  - {}\n",
+        status.durability,
+        lines.join("\n  - ")
+    )
 }
 
 fn verdict(status: &ClusterStatus) -> String {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use howdah_base::commits::{OptedOut, Rpo};
 use howdah_base::record::{Change, ChangeKind, Ended, Member, Report, ServerState};
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
 use howdah_base::{History, Lsn, NodeName, Position, Term, Timeline};
@@ -74,6 +75,9 @@ fn healthy() -> ClusterStatus {
         nodes: vec![leader, node(2, ServerState::Streaming), node(3, ServerState::Streaming)],
         endpoints: endpoints("127.0.0.1"),
         nodes_spare: Some(1),
+        rpo: Some(Rpo::NOTHING),
+        opted_out: Vec::new(),
+        opted_out_sessions: 0,
         problems: Vec::new(),
         history: vec![change(1, ChangeKind::Bootstrap, None), failover()],
         config_revision: 4,
@@ -196,6 +200,38 @@ fn a_healthy_cluster() {
 }
 
 #[test]
+fn what_may_be_lost_is_on_the_screen() {
+    let mut status = healthy();
+    let told = |status: &ClusterStatus| {
+        let screen = screen(status);
+        screen.lines().filter(|line| line.starts_with("RPO")).collect::<String>()
+    };
+    assert_eq!(told(&status), "RPO now: 0, no acknowledged commit is on the leader only");
+    status.durability = "async".to_owned();
+    let (bytes, since_unix_ms) = (Some(20 << 20), Some(1_779_280_496_123));
+    status.rpo = Some(Rpo { bytes, since_unix_ms });
+    assert_eq!(
+        told(&status),
+        "RPO now: 20.0 MB of WAL that no standby has confirmed, written since 2026-05-20 12:34:56 \
+         UTC"
+    );
+    status.rpo = Some(Rpo::default());
+    assert_eq!(told(&status), "RPO now: not known, no standby has confirmed anything yet");
+    status.rpo = None;
+    assert_eq!(told(&status), "");
+}
+
+#[test]
+fn whose_commits_do_not_wait_is_on_the_screen() {
+    let mut status = healthy();
+    status.opted_out =
+        vec![OptedOut { role: Some("loader".to_owned()), database: None, value: "off".to_owned() }];
+    status.opted_out_sessions = 2;
+    check("opted_out.screen.txt", &screen(&status));
+    assert_eq!(verdict(&status), "all is well");
+}
+
+#[test]
 fn a_cluster_in_trouble() {
     let mut status = troubled();
     check("troubled.screen.txt", &screen(&status));
@@ -228,7 +264,7 @@ fn a_cluster_that_starts() {
     status.term = Term(0);
     status.history.clear();
     status.endpoints.clear();
-    status.nodes_spare = None;
+    (status.nodes_spare, status.rpo) = (None, None);
     status.durability = "async".to_owned();
     status.nodes.truncate(1);
     let first = &mut status.nodes[0];

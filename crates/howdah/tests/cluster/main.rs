@@ -28,6 +28,7 @@ mod hung;
 mod logical_slot;
 mod newcomers;
 mod operator;
+mod opted_out;
 mod postmaster_killed;
 mod rejoin;
 mod sizes;
