@@ -14,6 +14,7 @@ use crate::duty::Duty;
 use crate::message::{Event, Exit, ExitStatus, Phase, Refusal, State, StopMode};
 use crate::postmaster::Postmaster;
 use crate::processes::{self, KILL_EVERY};
+use crate::watchdog::WatchdogState;
 
 #[derive(Debug)]
 pub struct Instance {
@@ -109,6 +110,11 @@ impl Instance {
             Phase::Killing => Some(self.next_round),
             _ => self.duty.wake_at(),
         }
+    }
+
+    /// Until when a server may write here; `None` where none does.
+    pub fn deadline(&self) -> Option<Tick> {
+        self.duty.deadline()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -207,6 +213,7 @@ impl Instance {
             alive_processes: self.alive_count(),
             deadline: self.duty.deadline(),
             last_exit: self.last_exit,
+            watchdog: WatchdogState::Unknown,
         }
     }
 }

@@ -6,6 +6,7 @@
 //!               guard process (one loop, no runtime) ── fork ──► postmaster ──► backends ...
 //!                  ▲ signalfd (SIGCHLD, SIGTERM)
 //!                  ▲ timerfd  (CLOCK_BOOTTIME: the deadline)
+//!                  └ watchdog (if wanted: a device that is fed until others may lead)
 //! ```
 //! [`run`] is the guard process; [`spawn`] starts one that outlives its starter; [`Guard`] talks
 //! to it; [`sweep`] does the guard's last duty where the guard itself was killed.
@@ -27,6 +28,7 @@ mod processes;
 mod serve;
 mod setup;
 mod spawn;
+mod watchdog;
 
 pub use client::Guard;
 pub use error::GuardError;
@@ -34,6 +36,9 @@ pub use message::{Event, Exit, ExitStatus, Phase, Refusal, Reply, Request, State
 pub use processes::{survivors, sweep};
 pub use setup::run;
 pub use spawn::spawn;
+pub use watchdog::{
+    Device, OpenDevice, WatchdogState, Wish as WatchdogWish, open as open_watchdog,
+};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,4 +58,6 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Its own log; PostgreSQL's is named in [`Request::Start`].
     pub log: PathBuf,
+    /// How a watchdog is started, once an agent wants one: [`open_watchdog`].
+    pub watchdog: OpenDevice,
 }

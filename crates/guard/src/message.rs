@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use howdah_base::Tick;
 use serde::{Deserialize, Serialize};
 
+use crate::watchdog::{WatchdogState, Wish};
+
 /// Longer lines are refused, and the client that sent one is dropped.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
@@ -48,6 +50,10 @@ pub enum Request {
     /// The postmaster reads its configuration files again.
     Reload,
     State,
+    /// How the watchdog is to be kept from now on; `None`: not at all.
+    Watch {
+        wish: Option<Wish>,
+    },
     /// The guard ends. Refused while a process of the instance is left.
     Leave,
 }
@@ -87,6 +93,8 @@ pub enum Refusal {
     Leaving,
     #[error("the server does not start: {error}: `{}`", program.display())]
     StartFailed { program: PathBuf, error: String },
+    #[error("no server may write here without the watchdog, which does not work: {error}")]
+    NoWatchdog { error: String },
     #[error("not a request: {error}")]
     Malformed { error: String },
     #[error("too many clients, at most: `{max}`")]
@@ -109,6 +117,8 @@ pub struct State {
     pub deadline: Option<Tick>,
     /// How the last server of this guard ended.
     pub last_exit: Option<Exit>,
+    #[serde(default)]
+    pub watchdog: WatchdogState,
 }
 
 /// What the guard is about.

@@ -17,7 +17,8 @@ use crate::clock;
 use crate::error::GuardError;
 use crate::instance::Instance;
 use crate::journal::Journal;
-use crate::message::{Asked, Event, Refusal, Reply, Request, Said, StopMode};
+use crate::message::{Asked, Event, Refusal, Reply, Request, Said, State, StopMode};
+use crate::watchdog::Watchdog;
 
 /// SIGTERM (the machine goes down): so long for a fast shutdown, then SIGKILL.
 const TERM_WITHIN: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ pub struct Server {
     /// Runs on CLOCK_BOOTTIME: the timeout of `poll` stands still while the machine is suspended.
     pub timer: TimerFd,
     pub journal: Journal,
+    pub watchdog: Watchdog,
     /// Asked to leave as soon as nothing is left.
     pub leaving: bool,
 }
@@ -74,11 +76,15 @@ impl Server {
             self.journal.say(sentence(&event));
             self.clients.tell_all(&event);
         }
+        if let Some(line) = self.watchdog.turn(self.instance.deadline(), clock::now()) {
+            self.journal.say(line);
+        }
     }
 
     /// Setting the timer also takes back an expiry that was not read.
     fn arm(&self) -> Result<(), Errno> {
-        match self.instance.wake_at() {
+        let watchdog = self.watchdog.wake_at(self.instance.deadline(), clock::now());
+        match [self.instance.wake_at(), watchdog].into_iter().flatten().min() {
             None => self.timer.unset(),
             Some(Tick(ms)) => {
                 // A time of zero would disarm it.
@@ -153,12 +159,25 @@ impl Server {
             self.journal.say(summary);
         }
         match request {
-            Request::State => return Ok(Reply::State(self.instance.state())),
+            Request::State => {
+                let watchdog = self.watchdog.state();
+                return Ok(Reply::State(State { watchdog, ..self.instance.state() }));
+            }
+            Request::Watch { wish } => self.watchdog.wish(wish),
             Request::Start { .. } if self.leaving => return Err(Refusal::Leaving),
             Request::Start { program, args, env, log, deadline } => {
+                if deadline.is_some() && self.instance.is_empty() {
+                    self.arm_watchdog()?;
+                }
                 self.instance.start(&program, &args, &env, &log, deadline)?;
             }
-            Request::Extend { deadline } => self.instance.extend(deadline)?,
+            Request::Extend { deadline } => {
+                // A standby is about to be promoted: nothing is owed yet that this could delay.
+                if self.instance.deadline().is_none() && !self.instance.is_empty() {
+                    self.arm_watchdog()?;
+                }
+                self.instance.extend(deadline)?;
+            }
             Request::Disarm => self.instance.disarm()?,
             Request::Stop { mode, within_ms } => {
                 self.instance.stop(mode, Duration::from_millis(u64::from(within_ms)))?;
@@ -171,6 +190,10 @@ impl Server {
             }
         }
         Ok(Reply::Done)
+    }
+
+    fn arm_watchdog(&mut self) -> Result<(), Refusal> {
+        self.watchdog.ready().map_err(|error| Refusal::NoWatchdog { error })
     }
 }
 
@@ -186,7 +209,9 @@ fn summary(request: &Request) -> Option<String> {
         Request::Stop { mode, within_ms } => format!("stop {mode:?}, within ms: `{within_ms}`"),
         Request::Kill => "kill every process".to_owned(),
         Request::Leave => "asked to leave".to_owned(),
-        Request::Extend { .. } | Request::Reload | Request::State => return None,
+        Request::Extend { .. } | Request::Reload | Request::State | Request::Watch { .. } => {
+            return None;
+        }
     })
 }
 

@@ -27,6 +27,7 @@ use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::processes;
 use crate::serve::Server;
+use crate::watchdog::Watchdog;
 
 /// `sockaddr_un` holds 108 bytes, the last of them zero.
 const SOCKET_BYTES_MAX: usize = 107;
@@ -64,11 +65,13 @@ pub fn run(options: &Options) -> Result<(), GuardError> {
         )
         .map_err(GuardError::system("make a timer"))?,
         journal,
+        watchdog: Watchdog::new(options.watchdog),
         leaving: false,
     };
     keep_in_memory();
     let outcome = server.run();
     fs::remove_file(&options.socket).ok();
+    server.watchdog.close();
     server.journal.say("leaves");
     // The hook holds the journal open.
     drop(std::panic::take_hook());
@@ -85,6 +88,7 @@ fn absolute(options: &Options) -> Result<Options, GuardError> {
         socket: absolute(&options.socket)?,
         data_dir: absolute(&options.data_dir)?,
         log: absolute(&options.log)?,
+        watchdog: options.watchdog,
     })
 }
 

@@ -6,3 +6,4 @@ mod guard_dies;
 mod postmaster_dies;
 mod site;
 mod starts_and_stops;
+mod watchdog;

@@ -17,6 +17,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let Args { socket, data_dir, log } = args;
-    let options = Options { socket: socket.clone(), data_dir: data_dir.clone(), log: log.clone() };
+    let (socket, data_dir, log) = (socket.clone(), data_dir.clone(), log.clone());
+    let options = Options { socket, data_dir, log, watchdog: howdah_guard::open_watchdog };
     Ok(howdah_guard::run(&options)?)
 }
