@@ -44,11 +44,10 @@ impl Disk {
         &self.place
     }
 
-    /// Takes all the room that is left. Whether a write is refused from then on, which the disk
+    /// Takes all the room that is left, also once more. Whether a write is refused from then on, which the disk
     /// is asked and not assumed.
     pub fn fill(&self) -> bool {
-        let Ok(mut file) = File::options().create_new(true).append(true).open(self.filling())
-        else {
+        let Ok(mut file) = File::options().create(true).append(true).open(self.filling()) else {
             return false;
         };
         // Room is taken without being written, which is quick; the last crumbs are not given so.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use howdah_testkit::{Node, process};
+use howdah_testkit::{Disk, Node, process, wait};
 use nix::sys::signal::Signal;
 
 use super::{Begun, Nemesis, Undo};
@@ -11,6 +11,8 @@ use crate::plan::Kind;
 
 /// Thousand bits a second of a slow link, at least and at most.
 const SLOW_KBIT: (u64, u64) = (200, 2_000);
+/// A node gives its reserve up within this.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(5);
 
 impl Nemesis<'_> {
     pub(super) fn cut(&self, kind: Kind, node: &Node, chance: u64) -> Begun {
@@ -64,18 +66,18 @@ impl Nemesis<'_> {
         }
         // A primary's stream and a standby's answers are more than nothing.
         let waits = || (cables.held_back(&node.name) > 0).then_some(());
-        let held = howdah_testkit::wait::found_within(Duration::from_secs(3), waits);
+        let held = wait::found_within(Duration::from_secs(3), waits);
         (whom, undo, held.ok_or_else(|| "no packet had to wait".to_owned()))
     }
 
-    pub(super) fn disk(&self, kind: Kind, node: &Node) -> Begun {
-        let of_node = |disk: &howdah_testkit::Disk| node.base_dir.starts_with(disk.place());
+    pub(super) fn disk(&self, kind: Kind, node: &Node, chance: u64) -> Begun {
+        let of_node = |disk: &Disk| node.base_dir.starts_with(disk.place());
         let Some(at) = self.disks.iter().position(of_node) else {
             return (node.name.clone(), Undo::Nothing, Err("it has no disk of its own".to_owned()));
         };
         let disk = &self.disks[at];
         let (effect, undo) = match kind {
-            Kind::FullDisk => (disk.fill(), Undo::Free(at)),
+            Kind::FullDisk => (fill(disk, node, chance), Undo::Free(at)),
             _ => (disk.freeze(), Undo::Thaw(at)),
         };
         (node.name.clone(), undo, if effect { Ok(()) } else { Err("a write goes well".to_owned()) })
@@ -133,4 +135,18 @@ impl Nemesis<'_> {
 
 fn silent(is_cut: bool) -> Result<(), String> {
     if is_cut { Ok(()) } else { Err("a connection is answered".to_owned()) }
+}
+
+/// The room that is left goes, then mostly the reserve that the node gives up for it. Whether a
+/// write is refused, or the reserve had to go.
+fn fill(disk: &Disk, node: &Node, chance: u64) -> bool {
+    let reserve = node.data_dir.with_file_name("data.reserve");
+    let had_some = reserve.exists();
+    let full = disk.fill();
+    let gone = || (!reserve.exists()).then_some(());
+    let gave_up = had_some && wait::found_within(GIVEN_UP_WITHIN, gone).is_some();
+    match chance % 4 {
+        0 => full || gave_up,
+        _ => disk.fill() || full || gave_up,
+    }
 }

@@ -177,7 +177,7 @@ impl<'c> Nemesis<'c> {
             Kind::Isolate | Kind::IsolateOneWay => self.isolate(step.kind, node),
             Kind::HostLoss => self.lose_host(node),
             Kind::SlowLink => self.slow_link(node, step.chance),
-            Kind::FullDisk | Kind::StalledDisk => self.disk(step.kind, node),
+            Kind::FullDisk | Kind::StalledDisk => self.disk(step.kind, node, step.chance),
             Kind::Switchover => self.switchover(),
         }
     }
