@@ -4,6 +4,7 @@
 mod create;
 mod fetch;
 mod gate;
+mod progress;
 mod promote;
 mod records;
 mod repair;

@@ -9,6 +9,7 @@ use howdah_postgres::logical;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Order;
+use super::progress::Progress;
 use crate::closing::Closed;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
@@ -120,10 +121,10 @@ async fn clear_lock_files(order: &Order) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until the server takes connections; ends early when it has exited.
+/// Waits until the server takes connections, as long as it gets on; ends early when it has exited.
 async fn accepting(order: &Order) -> Result<(), String> {
     let bound = order.shared.config.spec.ha.start_timeout.0;
-    let begun = Instant::now();
+    let mut progress = Progress::begin();
     loop {
         let error = match order.shared.ready().await {
             true => match order.session().await {
@@ -137,9 +138,11 @@ async fn accepting(order: &Order) -> Result<(), String> {
             let last = super::blocking(move || Ok(shared.server_complaint())).await?;
             return Err(format!("the server ended while it was starting: {last}"));
         }
-        if begun.elapsed() > bound {
+        let postmaster = order.shared.guard.postmaster_pid().await.ok().flatten();
+        if progress.still_for(postmaster) > bound {
             order.shared.guard.stop(howdah_guard::StopMode::Immediate, STOP_WITHIN_MS).await?;
-            return Err(format!("the server did not start within {bound:?}: {error}"));
+            let at = progress.words();
+            return Err(format!("the server got no further for {bound:?}: {error}; `{at}`"));
         }
         sleep(ASK_EVERY).await;
     }
