@@ -224,16 +224,8 @@ async fn decide(
             force.send_replace(spec);
         }
     });
-    let asked_to_stop = Arc::clone(&channels);
     let whole = Arc::new(AtomicBool::new(false));
-    let is_whole = Arc::clone(&whole);
-    tokio::spawn(async move {
-        if let Ok(keep_lease) = stop_signal().await {
-            is_whole.store(keep_lease, Ordering::Relaxed);
-            tracing::info!("asked to stop: PostgreSQL is shut down with this node");
-            asked_to_stop.shut_down(keep_lease).await;
-        }
-    });
+    tokio::spawn(stop_when_asked(Arc::clone(&channels), Arc::clone(&whole)));
     let ended = agent.await;
     proxy.abort();
     http.abort();
@@ -245,6 +237,15 @@ async fn decide(
         End::Stopped => Ok(whole.load(Ordering::Relaxed)),
         End::StartAnew => start_anew(journal).map(|()| false),
         End::Refused(why) => Err(wrong_directory(&why).into()),
+    }
+}
+
+/// `whole`: whether the whole cluster is to go down.
+async fn stop_when_asked(channels: Arc<Channels>, whole: Arc<AtomicBool>) {
+    if let Ok(keep_lease) = stop_signal().await {
+        whole.store(keep_lease, Ordering::Relaxed);
+        tracing::info!("asked to stop: PostgreSQL is shut down with this node");
+        channels.shut_down(keep_lease).await;
     }
 }
 

@@ -158,16 +158,23 @@ impl Pair {
         self.howdah.node(names.of(whom)).sql(sql).expect("an open server");
     }
 
-    /// Ends both standbys' servers as an operator would.
+    /// Ends both standbys' servers as an operator would; once more when a restart that was under
+    /// way has put another one in its place.
     #[track_caller]
     pub fn shut_standbys_down(&self, names: &Names) {
         let number = self.of_patroni(Whom::Standby);
-        let postmaster = postmaster(&self.patroni.nodes[number].data_dir);
-        process::signal(postmaster.expect("a server"), Signal::SIGINT);
-        self.patroni.wait_until(number, "stopped", |body| body["state"] == "stopped");
+        let end_server = |data_dir: &std::path::Path| {
+            if let Some(postmaster) = postmaster(data_dir) {
+                process::signal(postmaster, Signal::SIGINT);
+            }
+        };
+        self.patroni.wait_until(number, "stopped", |body| {
+            end_server(&self.patroni.nodes[number].data_dir);
+            body["state"] == "stopped"
+        });
         let node = self.howdah.node(&names.standby);
-        process::signal(node.postmaster_pid().expect("a server"), Signal::SIGINT);
         self.howdah.wait_for("the standby is stopped", WITHIN, || {
+            end_server(&node.data_dir);
             (node.state() == Some(ServerState::Stopped)).then_some(())
         });
     }
