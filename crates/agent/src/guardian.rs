@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use howdah_base::Tick;
-use howdah_guard::{Guard, GuardError, Phase, Refusal, Request, State, StopMode};
+use howdah_guard::{
+    Guard, GuardError, Phase, Refusal, Request, State, StopMode, WatchdogState, WatchdogWish,
+};
 use howdah_postgres::server;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::config::AgentConfig;
+use crate::watchdog;
 
 const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Killed processes end in milliseconds, unless they wait for a dead disk.
@@ -33,12 +36,27 @@ impl Guardian {
         }
         let socket = config.guard_socket();
         if let Ok(guard) = Guard::attach(&socket).await {
-            return Ok(Guardian { guard: Some(guard) });
+            return Ok(Guardian::watching(guard, config).await);
         }
         let log = config.own().state_dir.join("log/guard.log");
         start(&config.exe, &socket, &config.own().data_dir, &log)?;
         let guard = Guard::attach(&socket).await.map_err(|e| e.to_string())?;
-        Ok(Guardian { guard: Some(guard) })
+        Ok(Guardian::watching(guard, config).await)
+    }
+
+    /// The guard knows of the watchdog before it is asked to let a server write.
+    async fn watching(guard: Guard, config: &AgentConfig) -> Guardian {
+        let guardian = Guardian { guard: Some(guard) };
+        // Asked again and told of from then on.
+        let _ = guardian.watch(watchdog::wish(&config.spec, &config.spec)).await;
+        guardian
+    }
+
+    /// How the watchdog is to be kept; what has become of it.
+    pub async fn watch(&self, wish: Option<WatchdogWish>) -> Result<WatchdogState, String> {
+        let Some(guard) = &self.guard else { return Ok(WatchdogState::Unknown) };
+        guard.request(Request::Watch { wish }).await.map_err(|e| e.to_string())?;
+        Ok(self.state().await?.map_or(WatchdogState::Unknown, |state| state.watchdog))
     }
 
     /// What the guard tells; ends at once on a witness.

@@ -40,6 +40,7 @@ mod status;
 mod timings;
 mod view;
 mod wal_source;
+mod watchdog;
 mod watcher;
 
 use std::sync::Arc;
@@ -233,10 +234,12 @@ fn helpers(
     let planner = tokio::spawn(planner);
     let topology = agent.publisher.topology.subscribe();
     let seen = agent.publisher.opted_out.clone();
+    let watchdog =
+        tokio::spawn(watchdog::keep(Arc::clone(shared), agent.publisher.watchdog.clone()));
     let opted_out = tokio::spawn(opted_out::keep(Arc::clone(shared), topology, seen));
     let sweeper = tokio::spawn(housekeeping::keep(Arc::clone(shared)));
     let counter = tokio::spawn(observe::keep_counting(Arc::clone(shared), events.clone()));
-    [watcher, prober, pulse, listener, keeper, counter, planner, sweeper, opted_out]
+    [watcher, prober, pulse, listener, keeper, counter, planner, sweeper, opted_out, watchdog]
         .iter()
         .map(|task| task.abort_handle())
         .collect()

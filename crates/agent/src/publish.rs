@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::agent::Agent;
 use crate::loss::Loss;
+use crate::watchdog::Amiss;
 use crate::{clock, status};
 
 /// Signs of life of this node, for its health checks.
@@ -39,6 +40,8 @@ pub(crate) struct Publisher {
     /// As last seen while this node was the primary.
     pub opted_out: watch::Sender<Vec<OptedOut>>,
     loss: Loss,
+    /// What is wrong with the watchdog.
+    pub watchdog: watch::Sender<Option<Amiss>>,
     /// The record as last written, on which lease, and when.
     written: Option<(Member, LeaseId)>,
     writing: Option<Tick>,
@@ -55,6 +58,11 @@ const HEIR_PART: u32 = 2;
 const CRASHES_SHOWN_MS: u64 = 600_000;
 
 impl Publisher {
+    /// The watchdog is required and does not work.
+    pub fn barred(&self) -> bool {
+        self.watchdog.borrow().as_ref().is_some_and(|amiss| amiss.bars)
+    }
+
     pub fn new() -> Publisher {
         Publisher {
             topology: watch::Sender::new(Topology::default()),
@@ -62,6 +70,7 @@ impl Publisher {
             vitals: watch::Sender::new(Vitals::default()),
             opted_out: watch::Sender::new(Vec::new()),
             loss: Loss::default(),
+            watchdog: watch::Sender::new(None),
             written: None,
             writing: None,
             applied: None,
@@ -191,7 +200,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         report: decision.and_then(|d| d.report.clone()),
         ended: decision.and_then(|d| d.ended.clone()),
         revokes: decision.and_then(|d| d.revokes),
-        no_failover: tags.no_failover,
+        no_failover: tags.no_failover || agent.publisher.barred(),
         failover_priority: tags.failover_priority,
         rule: decision.map_or(0, |d| d.reason.rule.number()),
         reason: decision.map(|d| d.reason.to_string()).unwrap_or_default(),
@@ -269,7 +278,13 @@ fn problems(agent: &Agent) -> Vec<String> {
     let stalled_after = agent.shared.spec().ha.disk_stalled_after.0;
     let silent = agent.facts.as_ref().and_then(|facts| facts.silent.clone());
     let disk = agent.shared.disk.disk(clock::now()).bars(stalled_after);
-    let rest = rest.chain(agent.skew.problems()).chain(silent).chain(disk).chain(mended(agent));
+    let watchdog = agent.publisher.watchdog.borrow().as_ref().map(|amiss| amiss.said.clone());
+    let rest = rest
+        .chain(watchdog)
+        .chain(agent.skew.problems())
+        .chain(silent)
+        .chain(disk)
+        .chain(mended(agent));
     failed.into_iter().chain(store).chain(rest).collect()
 }
 

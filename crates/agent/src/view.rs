@@ -109,7 +109,7 @@ impl Agent {
             hung_after: spec.ha.hung_after.0,
             disk_stalled_after: spec.ha.disk_stalled_after.0,
             max_lag_on_failover: spec.ha.max_lag_on_failover.0,
-            no_failover: tags.no_failover,
+            no_failover: tags.no_failover || self.publisher.barred(),
             no_sync: tags.no_sync,
             failover_priority: tags.failover_priority,
             replicate_from: tags.replicate_from.clone(),

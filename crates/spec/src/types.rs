@@ -168,6 +168,19 @@ pub struct HaSpec {
     pub disk_stalled_after: Span,
     /// Room that each node keeps back on its disk for recovery once it is full; zero for none.
     pub disk_reserve: Bytes,
+    pub watchdog: WatchdogMode,
+    /// Of each node, where one is wanted.
+    pub watchdog_device: PathBuf,
+}
+
+/// Whether a device resets a machine that is frozen as a whole while its server may write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WatchdogMode {
+    Off,
+    /// Where the device works.
+    Automatic,
+    /// A node whose device does not work never leads.
+    Required,
 }
 
 /// Where the lease and the shared record live.

@@ -4,9 +4,10 @@
 //! ```text
 //! loop ── feed, not after D + margin - T ──► thread ──► device ── T without food ──► reset
 //! ```
-//! T is the device's time, D the deadline. Others may lead from D + margin on, so the last food is
-//! given T before that, and the device fires just before others may lead, never after. The fence
-//! ends the server before D: where the guard lives, the device has been stopped by then.
+//! T is the device's time, D the deadline, the margin shorter than the time from D until others may
+//! lead: fed for the last time T before D + margin, the device fires before others lead, never
+//! after. The fence ends the server before D: where the guard lives, the device has been stopped by
+//! then.
 //!
 //! A thread of its own speaks to the device, because drivers may wait for their hardware. It does
 //! nothing by itself: when the loop is frozen, the device goes hungry.
@@ -42,7 +43,7 @@ pub struct Wish {
     pub timeout_s: u32,
     /// A device that grants only more than this cannot be fed in time.
     pub timeout_max_ms: u64,
-    /// From the deadline until others may lead.
+    /// It has fired at the latest so long after the deadline: before others may lead.
     pub margin_ms: u64,
     /// No server may write without it.
     pub required: bool,

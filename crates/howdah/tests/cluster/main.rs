@@ -42,6 +42,7 @@ mod told;
 mod up_and_down;
 mod up_refused;
 mod users_slot;
+mod watchdog;
 mod wrong_directory;
 mod wrong_surroundings;
 

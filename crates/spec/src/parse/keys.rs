@@ -82,6 +82,8 @@ pub(crate) const HA: Section = Section {
         "hung_after",
         "disk_stalled_after",
         "disk_reserve",
+        "watchdog",
+        "watchdog_device",
     ],
 };
 

@@ -116,7 +116,7 @@ fn read_cluster(
         run_as: top.text("run_as").unwrap_or_else(|| "postgres".to_owned()),
         nodes: nodes::read(report, top, &paths, &base_dir, complete),
         postgresql: sections::read_postgresql(top, &paths),
-        ha: sections::read_ha(top),
+        ha: sections::read_ha(top, &paths),
         store: sections::read_store(top, &paths, &base_dir, &cluster),
         endpoints: sections::read_endpoints(top),
         hba: read_hba(top),

@@ -9,13 +9,19 @@ use super::etcd;
 use super::keys;
 use super::reader::Table;
 use super::{Paths, choice};
-use crate::types::{EndpointsSpec, HaSpec, PostgresqlSpec, StoreSpec};
+use crate::types::{EndpointsSpec, HaSpec, PostgresqlSpec, StoreSpec, WatchdogMode};
 
 /// The oldest and the newest major version that Howdah runs; the oldest only as legacy.
 pub(crate) const MAJOR_MIN: u32 = 14;
 pub(crate) const MAJOR_MAX: u32 = 19;
 
 const MB: u64 = 1 << 20;
+
+const WATCHDOG_MODES: [(&str, WatchdogMode); 3] = [
+    ("off", WatchdogMode::Off),
+    ("automatic", WatchdogMode::Automatic),
+    ("required", WatchdogMode::Required),
+];
 
 pub(super) fn read_postgresql(top: &Table<'_>, paths: &Paths<'_>) -> PostgresqlSpec {
     let table = top.table("postgresql", &keys::POSTGRESQL);
@@ -27,7 +33,7 @@ pub(super) fn read_postgresql(top: &Table<'_>, paths: &Paths<'_>) -> PostgresqlS
     }
 }
 
-pub(super) fn read_ha(top: &Table<'_>) -> HaSpec {
+pub(super) fn read_ha(top: &Table<'_>, paths: &Paths<'_>) -> HaSpec {
     let table = top.table("ha", &keys::HA);
     let span = |key, default| table.span(key).unwrap_or(Span(default));
     HaSpec {
@@ -41,6 +47,13 @@ pub(super) fn read_ha(top: &Table<'_>) -> HaSpec {
         hung_after: span("hung_after", Duration::from_secs(10)),
         disk_stalled_after: span("disk_stalled_after", Duration::from_secs(10)),
         disk_reserve: table.bytes("disk_reserve").unwrap_or(Bytes(64 * MB)),
+        watchdog: table
+            .get("watchdog")
+            .and_then(|mode| choice(mode, &WATCHDOG_MODES))
+            .unwrap_or(WatchdogMode::Off),
+        watchdog_device: paths
+            .read(&table, "watchdog_device")
+            .unwrap_or_else(|| "/dev/watchdog".into()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::{Display, Write};
 use crate::parse::KINDS;
 use crate::types::{
     ClusterSpec, Durability, EtcdSpec, HookAction, HookSpec, HttpSpec, NodeKind, NodeSpec,
-    NodeTags, RoleKind, RoleSpec, SecretRef, StoreSpec,
+    NodeTags, RoleKind, RoleSpec, SecretRef, StoreSpec, WatchdogMode,
 };
 
 /// The file that parses to `spec`.
@@ -127,6 +127,13 @@ fn write_ha(file: &mut Writer, spec: &ClusterSpec) {
     file.text("hung_after", ha.hung_after);
     file.text("disk_stalled_after", ha.disk_stalled_after);
     file.text("disk_reserve", ha.disk_reserve);
+    let watchdog = match ha.watchdog {
+        WatchdogMode::Off => "off",
+        WatchdogMode::Automatic => "automatic",
+        WatchdogMode::Required => "required",
+    };
+    file.text("watchdog", watchdog);
+    file.text("watchdog_device", ha.watchdog_device.display());
     file.table(&["store"]);
     match &spec.store {
         StoreSpec::Embedded { path } => {

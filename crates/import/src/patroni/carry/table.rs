@@ -22,6 +22,8 @@ const METHOD: &str = "new standbys are copied by pg_basebackup; other methods ar
 const ARCHIVE: &str = "restoring from an archive is not built yet";
 const OTHER_STORE: &str = "Howdah keeps its lease in etcd; with `[store.etcd] managed = true` the nodes run it themselves";
 const ROLE_ONLY: &str = "one set for all nodes: whoever is primary now may be standby next";
+const DEVICE: &str = "the guard ends a server before its lease does, whatever the agent does; for a \
+     machine that freezes as a whole there is `watchdog` in [ha]";
 const WATCHDOG: &str = "the guard ends a server before its lease does, whatever the agent does";
 const STANDBY_CLUSTER: &str = "there are no standby clusters yet";
 const SLOT: &str = "make the slot by hand if it is not there yet: users' slots, logical ones too, are kept on all nodes";
@@ -92,8 +94,8 @@ const FILE: &[Row] = &[
     ("restapi.thread_pool_size", Replaced("every queue has its own bound")),
     ("postgresql.rewind.**", Replaced(REWIND)),
     ("log.**", Replaced(LOG)),
-    ("watchdog.mode", Replaced(WATCHDOG)),
-    ("watchdog.**", Replaced(WATCHDOG)),
+    ("watchdog.mode", Replaced(DEVICE)),
+    ("watchdog.**", Replaced(DEVICE)),
     ("citus.**", ByHand(CITUS)),
     ("ctl.**", Replaced("`howdah` finds its token and certificates in `base_dir`")),
     ("restapi.certfile", Replaced(TLS)),
