@@ -18,6 +18,9 @@ use crate::machines::Space;
 use crate::process::{self, Process};
 use crate::{http, wait};
 
+/// A stop reaches a process when it gets its turn.
+const STILL_WITHIN: Duration = Duration::from_secs(10);
+
 /// A node of a [`crate::Cluster`].
 #[derive(Debug)]
 pub struct Node {
@@ -244,6 +247,33 @@ impl Node {
     #[track_caller]
     pub fn thaw_agent(&self) {
         process::signal(self.agent_pid().expect("an agent"), Signal::SIGCONT);
+    }
+
+    /// Everything of the node stands still at once, as with its machine. Several rounds: a server
+    /// may start a process while the others are being stopped.
+    #[track_caller]
+    pub fn suspend(&self) {
+        wait::until(
+            "every process of the node stands still",
+            STILL_WITHIN,
+            || {
+                let all = self.processes();
+                let still = !all.is_empty() && all.iter().all(|p| process::stands_still(p.pid));
+                all.iter().for_each(|p| process::signal(p.pid, Signal::SIGSTOP));
+                still.then_some(())
+            },
+            || format!("{:#?}", self.processes()),
+        );
+    }
+
+    /// All go on. The server first, which is the worst order: nobody is there yet to end it.
+    #[track_caller]
+    pub fn resume(&self) {
+        let (agent, guard) = (self.agent_pid(), self.guard_pid());
+        let last = |pid: i32| Some(pid) == agent || Some(pid) == guard;
+        let mut all = self.processes();
+        all.sort_by_key(|process| last(process.pid));
+        all.iter().for_each(|process| process::signal(process.pid, Signal::SIGCONT));
     }
 
     /// SIGTERM, as a service manager stops it; waits for the end of all its processes but those

@@ -26,6 +26,7 @@ mod hooks_fail;
 mod host_lost;
 mod hung;
 mod logical_slot;
+mod machine_suspended;
 mod newcomers;
 mod operator;
 mod opted_out;
