@@ -6,5 +6,5 @@
 mod read;
 mod write;
 
-pub use read::view_of;
+pub use read::{Reader, view_of};
 pub use write::{Author, INTENT_LIVES_MS, held, leave_txn, member_txn, seal_txn, txn_for};

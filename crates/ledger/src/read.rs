@@ -1,5 +1,7 @@
 //! From a snapshot to the view that decisions are made from.
 
+use std::collections::BTreeMap;
+
 use howdah_base::record::{
     ChangeKind, Fence, Handover, Initialize, Intent, Leader, Member, Order, Planned, Sync, key,
 };
@@ -24,9 +26,51 @@ pub fn view_of(
     renewed_at: Option<Tick>,
     renewing: bool,
 ) -> Result<StoreView, StoreError> {
+    let members = snapshot.below::<Member>(key::MEMBERS)?;
+    let failovers = failovers(snapshot)?;
+    view_with(snapshot, lease, renewed_at, renewing, members, failovers)
+}
+
+/// Reads snapshots of one store, one after the other: what stands as it did is not read again.
+#[derive(Debug, Default)]
+pub struct Reader {
+    members: BTreeMap<String, (Member, u64)>,
+    /// By the revision of the history.
+    failovers: Option<(u64, Vec<u64>)>,
+}
+
+impl Reader {
+    /// As [`view_of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn view_of(
+        &mut self,
+        snapshot: &Snapshot,
+        lease: Option<LeaseId>,
+    ) -> Result<StoreView, StoreError> {
+        self.members = snapshot.below_known(key::MEMBERS, std::mem::take(&mut self.members))?;
+        let stands = snapshot.entries.get(key::HISTORY).map(|entry| entry.revision);
+        let known = self.failovers.take().filter(|(revision, _)| Some(*revision) == stands);
+        let failovers = match known {
+            Some((_, failovers)) => failovers,
+            None => failovers(snapshot)?,
+        };
+        self.failovers = stands.map(|revision| (revision, failovers.clone()));
+        view_with(snapshot, lease, None, false, self.members.clone(), failovers)
+    }
+}
+
+fn view_with(
+    snapshot: &Snapshot,
+    lease: Option<LeaseId>,
+    renewed_at: Option<Tick>,
+    renewing: bool,
+    members: BTreeMap<String, (Member, u64)>,
+    failovers: Vec<u64>,
+) -> Result<StoreView, StoreError> {
     let leader = versioned::<Leader>(snapshot, key::LEADER)?;
     let leader_mine = leader.is_some() && lease.is_some() && snapshot.lease(key::LEADER) == lease;
-    let members = snapshot.below::<Member>(key::MEMBERS)?;
     Ok(StoreView {
         reachable: true,
         leader,
@@ -61,7 +105,7 @@ pub fn view_of(
             })
             .collect(),
         planned: versioned::<Planned>(snapshot, key::PLANNED)?,
-        failovers: failovers(snapshot)?,
+        failovers,
     })
 }
 

@@ -136,6 +136,9 @@ impl State {
 
     /// Ends the leases that `over` names, and what hangs on them, as one change.
     fn end(&mut self, over: impl Fn(LeaseId, &Lease) -> bool) -> bool {
+        if !self.leases.iter().any(|(id, lease)| over(*id, lease)) {
+            return false;
+        }
         self.leases.retain(|id, lease| !over(*id, lease));
         let before = self.entries.len();
         let leases = &self.leases;

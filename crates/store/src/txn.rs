@@ -61,6 +61,28 @@ impl Snapshot {
             .collect()
     }
 
+    /// As [`Snapshot::below`], where `known` holds what an earlier snapshot of the same store
+    /// said: a key that has not changed since is not parsed again.
+    pub fn below_known<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        mut known: BTreeMap<String, (T, u64)>,
+    ) -> Result<BTreeMap<String, (T, u64)>, StoreError> {
+        let range = self.entries.range(prefix.to_owned()..);
+        range
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, entry)| {
+                let rest = &key[prefix.len()..];
+                if let Some(same) = known.remove_entry(rest)
+                    && same.1.1 == entry.revision
+                {
+                    return Ok(same);
+                }
+                Ok((rest.to_owned(), (parse(key, &entry.value)?, entry.revision)))
+            })
+            .collect()
+    }
+
     /// The lease on which `key` hangs.
     pub fn lease(&self, key: &str) -> Option<LeaseId> {
         self.entries.get(key)?.lease
