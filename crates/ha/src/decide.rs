@@ -53,7 +53,7 @@ pub fn decide(memory: &mut Memory, view: &View, now: Tick) -> Decision {
     let renew = renewal(&case);
     let mut wake_at = step.wake_at;
     if view.store.leader_mine {
-        let due = view.store.renewed_at.map_or(now, |at| at + view.settings.renew);
+        let due = renewal_due(&case);
         wake_at = Some(wake_at.map_or(due, |at| at.min(due)));
     }
     for moment in over.into_iter().chain(suspect_at) {
@@ -96,6 +96,18 @@ fn renewal(case: &Case<'_>) -> Option<Command> {
         .is_some_and(|(held, at)| held < at + case.view.settings.lease - case.view.settings.margin);
     let wanted = store.leader_mine && !disk::lapses(case);
     (wanted && (due || unproved) && !store.renewing).then_some(Command::Renew)
+}
+
+/// When a leader has to look after its lease. While a renewal is on its way nothing is to be sent,
+/// but each time that one would be due others may have to be asked for time.
+fn renewal_due(case: &Case<'_>) -> Tick {
+    let (store, renew) = (&case.view.store, case.view.settings.renew);
+    let due = store.renewed_at.map_or(case.now, |at| at + renew);
+    if !store.renewing || due > case.now {
+        return due;
+    }
+    let missed = case.now.since(due).as_millis() / renew.as_millis().max(1);
+    due + renew * u32::try_from(missed + 1).unwrap_or(u32::MAX)
 }
 
 /// The leader's statement that its server has ended.

@@ -56,6 +56,10 @@ pub(crate) fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Ste
         let timeline = case.view.next_timeline();
         return same_directory(case, facts, sync, timeline);
     }
+    // In `async` nobody is asked to promise anything to a candidate.
+    if let Some(step) = revoke::held_back(case) {
+        return step;
+    }
     let Some(own) = case.report() else {
         return Step::wait(Rule::AwaitReports, "this node's own position is being read");
     };

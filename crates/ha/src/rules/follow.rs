@@ -7,7 +7,7 @@ use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, Serv
 use howdah_base::{NodeName, Term};
 
 use super::elect::{basis, next_sync};
-use super::{Case, Step, ladder, receiver, receives, revoke, upstream};
+use super::{Case, Step, ladder, receiver, revoke, upstream};
 use crate::{
     Command, Directory, DirectoryFacts, Durability, Job, Rule, Running, Server, StopMode, TakeOver,
 };
@@ -29,7 +29,7 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
     match &view.local.server {
         Server::Down => down(case, &source, facts),
         Server::Running(running) => accept_handover(case, facts, running)
-            .or_else(|| promised(case, &source))
+            .or_else(|| promised(case, &source, facts))
             .unwrap_or_else(|| stream(case, &source, facts, running)),
         _ => Step::wait(Rule::AwaitServer, ""),
     }
@@ -135,7 +135,7 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     if !source.has_slot(case) {
         return Step::wait(Rule::AwaitSlot, format!("`{}`", source.leader.node));
     }
-    if let Some(step) = promised(case, source) {
+    if let Some(step) = promised(case, source, facts) {
         return step;
     }
     let upstream = source.upstream(case);
@@ -175,13 +175,13 @@ fn rewind(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts, why: &st
     case.paced(Job::Rewind, Step::act(Rule::Rewind, why, command))
 }
 
-/// It may not receive from the leader's term: what it still does ends.
-fn promised(case: &Case<'_>, source: &Source<'_>) -> Option<Step> {
+/// It may not receive from the leader's term: what it still does ends. Its answer is given although
+/// nobody asks any more, for that is how a leader that lives learns that it is waited for.
+fn promised(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Option<Step> {
     if revoke::may_receive(case.view, source.leader.term) {
         return None;
     }
-    let receives = case.view.running().is_some_and(receives);
-    Some(if receives { revoke::detach(case) } else { revoke::waiting(case) })
+    Some(revoke::read(case, facts).unwrap_or_else(|| revoke::waiting(case)))
 }
 
 /// A new directory in this one's place. Once it is given up nothing new is announced, or the

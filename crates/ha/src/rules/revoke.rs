@@ -76,6 +76,12 @@ pub(crate) fn is_held_back(case: &Case<'_>) -> bool {
     case.view.local.held_back_until.is_some_and(|until| until > case.now)
 }
 
+/// What it does instead: nobody is elected by its word, and it is not elected itself.
+pub(crate) fn held_back(case: &Case<'_>) -> Option<Step> {
+    let until = case.view.local.held_back_until.filter(|until| *until > case.now)?;
+    Some(Step::wait(Rule::HeldBack, "").until(until))
+}
+
 /// When silence becomes suspicion, if nothing is heard until then.
 pub(crate) fn look_at(case: &Case<'_>) -> Option<Tick> {
     let view = case.view;
@@ -109,11 +115,8 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
     let view = case.view;
     let wanted = asked(case)?;
     let leaderless = view.leader().is_none();
-    if is_held_back(case) {
-        return leaderless.then(|| {
-            let until = view.local.held_back_until.unwrap_or(case.now);
-            Step::wait(Rule::HeldBack, "").until(until)
-        });
+    if let Some(step) = held_back(case) {
+        return leaderless.then_some(step);
     }
     let Directory::Ready(facts) = &view.local.directory else { return None };
     if view.local.promise < wanted {
@@ -125,7 +128,7 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
 }
 
 /// Nothing is received any more, and the end of what was is read from the disk.
-fn read(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
+pub(crate) fn read(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     let view = case.view;
     let read = |rule| Some(case.paced(Job::ReadEnd, Step::act(rule, "", Command::ReadEnd)));
     match &view.local.server {
