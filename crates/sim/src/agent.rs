@@ -30,6 +30,9 @@ pub(crate) struct Agent {
     pub held_until: Option<Tick>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub store_error: bool,
+    /// The picture behind the last view, and that view of it.
+    pub picture: Option<Arc<StoreView>>,
+    pub kept: Option<(Arc<StoreView>, StoreView)>,
     pub conf: Conf,
     pub alive: bool,
     pub stopping: bool,
@@ -94,6 +97,8 @@ impl World {
             held_until: None,
             snapshot: None,
             store_error: false,
+            picture: None,
+            kept: None,
             conf: machine.disk.conf.clone(),
             alive: machine.server.is_some(),
             stopping: false,
@@ -188,7 +193,11 @@ impl World {
                 }
             }
             ForAgent::Exited => self.server_is_down(node),
-            ForAgent::Alive(alive) => self.counted(node, alive),
+            ForAgent::Alive => self.counted(node),
+            ForAgent::LatePromise(promise) => {
+                self.write_promise(node, promise);
+                return false;
+            }
             ForAgent::JobStep(number) => return self.job_step(node, number),
             ForAgent::Pleaded { from, term, asked_at } => self.pleaded(node, from, term, asked_at),
             ForAgent::Promised { by, term, length, asked_at } => {
@@ -224,6 +233,7 @@ impl World {
         }
         self.publish(node, &view);
         self.plead(node, &view, now);
+        self.keep(node, view);
         self.probe_if_idle(node);
         let pause = wake_at.map_or(BACKSTOP_MS, |at| now.until(at).as_millis() as u64);
         let agent = self.agent(node);
@@ -348,7 +358,9 @@ impl World {
         }
     }
 
-    fn counted(&mut self, node: usize, alive: bool) {
+    /// The guard says whether a process is left as this is read: what it said earlier may be over.
+    fn counted(&mut self, node: usize) {
+        let alive = self.nodes[node].server.is_some();
         let agent = self.agent(node);
         if alive && !agent.alive {
             agent.end = None;
@@ -371,7 +383,6 @@ impl World {
 
     pub(crate) fn done(&mut self, node: usize, job: Job, outcome: Result<Outcome, String>) {
         let now = self.local(node);
-        let running = self.nodes[node].server.is_some();
         let agent = self.agent(node);
         agent.job = None;
         if job == Job::Stop {
@@ -381,7 +392,7 @@ impl World {
             agent.alive = outcome.is_ok();
         }
         if matches!(job, Job::Start | Job::Stop) {
-            self.after_agent(node, 5, ForAgent::Alive(running));
+            self.after_agent(node, 5, ForAgent::Alive);
         }
         if matches!(job, Job::Initdb | Job::Copy) && outcome.is_ok() {
             let random = self.rng.draw() as u32;

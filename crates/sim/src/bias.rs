@@ -11,6 +11,8 @@ use crate::rng::Rng;
 const LAG_MS: u64 = 600;
 /// A host that is lost for long is away longer than any election takes, ms.
 const LONG_MS: u64 = 20_000;
+/// A checkpoint after a promotion that takes long, ms.
+const CHECKPOINT_MS: u64 = 8_000;
 /// When the first of the added faults comes, ms.
 const FROM_MS: u64 = 9_000;
 
@@ -24,20 +26,28 @@ impl Plan {
                 plan.elects(&mut rng);
                 plan.replay_ms.fill(8_000);
             }
-            Planted::QuorumOffByOne | Planted::EarlyReport => plan.elects(&mut rng),
-            Planted::FloorIgnored
-            | Planted::FloorWithoutTimeline
+            Planted::QuorumOffByOne => plan.elects(&mut rng),
+            Planted::FloorIgnored | Planted::TimelineNotReserved => plan.elects_twice(&mut rng),
+            Planted::FloorWithoutTimeline
             | Planted::TimelineIgnored
-            | Planted::TimelineNotReserved
             | Planted::NoNewTimeline
-            | Planted::BlindTakeover
-            | Planted::StaleView => plan.elects_twice(&mut rng),
+            | Planted::SilentVoter => plan.leaves_a_branch(&mut rng),
+            Planted::EarlyReport => plan.alarms_falsely(&mut rng),
+            Planted::BlindTakeover | Planted::StaleView => plan.acts_late(&mut rng),
+            Planted::PromiseNotDurable | Planted::PromiseLowered => plan.restarts_voters(&mut rng),
+            Planted::BlindRenewal | Planted::PromiseTakenBack => plan.deposes_unseen(&mut rng),
+            Planted::VoterFarBehind => plan.reconnects(&mut rng),
             Planted::VotersByName => plan.empties_a_disk(&mut rng),
             Planted::NoObserverClock => plan.ends_early(&mut rng),
             Planted::Unsettled => plan.loses_answers(&mut rng),
-            Planted::SlotOfAnyTerm | Planted::DivergedStandby => plan.freezes_standbys(&mut rng),
+            Planted::SlotOfAnyTerm => plan.returns_to_a_deposed(&mut rng),
+            Planted::DivergedStandby => plan.freezes_standbys(&mut rng),
             Planted::TwoSendersASlot => plan.reconnects(&mut rng),
-            Planted::RewindEarly | Planted::InterruptedRewind => plan.rewinds(&mut rng),
+            Planted::RewindEarly => {
+                plan.rewinds(&mut rng);
+                plan.checkpoint_ms = CHECKPOINT_MS;
+            }
+            Planted::InterruptedRewind => plan.rewinds(&mut rng),
             Planted::RewindAsVoter => plan.copies_anew(&mut rng),
             _ => return plan,
         }
@@ -95,18 +105,101 @@ impl Plan {
         self.hit(at + 10, 100, FaultKind::EndLeases);
     }
 
+    /// Answers of the store are lost while operators want voters gone and back again.
     fn loses_answers(&mut self, rng: &mut Rng) {
-        self.quorum = true;
+        let nodes = rng.between(3, 4) as usize;
+        self.lags(rng, nodes);
+        self.link_ms.fill(5);
         self.late_percent = 40;
-        for _ in 0..4 {
-            let at = FROM_MS + rng.between(0, 15_000);
-            let kind = match rng.between(0, 3) {
-                0 => FaultKind::FreezeAgent(Who::Leader),
-                1 => FaultKind::RestartAgent(Who::Leader),
-                2 => FaultKind::KillPostmaster(Who::Leader),
-                _ => FaultKind::KillNode(Who::Node(rng.index(self.nodes))),
-            };
-            self.hit(at, rng.between(100, 4_000), kind);
+        for number in 0..8 {
+            let (at, node) = (FROM_MS + number * 2_500, rng.index(self.nodes));
+            let lasts = rng.between(50, 2_000);
+            self.hit(at + rng.between(0, 1_000), lasts, FaultKind::Asked(Request::Fence(node)));
+        }
+    }
+
+    /// The leader's agent stands still for so long that it is suspected, and goes on in time.
+    fn alarms_falsely(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 4) as usize;
+        self.lags(rng, nodes);
+        self.link_ms.fill(15);
+        self.lease = Duration::from_millis(rng.between(5_000, 6_000));
+        self.renew = self.lease / 6;
+        self.margin = self.lease / 10;
+        self.late_percent = 40;
+        self.pause_ms = 100;
+        for number in 0..4 {
+            let at = FROM_MS + number * 7_000;
+            self.hit(at, rng.between(1_900, 3_300), FaultKind::FreezeAgent(Who::Leader));
+        }
+    }
+
+    /// And agents of voters stand still while it goes on: they act on what they have seen before.
+    fn acts_late(&mut self, rng: &mut Rng) {
+        self.alarms_falsely(rng);
+        self.late_percent = 10;
+        for number in 0..4 {
+            for node in 0..self.nodes {
+                let at = FROM_MS + number * 7_000 + rng.between(1_700, 3_300);
+                self.hit(at, rng.between(300, 3_000), FaultKind::FreezeAgent(Who::Node(node)));
+            }
+        }
+    }
+
+    /// And agents of voters are started anew meanwhile.
+    fn restarts_voters(&mut self, rng: &mut Rng) {
+        self.alarms_falsely(rng);
+        (self.late_percent, self.slow_percent) = (0, 30);
+        for _ in 0..24 {
+            let (at, node) = (FROM_MS + rng.between(1_500, 28_000), rng.index(self.nodes));
+            self.hit(at, 100, FaultKind::RestartAgent(Who::Node(node)));
+        }
+    }
+
+    /// And it does not see what has become of its term.
+    fn deposes_unseen(&mut self, rng: &mut Rng) {
+        self.alarms_falsely(rng);
+        self.late_percent = 0;
+        for number in 0..4 {
+            let at = FROM_MS + number * 7_000;
+            self.hit(at, 6_500, FaultKind::Unwatched(Who::Leader));
+        }
+    }
+
+    /// A standby whose agent stands still goes on receiving from a leader that is cut off from all
+    /// others; it comes back when the next leader is lost.
+    fn leaves_a_branch(&mut self, rng: &mut Rng) {
+        self.lags(rng, 4);
+        self.link_ms.fill(5);
+        (self.late_percent, self.slow_percent, self.deaf_percent) = (0, 0, 0);
+        (self.clients, self.pause_ms) = (40, 400);
+        let (at, odd) = (FROM_MS + rng.between(1_000, 3_000), rng.index(4));
+        for node in (0..4).filter(|node| *node != odd) {
+            self.hit(at, 9_000, FaultKind::Cut(Who::Leader, node));
+        }
+        self.hit(at, 9_000, FaultKind::StoreAway(Some(Who::Leader)));
+        let lost = rng.between(900, 2_500);
+        self.hit(at, lost + rng.between(0, 500), FaultKind::FreezeAgent(Who::Node(odd)));
+        self.hit(at + lost, LONG_MS, FaultKind::KillNode(Who::Leader));
+    }
+
+    /// A standby does not see that the leader, which is cut off from all others, is deposed; and
+    /// once that one has been repaired it leads again.
+    fn returns_to_a_deposed(&mut self, rng: &mut Rng) {
+        self.lags(rng, 5);
+        (self.clients, self.pause_ms) = (10, 200);
+        (self.late_percent, self.slow_percent, self.deaf_percent) = (0, 0, 0);
+        let odd = rng.between(1, 4) as usize;
+        let at = FROM_MS + 6_000;
+        self.hit(FROM_MS, 100, FaultKind::Asked(Request::Switchover(Some(0))));
+        self.hit(at, 45_000, FaultKind::Unwatched(Who::Node(odd)));
+        for node in (1..5).filter(|node| *node != odd) {
+            self.hit(at + 500, 4_000, FaultKind::Cut(Who::Node(0), node));
+        }
+        self.hit(at + 500, 4_000, FaultKind::StoreAway(Some(Who::Node(0))));
+        for number in 0..3 {
+            let at = at + 15_000 + number * 5_000;
+            self.hit(at, 100, FaultKind::Asked(Request::Switchover(Some(0))));
         }
     }
 

@@ -1,9 +1,9 @@
 //! What must hold at every moment, and at the end (PROTOCOL section 9).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use howdah_base::record::{Change, ChangeKind, Intent, IntentKind, Leader, Sync, key};
-use howdah_base::{DirectoryId, NodeName, Term, Timeline};
+use howdah_base::record::{Change, ChangeKind, Intent, IntentKind, Leader, Revocation, Sync, key};
+use howdah_base::{DirectoryId, NodeName, Term, Tick, Timeline};
 use howdah_store::Snapshot;
 
 use crate::server::Stage;
@@ -42,8 +42,10 @@ pub(crate) struct Checker {
     given_up: BTreeSet<String>,
     /// Whose lease the store ended before its time, and until when its right runs, true time.
     early: Option<(usize, u64)>,
-    /// Whose terms the voters revoked.
-    revoked: BTreeSet<usize>,
+    /// Whose terms the voters revoked, and until when the right of each may run, by its own clock.
+    revoked: BTreeMap<usize, Tick>,
+    /// By node: the promise of which it has told.
+    pub answered: Vec<Revocation>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +83,8 @@ impl Checker {
             deleted: BTreeSet::new(),
             given_up: BTreeSet::new(),
             early: None,
-            revoked: BTreeSet::new(),
+            revoked: BTreeMap::new(),
+            answered: vec![Revocation::default(); nodes],
         }
     }
 
@@ -175,7 +178,7 @@ impl World {
         let early = early && (self.plan.quorum || self.checker.leader.is_none());
         let now = self.local(node);
         let in_time = self.nodes[node].deadline.is_some_and(|deadline| now <= deadline);
-        let revoked = self.checker.revoked.contains(&node) && in_time;
+        let revoked = self.checker.revoked.get(&node).is_some_and(|until| now <= *until);
         // Enough others have promised that nobody else is elected.
         let grace = self.nodes[node].grace_until.is_some_and(|until| now <= until);
         let grace = grace && in_time && (self.plan.quorum || self.checker.leader.is_none());
@@ -247,10 +250,13 @@ impl World {
         let sync = snapshot.get::<Sync>(key::SYNC).ok().flatten().map(|(sync, _)| sync);
         let before = self.checker.sync.as_ref().map(|sync| self.index(&sync.leader));
         let next = leader.as_ref().map(|leader| self.index(&leader.node));
+        let right =
+            before.map_or(Tick(0), |node| self.local(node)) + self.plan.lease - self.plan.margin;
         let checker = &mut self.checker;
         let voted = checker.sync.as_ref().is_some_and(|sync| !sync.voters.is_empty());
-        if next.is_some() && before.is_some() && next != before && voted {
-            checker.revoked.extend(before);
+        if let Some(deposed) = before.filter(|_| next.is_some() && next != before && voted) {
+            // No renewal that comes later than this prolongs it.
+            checker.revoked.insert(deposed, right);
         }
         checker.check_pause(&snapshot);
         if term < checker.term || timeline < checker.timeline {
@@ -270,8 +276,26 @@ impl World {
                 let Sync { revision, term, leader, floor, voters, needed, .. } = &sync;
                 format!("sync {revision}: term {term} of {leader}, {needed} of {voters:?}, floor {floor}")
             });
+            self.check_added(&sync);
             self.checker.sync = Some(sync);
             self.check_meaning();
+        }
+    }
+
+    /// A record that adds a voter and keeps the floor says that it is past the floor.
+    fn check_added(&mut self, next: &Sync) {
+        let same = |sync: &&Sync| sync.term == next.term && sync.floor == next.floor;
+        let Some(before) = self.checker.sync.as_ref().filter(same) else { return };
+        if before.voters.is_empty() {
+            return;
+        }
+        let disks = self.nodes.iter().filter_map(|node| node.disk.data.as_ref());
+        let mut added =
+            disks.filter(|data| next.voters.difference(&before.voters).any(|id| *id == data.id));
+        let behind = added.find(|data| !data.history.past(data.end().lsn, next.floor));
+        if let Some(id) = behind.map(|data| data.id.clone()) {
+            let floor = next.floor;
+            self.checker.found(format!("{id} becomes a voter, and is not past the floor {floor}"));
         }
     }
 
@@ -297,6 +321,7 @@ impl World {
     pub(crate) fn is_healed(&self) -> bool {
         self.quiet()
             && self.now > self.plan.quiet_from + SETTLED_MS
+            && (0..self.nodes.len()).all(|node| self.serves(node))
             && self.why_not_healed().is_empty()
     }
 

@@ -21,8 +21,9 @@ impl World {
         }
         let machine = &self.nodes[node];
         let still = |s: &crate::server::Server| s.stage == Stage::Standby && !s.receives();
-        let left = machine.server.as_ref().filter(|server| !still(server));
-        let left = left.filter(|s| !(s.orphaned && self.planted == Planted::BackendOutlives));
+        let early = self.planted.has(Planted::EarlyReport);
+        let left = machine.server.as_ref().filter(|server| !still(server) && !early);
+        let left = left.filter(|s| !(s.orphaned && self.planted.has(Planted::BackendOutlives)));
         if left.is_some() {
             return Next::Done(Err("more WAL may come".to_owned()));
         }
@@ -97,10 +98,10 @@ impl World {
             return Next::Done(Err("there is no directory".to_owned()));
         };
         if run.phase == 0 {
-            if !shown && self.planted != Planted::RewindEarly {
+            if !shown && !self.planted.has(Planted::RewindEarly) {
                 return Next::Done(Err("the leader does not show its timeline yet".to_owned()));
             }
-            disk.unusable = self.planted != Planted::InterruptedRewind;
+            disk.unusable = !self.planted.has(Planted::InterruptedRewind);
             data.history = source.history;
             self.effects.note(Effect::Diverged);
             self.check_destruction(node, "rewind");

@@ -34,6 +34,8 @@ effects! {
     StoreAway = "store out of reach";
     Grace = "primary went on without the store";
     StoreLate = "answer of the store late or lost";
+    Revoked = "voter answered that it receives nothing more from a term";
+    LatePromise = "late write of a lower promise";
     LateWrite = "question reached the store after it had been given up";
     StalePicture = "change of the store not noticed";
     LeaseEndedEarly = "store ended leases early";

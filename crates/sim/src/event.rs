@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
+use howdah_base::record::Revocation;
 use howdah_base::{NodeName, Term, Tick};
 use howdah_ha::{Directory, Running};
 use howdah_store::{Held, LeaseId, Renewal, Snapshot, Txn, TxnOutcome};
@@ -71,8 +72,10 @@ pub(crate) enum ForAgent {
     /// What lay in the directory, and when it was read.
     Disk(Box<Directory>, u64),
     Exited,
-    Alive(bool),
+    Alive,
     JobStep(u64),
+    /// A write that was given up ends.
+    LatePromise(Revocation),
     /// Another leader asks this node to wait, at its own `asked_at`.
     Pleaded {
         from: usize,

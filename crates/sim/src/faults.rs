@@ -193,7 +193,7 @@ impl World {
             server.orphaned = true;
             self.effects.note(Effect::PostmasterKilled);
             let delay = self.rng.between(5, 200);
-            if self.planted == Planted::BackendOutlives {
+            if self.planted.has(Planted::BackendOutlives) {
                 self.after_server(node, 25 * delay, ForServer::Gone);
                 self.after_agent(node, delay, ForAgent::Exited);
                 return;

@@ -49,13 +49,17 @@ impl World {
         let (view, now) = (self.view(node), self.local(node));
         let plea = Plea { from: self.nodes[from].name.clone(), term };
         let mut granted = grace::grant(&view, &plea, now).ok();
-        if self.planted == Planted::GraceBesidePromise && granted.is_none() {
+        if self.planted.has(Planted::GraceBesidePromise) && granted.is_none() {
             granted = Some(self.plan.lease);
         }
         let Some(length) = granted else { return };
         let until = (now + length).max(self.agent(node).held_back_until.unwrap_or_default());
         self.agent(node).held_back_until = Some(until);
         self.nodes[node].disk.held_back_until = Some(until);
+        self.say(|w| {
+            let (name, length) = (&w.nodes[node].name, length.as_millis());
+            format!("{name}: takes part in no takeover for {length} ms")
+        });
         let way = self.step_ms(1, WAY_MS);
         if self.passes_from(node, from) {
             let by = self.nodes[node].name.clone();
@@ -91,6 +95,10 @@ impl World {
             self.effects.note(Effect::Grace);
             self.agent(node).held_until = Some(until);
             self.nodes[node].grace_until = Some(until);
+            self.say(|w| {
+                let left = now.until(until).as_millis();
+                format!("{}: may write for {left} ms more, as others promised", w.nodes[node].name)
+            });
             let _ = self.extend(node, until);
         }
     }

@@ -12,7 +12,7 @@ impl World {
     pub(crate) fn guard(&mut self, node: usize) {
         let machine = &self.nodes[node];
         let Some(deadline) = machine.deadline.filter(|_| machine.server.is_some()) else { return };
-        if self.planted == Planted::NoFence {
+        if self.planted.has(Planted::NoFence) {
             return;
         }
         if self.local(node) < deadline - QUIT_BEFORE {

@@ -143,14 +143,7 @@ impl World {
                 self.fetch(node, run, &from, term, end, within.as_millis() as u64)
             }
             Command::Detach => self.detach(node, run),
-            Command::Promise(promise) => {
-                // Durable before it is told.
-                if run.phase == 0 {
-                    return Next::Then(self.step_ms(1, 10));
-                }
-                self.nodes[node].disk.promise = promise;
-                Next::Done(Ok(Outcome { promise: Some(promise), ..Outcome::default() }))
-            }
+            Command::Promise(promise) => self.keep_promise(node, run, promise),
             Command::Promote { timeline, names, needed } => {
                 self.promote(node, run, timeline, Setting { names, needed })
             }
@@ -301,7 +294,7 @@ impl World {
                 if let Err(why) = self.extend(node, deadline) {
                     return Next::Done(Err(why));
                 }
-                let late = self.planted == Planted::LateSetting;
+                let late = self.planted.has(Planted::LateSetting);
                 let setting = if late { Setting::default() } else { setting };
                 run.conf = Conf { standby: true, upstream: None, setting, gate_open: false };
                 run.mark = self.nodes[node].epoch;
@@ -350,7 +343,7 @@ impl World {
     fn switchover(&mut self, node: usize, run: &mut JobRun) -> Next {
         match run.phase {
             0 => Next::Then(self.rng.between(10, 500)),
-            1 if run.view.intent.is_some() && self.planted != Planted::NoSeal => {
+            1 if run.view.intent.is_some() && !self.planted.has(Planted::NoSeal) => {
                 match seal_txn(&run.view) {
                     Some(txn) => self.ask_for_job(node, run.number, Ask::Txn(txn)),
                     None => Next::Done(Err("this node does not lead".to_owned())),
@@ -382,7 +375,7 @@ impl World {
         match run.phase {
             0 if run.conf.setting.names.is_empty()
                 && !setting.names.is_empty()
-                && self.planted != Planted::UnprovenWaiting =>
+                && !self.planted.has(Planted::UnprovenWaiting) =>
             {
                 let setting = Setting { names: BTreeSet::from([nobody()]), needed: 1 };
                 self.configure(node, Conf { setting, ..run.conf.clone() });
@@ -390,7 +383,7 @@ impl World {
             }
             1 if !server.waits
                 && !setting.names.is_empty()
-                && self.planted != Planted::UnprovenWaiting =>
+                && !self.planted.has(Planted::UnprovenWaiting) =>
             {
                 Next::Again(5)
             }
@@ -403,7 +396,7 @@ impl World {
                 let counting = |sender: &&crate::server::Sender| {
                     sender.setting.names.contains(&sender.directory)
                 };
-                let proves = self.planted != Planted::UnprovenSetting;
+                let proves = !self.planted.has(Planted::UnprovenSetting);
                 let mut judges = server.senders.values().filter(counting);
                 if proves && judges.any(|sender| !setting.names.contains(&sender.directory)) {
                     return Next::Again(10);
@@ -451,12 +444,12 @@ impl World {
         });
         let flushed = self.nodes[node].disk.data.as_ref().map_or(0, |data| data.log.len() as u64);
         let confirmed = past.count() >= needed as usize && flushed >= run.mark;
-        if confirmed || self.planted == Planted::NoProbe {
+        if confirmed || self.planted.has(Planted::NoProbe) {
             let conf = Conf { gate_open: true, ..run.conf.clone() };
             self.configure(node, conf.clone());
             self.let_in(node, run.mark);
             // Not waited for: the promoted server is in use meanwhile.
-            let delay = self.step_ms(20, 600);
+            let delay = self.step_ms(20, self.plan.checkpoint_ms);
             self.after_server(node, delay, ForServer::Checkpointed);
             return Next::Done(Ok(Outcome { conf: Some(conf), ..Outcome::default() }));
         }

@@ -63,7 +63,6 @@ impl World {
     pub(crate) fn renew(&mut self, node: usize, id: LeaseId, held: Option<Held>) {
         let compares = held.is_some();
         let purpose = |sent_at| Purpose::Renew { lease: id, held: compares, sent_at };
-        let held = held.filter(|_| self.planted != Planted::BlindRenewal);
         self.ask_lease(node, Ask::Renew(id, held), purpose);
     }
 
@@ -78,7 +77,7 @@ impl World {
 
     /// The planted mistake: counting from the answer instead of from before the question.
     pub(crate) fn counted_from(&self, node: usize, sent_at: Tick) -> Tick {
-        if self.planted == Planted::LateLease { self.local(node) } else { sent_at }
+        if self.planted.has(Planted::LateLease) { self.local(node) } else { sent_at }
     }
 
     pub(crate) fn renewed(&mut self, node: usize, renewal: Renewal, held: bool, sent_at: Tick) {

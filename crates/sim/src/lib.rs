@@ -30,6 +30,7 @@ mod node;
 mod observe;
 mod operator;
 mod probe;
+mod promise;
 mod rng;
 mod server;
 mod stream;
@@ -39,11 +40,12 @@ mod world;
 
 pub mod plan;
 pub mod planted;
+pub mod report;
 
 pub use effect::{Effect, Effects};
 pub use plan::Plan;
-pub use planted::Planted;
-pub use sweep::{Summary, sweep};
+pub use planted::{Mistakes, Planted};
+pub use sweep::{Summary, sweep, threads};
 pub use trail::{Role, Trail};
 
 use crate::world::World;
@@ -66,12 +68,13 @@ pub struct Verdict {
 }
 
 /// Runs `plan` to its end.
-pub fn run(plan: Plan, planted: Planted, trace: bool) -> Verdict {
-    World::new(plan, planted, trace).run()
+pub fn run(plan: Plan, planted: impl Into<Mistakes>, trace: bool) -> Verdict {
+    World::new(plan, planted.into(), trace).run()
 }
 
 /// Leaves out faults, one after the other, as long as the run stays wrong.
-pub fn shrink(mut plan: Plan, planted: Planted) -> Plan {
+pub fn shrink(mut plan: Plan, planted: impl Into<Mistakes>) -> Plan {
+    let planted = planted.into();
     let mut at = 0;
     while at < plan.faults.len() {
         let mut fewer = plan.clone();

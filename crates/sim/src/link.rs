@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use howdah_base::Tick;
-use howdah_store::Txn;
+use howdah_store::{Held, LeaseId, Renewal, Txn};
 
+use crate::Planted;
 use crate::effect::Effect;
 use crate::event::{Answer, Ask, Event, ForAgent};
 use crate::world::World;
@@ -40,7 +41,9 @@ impl World {
             Ask::Snapshot => Answer::Snapshot(self.fresh_snapshot()),
             Ask::Txn(txn) => self.transact(txn),
             Ask::Grant => Answer::Granted(self.store.grant(self.plan.lease, now)),
-            Ask::Renew(lease, held) => Answer::Renewed(self.store.renew(lease, held.as_ref(), now)),
+            Ask::Renew(lease, held) => {
+                Answer::Renewed(self.prolong_lease(lease, held.as_ref(), now))
+            }
         };
         if let Some(ends) = self.store.next_expiry() {
             self.queue.push(ends.0, Event::Nothing);
@@ -49,6 +52,15 @@ impl World {
             let at = self.now + self.way();
             let what = ForAgent::Answer { call, answer: Some(answer) };
             self.queue.push(at, Event::Agent { node, incarnation, what });
+        }
+    }
+
+    fn prolong_lease(&mut self, lease: LeaseId, held: Option<&Held>, now: Tick) -> Renewal {
+        match self.store.renew(lease, held, now) {
+            Renewal::Lost if self.planted.has(Planted::BlindRenewal) => {
+                self.store.renew(lease, None, now)
+            }
+            renewal => renewal,
         }
     }
 

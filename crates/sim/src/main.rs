@@ -2,12 +2,17 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use howdah_sim::planted::{Fate, ROWS};
-use howdah_sim::{Plan, Planted, run, shrink, sweep};
+use howdah_sim::report::{self, About};
+use howdah_sim::{Mistakes, Plan, Planted, Summary, run, shrink, sweep, threads};
 
 const USAGE: &str = "howdah-sim [--seed N [--trace] [--shrink] | --seeds N [--from N]] \
-                     [--planted NAME] [--draw] | --list-planted";
+                     [--planted NAME[,NAME]] [--draw] [--write FILE [--commit ID]] | --list-planted";
+
+/// Seeds after which a summary that is kept is written anew.
+const AT_ONCE: u64 = 2_000;
 
 /// Steps from a rule that are rarer than this are left out of the drawing, in a hundred.
 const DRAWN_PERCENT: u64 = 5;
@@ -35,7 +40,9 @@ struct Order {
     shrink: bool,
     list: bool,
     draw: bool,
-    planted: Planted,
+    write: Option<String>,
+    commit: String,
+    planted: Mistakes,
 }
 
 fn order(words: &[String]) -> Result<Order, String> {
@@ -50,17 +57,29 @@ fn order(words: &[String]) -> Result<Order, String> {
             "--from" => order.from = number(value()?)?,
             "--trace" => order.trace = true,
             "--shrink" => order.shrink = true,
+            "--write" => order.write = Some(value()?.clone()),
+            "--commit" => order.commit.clone_from(value()?),
             "--draw" => order.draw = true,
             "--list-planted" => order.list = true,
             "--planted" => {
                 let name = value()?;
-                order.planted = Planted::named(name)
-                    .ok_or(format!("no such mistake: `{name}`; hint: --list-planted shows them"))?;
+                order.planted = planted(name)?;
             }
             _ => return Err(format!("unknown: `{word}`")),
         }
     }
     Ok(order)
+}
+
+/// One mistake, or several with commas between them, of which the runs are about the first.
+fn planted(names: &str) -> Result<Mistakes, String> {
+    let one = |name: &str| {
+        Planted::named(name)
+            .ok_or(format!("no such mistake: `{name}`; hint: --list-planted shows them"))
+    };
+    let all = names.split(',').map(one).collect::<Result<Vec<Planted>, String>>()?;
+    let about = all.first().copied().unwrap_or_default();
+    Ok(Mistakes::from(about).and(&all))
 }
 
 /// Answers whether all went well.
@@ -79,7 +98,11 @@ fn list() -> io::Result<()> {
             Fate::Found { within, saying } => {
                 format!("found within {within} seeds: `{}`", saying.join("`, `"))
             }
-            Fate::Harmless(why) => format!("harmless: {why}"),
+            Fate::Insurance { with, within, saying, why } => {
+                let with: Vec<&str> = with.iter().filter_map(|p| Some(p.row()?.name)).collect();
+                let (with, saying) = (with.join(", "), saying.join("`, `"));
+                format!("{why}; found within {within} seeds together with {with}: `{saying}`")
+            }
             Fate::Open(why) => format!("open: {why}"),
         };
         writeln!(out, "{:<24} {:<4} {}; {fate}", row.name, row.section, row.what)?;
@@ -89,7 +112,7 @@ fn list() -> io::Result<()> {
 
 fn one(order: &Order) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    let mut plan = Plan::with(order.from, order.planted);
+    let mut plan = Plan::with(order.from, order.planted.about);
     if order.shrink {
         plan = shrink(plan, order.planted);
     }
@@ -103,7 +126,21 @@ fn one(order: &Order) -> io::Result<bool> {
 
 fn many(order: &Order) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    let summary = sweep(order.from, order.seeds, order.planted, false);
+    let began = Instant::now();
+    let mut summary = Summary::default();
+    while summary.seeds < order.seeds {
+        let seeds = (order.seeds - summary.seeds).min(AT_ONCE);
+        summary.join(sweep(order.from + summary.seeds, seeds, order.planted, false));
+        if let Some(file) = &order.write {
+            let about = About {
+                commit: order.commit.clone(),
+                from: order.from,
+                seconds: began.elapsed().as_secs(),
+                threads: threads(),
+            };
+            std::fs::write(file, report::json(&summary, &about))?;
+        }
+    }
     if order.draw {
         write!(out, "{}", summary.trail.drawing(DRAWN_PERCENT))?;
         return Ok(summary.wrong.is_empty());

@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use howdah_base::record::{ChangeKind, Report, ServerState, Sync};
+use howdah_base::record::{ChangeKind, Report, Revocation, ServerState, Sync};
 use howdah_base::{DirectoryId, History, Lsn, Position, Term, Timeline};
 use howdah_ha::{
-    Command, Decision, Rule, Running, Sender, Server, StopMode, SyncSetting, Versioned, View,
+    Command, Decision, Job, Rule, Running, Sender, Server, StopMode, SyncSetting, Versioned, View,
 };
 use howdah_store::{Compare, Txn};
 
@@ -16,62 +16,38 @@ use crate::world::World;
 impl World {
     /// The picture that the core is shown instead of the true one.
     pub(crate) fn shown<'a>(&mut self, node: usize, view: &'a View) -> Cow<'a, View> {
-        if self.planted == Planted::Nothing {
+        if self.planted.is_empty() {
             return Cow::Borrowed(view);
         }
-        if self.planted == Planted::Unsettled {
+        if self.planted.has(Planted::Unsettled) {
             self.agent(node).memory.settled = true;
         }
-        let mut shown = view.clone();
-        match self.planted {
-            _ if view.store.leader.is_none() => leaderless(self.planted, &mut shown),
-            _ if view.store.leader_mine => leading(self.planted, &mut shown),
-            _ => following(self.planted, &mut shown),
+        let (mut shown, now) = (view.clone(), self.local(node));
+        let promised = view.sync().is_some_and(|sync| view.local.promise >= sync.revocation());
+        for planted in self.planted.all() {
+            if view.store.leader_mine {
+                leading(planted, &mut shown);
+                continue;
+            }
+            if view.store.leader.is_none() || promised {
+                leaderless(planted, &mut shown);
+            }
+            if view.store.leader.is_some() {
+                following(planted, &mut shown);
+            }
+        }
+        // A renewal is taken for a sign that the promise is over.
+        let beat = self.agent(node).memory.beat.map(|(_, at)| now.since(at) < view.settings.renew);
+        if self.planted.has(Planted::PromiseTakenBack) && beat == Some(true) {
+            shown.local.promise = Revocation::default();
         }
         Cow::Owned(shown)
     }
 
     /// What is done instead of what the core decided, knowing the true `view`.
     pub(crate) fn mistake(&mut self, view: &View, decision: &mut Decision) {
-        if self.planted == Planted::Nothing {
-            return;
-        }
-        let rule = decision.reason.rule;
-        let planted = self.planted;
-        decision.commands.retain(|command| !left_out(planted, command));
-        for command in &mut decision.commands {
-            match command {
-                Command::TakeOver(order) => {
-                    if order.kind == ChangeKind::Restart
-                        && let Some(sync) = view.sync()
-                    {
-                        order.sync.needed = sync.needed;
-                        order.sync.floor = sync.floor;
-                    }
-                    if planted == Planted::TimelineNotReserved
-                        && let Some(running) = view.running()
-                    {
-                        order.timeline = Timeline(running.history.timeline.0 + 1);
-                    }
-                }
-                Command::WriteSync(next) => {
-                    if let Some(other) = instead_of_record(planted, rule, view, next) {
-                        *command = other;
-                    }
-                }
-                Command::SetSync { names, .. } if planted == Planted::RecordBeforeSetting => {
-                    let removes = |sync: &&Sync| names.is_subset(&sync.voters);
-                    let sync = view.sync().filter(|sync| !names.is_empty() && removes(sync));
-                    if let Some(sync) = sync.filter(|sync| sync.voters != *names) {
-                        *command = Command::WriteSync(Sync {
-                            revision: sync.revision + 1,
-                            voters: names.clone(),
-                            ..sync.clone()
-                        });
-                    }
-                }
-                _ => {}
-            }
+        for planted in self.planted.all() {
+            mistaken_decision(planted, view, decision);
         }
     }
 
@@ -80,29 +56,75 @@ impl World {
         if !matches!(command, Command::TakeOver(_)) {
             return txn;
         }
-        match self.planted {
-            Planted::BlindTakeover => txn
-                .compares
-                .retain(|compare| !matches!(compare, Compare::Revision(key, _) if key == "sync")),
-            // Whatever stands there by now is taken for what was judged.
-            Planted::StaleView => {
-                let there = self.snapshot();
-                for compare in &mut txn.compares {
-                    if let Compare::Revision(key, revision) = compare
-                        && let Some(entry) = there.entries.get(key)
-                    {
-                        *revision = entry.revision;
-                    }
+        if self.planted.has(Planted::BlindTakeover) {
+            txn.compares
+                .retain(|compare| !matches!(compare, Compare::Revision(key, _) if key == "sync"));
+        }
+        // Whatever stands there by now is taken for what was judged.
+        if self.planted.has(Planted::StaleView) {
+            let there = self.snapshot();
+            for compare in &mut txn.compares {
+                if let Compare::Revision(key, revision) = compare
+                    && let Some(entry) = there.entries.get(key)
+                {
+                    *revision = entry.revision;
                 }
             }
-            _ => {}
         }
         txn
     }
 
     /// The term in a slot's name.
     pub(crate) fn slot_term(&self, term: Term) -> Term {
-        if self.planted == Planted::SlotOfAnyTerm { Term(0) } else { term }
+        if self.planted.has(Planted::SlotOfAnyTerm) { Term(0) } else { term }
+    }
+}
+
+/// What one mistake makes of a decision.
+fn mistaken_decision(planted: Planted, view: &View, decision: &mut Decision) {
+    let rule = decision.reason.rule;
+    decision.commands.retain(|command| !left_out(planted, command));
+    for command in &mut decision.commands {
+        match command {
+            Command::TakeOver(order) => {
+                if order.kind == ChangeKind::Restart
+                    && let Some(sync) = view.sync()
+                {
+                    order.sync.needed = sync.needed;
+                    order.sync.floor = sync.floor;
+                }
+                if planted == Planted::SilentVoter
+                    && order.kind == ChangeKind::Failover
+                    && let Some(sync) = view.sync()
+                {
+                    let others = sync.voters.iter().filter(|id| **id != order.sync.directory);
+                    order.sync.voters.extend(others.cloned());
+                    order.sync.needed = order.sync.needed.max(1);
+                }
+                if planted == Planted::TimelineNotReserved
+                    && let Some(running) = view.running()
+                {
+                    order.timeline = Timeline(running.history.timeline.0 + 1);
+                }
+            }
+            Command::WriteSync(next) => {
+                if let Some(other) = instead_of_record(planted, rule, view, next) {
+                    *command = other;
+                }
+            }
+            Command::SetSync { names, .. } if planted == Planted::RecordBeforeSetting => {
+                let removes = |sync: &&Sync| names.is_subset(&sync.voters);
+                let sync = view.sync().filter(|sync| !names.is_empty() && removes(sync));
+                if let Some(sync) = sync.filter(|sync| sync.voters != *names) {
+                    *command = Command::WriteSync(Sync {
+                        revision: sync.revision + 1,
+                        voters: names.clone(),
+                        ..sync.clone()
+                    });
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -164,7 +186,7 @@ fn leaderless(planted: Planted, view: &mut View) {
             }
         }
         Planted::VotersByName => by_name(view),
-        Planted::NoObserverClock => view.store.beat = None,
+        Planted::NoObserverClock if view.store.leader.is_none() => view.store.beat = None,
         _ => {}
     }
 }
@@ -225,6 +247,8 @@ fn by_name(view: &mut View) {
 fn leading(planted: Planted, view: &mut View) {
     let down = view.local.server == Server::Down;
     match planted {
+        // As if no write of its own had an unknown end.
+        Planted::Unsettled => view.failures.clear(Job::Txn),
         Planted::FloorKept => {
             if let Some(SyncSetting { since, .. }) = &mut view.local.sync {
                 *since = Lsn(0);

@@ -1,6 +1,7 @@
 //! From what the modelled agent knows to the core's view, and to its record for others: as
 //! crates/agent/src/view.rs and publish.rs do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::record::{Member, ServerState};
@@ -83,10 +84,20 @@ impl World {
         let agent = self.agent(node);
         let (lease, reachable) = (agent.lease.id, !agent.store_error);
         let held_until = agent.held_until;
-        let (renewed_at, renewing) = (agent.lease.renewed_at, agent.lease.asked && reachable);
+        let (renewed_at, renewing) = (agent.lease.renewed_at, agent.lease.asked);
         let Some(snapshot) = agent.snapshot.clone() else { return StoreView::default() };
         let picture = self.picture(&snapshot, lease);
-        StoreView { reachable, renewed_at, held_until, renewing, ..(*picture).clone() }
+        let kept = self.agent(node).kept.take().filter(|(of, _)| Arc::ptr_eq(of, &picture));
+        let view = kept.map_or_else(|| (*picture).clone(), |(_, view)| view);
+        self.agent(node).picture = Some(picture);
+        StoreView { reachable, renewed_at, held_until, renewing, ..view }
+    }
+
+    /// What the core was shown of the store is shown again as long as it stands: copying it is
+    /// most of the work.
+    pub(crate) fn keep(&mut self, node: usize, view: View) {
+        let Some(agent) = &mut self.nodes[node].agent else { return };
+        agent.kept = agent.picture.take().map(|picture| (picture, view.store));
     }
 
     pub(crate) fn note_rule(&mut self, node: usize, view: &View, rule: Rule) {
@@ -140,6 +151,8 @@ impl World {
             return;
         }
         agent.writing = true;
+        self.answers(node, &member);
+        let agent = self.agent(node);
         agent.written = Some((member.clone(), lease, 0));
         let call = self.ask(node, Ask::Txn(member_txn(&member, lease)));
         self.agent(node).calls.insert(call, Purpose::Publish);

@@ -25,6 +25,8 @@ pub struct Plan {
     pub link_ms: Vec<u64>,
     /// By node: how long its standby may take to replay, ms.
     pub replay_ms: Vec<u64>,
+    /// The longest time from letting clients in to the end of the checkpoint after a promotion, ms.
+    pub checkpoint_ms: u64,
     /// Of a hundred answers of the store, how many come late or never.
     pub late_percent: u64,
     /// Of a hundred local steps (a reload, a probe, a flush), how many take very long.
@@ -126,6 +128,8 @@ const LINK_MS_MAX: u64 = 600;
 const REPLAY_MS_MAX: u64 = 8_000;
 /// The time of day is set forward or back by at most this, ms.
 const JUMP_MS_MAX: u64 = 7_200_000;
+/// A checkpoint after a promotion takes at most this long, ms.
+const CHECKPOINT_MS_MAX: u64 = 6_000;
 /// The cluster is left in peace at first, so that it forms, ms.
 const CALM_MS: u64 = 8_000;
 
@@ -151,6 +155,7 @@ impl Plan {
             store_ms: rng.between(2, 40),
             link_ms: (0..nodes).map(|_| seldom(&mut rng, 15, LINK_MS_MAX)).collect(),
             replay_ms: (0..nodes).map(|_| seldom(&mut rng, 800, REPLAY_MS_MAX)).collect(),
+            checkpoint_ms: 600,
             late_percent: if rng.percent(50) { rng.between(1, 25) } else { 0 },
             slow_percent: if rng.percent(40) { rng.between(1, 10) } else { 0 },
             deaf_percent: if rng.percent(30) { 97 } else { 0 },
@@ -174,6 +179,7 @@ impl Plan {
             let ends = (0..rng.between(1, 3)).map(|_| early_end(&mut rng, &plan));
             plan.faults.extend(ends.collect::<Vec<_>>());
         }
+        plan.checkpoint_ms = seldom(&mut rng, 600, CHECKPOINT_MS_MAX);
         // Drawn apart: what else befalls a seed is not to depend on it.
         let mut apart = Rng::new(!seed);
         if apart.percent(20) {

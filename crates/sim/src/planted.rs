@@ -8,8 +8,14 @@
 pub enum Fate {
     /// The checker finds it within so many seeds, saying one of these.
     Found { within: u64, saying: &'static [&'static str] },
-    /// It cannot do harm in what is built, and why.
-    Harmless(&'static str),
+    /// It does no harm as long as others of the protocol's rules hold, and why: with those left out
+    /// as well, the checker finds it within so many seeds, and without it nothing.
+    Insurance {
+        with: &'static [Planted],
+        within: u64,
+        saying: &'static [&'static str],
+        why: &'static str,
+    },
     /// Not shown yet, and what it waits for.
     Open(&'static str),
 }
@@ -47,6 +53,51 @@ macro_rules! planted {
     };
 }
 
+/// What is left out of one run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mistakes {
+    /// The one that the run is about.
+    pub about: Planted,
+    set: u64,
+}
+
+impl Mistakes {
+    pub fn none() -> Mistakes {
+        Mistakes::default()
+    }
+
+    #[must_use]
+    pub fn and(self, others: &[Planted]) -> Mistakes {
+        let set = others.iter().fold(self.set, |set, other| set | 1 << *other as u64);
+        Mistakes { set, ..self }
+    }
+
+    /// The others alone, in runs that are about this one.
+    #[must_use]
+    pub fn without_its_own(self) -> Mistakes {
+        Mistakes { set: self.set & !(1 << self.about as u64), ..self }
+    }
+
+    pub fn has(self, planted: Planted) -> bool {
+        self.set & 1 << planted as u64 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.set == 0
+    }
+
+    pub fn all(self) -> impl Iterator<Item = Planted> {
+        ROWS.iter().map(|row| row.planted).filter(move |planted| self.has(*planted))
+    }
+}
+
+impl From<Planted> for Mistakes {
+    fn from(about: Planted) -> Mistakes {
+        let none = Mistakes { about, set: 0 };
+        if about == Planted::Nothing { none } else { none.and(&[about]) }
+    }
+}
+
 const fn found(within: u64, saying: &'static [&'static str]) -> Fate {
     Fate::Found { within, saying }
 }
@@ -55,6 +106,8 @@ const fn found(within: u64, saying: &'static [&'static str]) -> Fate {
 const WITHOUT_RIGHT: &str = "accepts writes; the leader is";
 /// Condition C is broken.
 const LETS_THROUGH: &str = "lets commits through";
+/// A voter that has answered receives.
+const FENCED: &str = "although it has answered";
 /// The record says of a commit what is not so.
 const NOT_RECORDED: &str = "is not where sync revision";
 /// A server is promoted without what must come before.
@@ -78,6 +131,9 @@ planted! {
     LateLease = "late-lease", "2", "the lease is counted from the store's answer, not from before the question", found(300, &[WITHOUT_RIGHT]);
     BackendOutlives = "backend-outlives", "2", "the end of the postmaster is taken for the end of the instance: a backend goes on", found(60, &[WITHOUT_RIGHT]);
     GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(150, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
+    PromiseNotDurable = "promise-not-durable", "4", "a promise is told before it is on the disk, and a restart forgets it", Fate::Open("");
+    PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", Fate::Open("");
+    PromiseTakenBack = "promise-taken-back", "4", "a voter receives again at a renewal, before the record has a higher revision", Fate::Open("");
     SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
     DivergedStandby = "diverged-standby", "3", "a slot is made and used without the proof that the standby is on the leader's history", found(40, &[NOT_HEALED]);
     TwoSendersASlot = "two-senders-a-slot", "3", "a slot admits a second sender beside a half-open one", found(60, &[NOT_RECORDED]);
@@ -92,6 +148,7 @@ planted! {
     QuorumOffByOne = "quorum-off-by-one", "5", "one answer of the voters too few is enough", found(40, &[NOT_RECORDED]);
     FloorIgnored = "floor-ignored", "5", "a candidate need not be past the floor", found(60, &[NOT_RECORDED]);
     TimelineIgnored = "timeline-ignored", "5", "positions are compared by LSN alone", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    SilentVoter = "silent-voter", "5", "a takeover counts as voters also those that have not answered", Fate::Open("");
     LateSetting = "late-setting", "5", "the voters' setting is put in force after the promotion", found(40, &[UNPROVED]);
     NoSeal = "no-seal", "6", "a switchover's request is not sealed before the shutdown", found(300, &["given up is carried out"]);
     InexactHandover = "inexact-handover", "6", "a hand-over goes to a standby that has not replayed to the leader's end", found(40, &[UNPROVED, NOT_RECORDED]);

@@ -47,7 +47,8 @@ impl World {
         let asked_at = self.local(node);
         let delay = self.rng.between(1, 10);
         let agent = self.agent(node);
-        if agent.probing != Probing::Pausing(now) {
+        // A machine that stood still comes to it late.
+        if !matches!(agent.probing, Probing::Pausing(at) if at <= now) {
             return false;
         }
         if !agent.alive {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use howdah_base::{DirectoryId, Lsn, Position, Tick, Timeline};
+use howdah_base::{DirectoryId, Lsn, Position, Term, Tick, Timeline};
 use howdah_ha::{Running, Sender as SenderFacts};
 
 use crate::disk::{Conf, Record, Setting};
@@ -34,8 +34,8 @@ pub(crate) struct Server {
     pub gate_open: bool,
     /// The control file shows the timeline: the end-of-recovery checkpoint is done.
     pub checkpointed: bool,
-    /// Node and slot, as the startup process has read them.
-    pub upstream: Option<(usize, String)>,
+    /// Node, slot and its term, as the startup process has read them.
+    pub upstream: Option<(usize, String, Term)>,
     pub receiver: Option<ConnId>,
     pub senders: BTreeMap<ConnId, Sender>,
     /// Inserted, not yet flushed.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use howdah_base::History;
+use howdah_base::{History, Term};
 
 use crate::Planted;
 use crate::disk::{Record, reached};
@@ -32,6 +32,8 @@ const RETRY_MS: u64 = 300;
 pub(crate) struct Conn {
     pub primary: usize,
     pub standby: usize,
+    /// As the standby's file names it.
+    term: Term,
     down: VecDeque<(u64, Message)>,
     up: VecDeque<(u64, Message)>,
     heard_primary: u64,
@@ -62,8 +64,9 @@ impl World {
     pub(crate) fn upstream_read(&mut self, node: usize) {
         let machine = &self.nodes[node];
         let wanted = machine.disk.conf.upstream.as_ref().zip(machine.disk.data.as_ref());
-        let wanted = wanted
-            .map(|((name, term), data)| (self.index(name), data.id.slot(self.slot_term(*term))));
+        let wanted = wanted.map(|((name, term), data)| {
+            (self.index(name), data.id.slot(self.slot_term(*term)), *term)
+        });
         let Some(server) = &mut self.nodes[node].server else { return };
         if server.stage != Stage::Standby || server.upstream == wanted {
             return;
@@ -81,9 +84,9 @@ impl World {
         if server.receiver.is_some() || server.stage != Stage::Standby || server.stopping {
             return;
         }
-        let Some((to, slot)) = server.upstream.clone() else { return };
+        let Some((to, slot, term)) = server.upstream.clone() else { return };
         if self.passes(node, to) && !self.lacks_wal(node) && self.slot_is_free(to, &slot) {
-            self.open(node, to, slot);
+            self.open(node, to, slot, term);
         } else {
             self.after_server(node, RETRY_MS, ForServer::Connect);
         }
@@ -96,12 +99,12 @@ impl World {
         there
             && server.is_some_and(|server| {
                 let taken = server.senders.values().any(|s| s.slot == slot);
-                let taken = taken && self.planted != Planted::TwoSendersASlot;
+                let taken = taken && !self.planted.has(Planted::TwoSendersASlot);
                 server.stage == Stage::Primary && !taken
             })
     }
 
-    fn open(&mut self, standby: usize, primary: usize, slot: String) {
+    fn open(&mut self, standby: usize, primary: usize, slot: String, term: Term) {
         self.conns_opened += 1;
         let id = self.conns_opened;
         let Some(data) = &self.nodes[standby].disk.data else { return };
@@ -111,6 +114,7 @@ impl World {
         let conn = Conn {
             primary,
             standby,
+            term,
             down: VecDeque::new(),
             up: VecDeque::new(),
             heard_primary: self.now,
@@ -248,7 +252,10 @@ impl World {
     fn receive(&mut self, id: ConnId, from: u64, records: Vec<Record>, history: &History) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.streaming = true;
-        let node = conn.standby;
+        let (node, term) = (conn.standby, conn.term);
+        if !records.is_empty() {
+            self.check_receives(node, term);
+        }
         if self.panics(node) {
             return;
         }

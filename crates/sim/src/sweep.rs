@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use howdah_ha::Rule;
 
-use crate::{Effect, Effects, Plan, Planted, Trail, Verdict, run};
+use crate::{Effect, Effects, Mistakes, Plan, Trail, Verdict, run};
 
 /// Threads that work at the same time.
 const THREADS_MAX: usize = 8;
@@ -37,7 +37,7 @@ impl Summary {
         }
     }
 
-    fn join(&mut self, other: Summary) {
+    pub fn join(&mut self, other: Summary) {
         self.seeds += other.seeds;
         self.acknowledged += other.acknowledged;
         self.terms += other.terms;
@@ -71,8 +71,14 @@ impl fmt::Display for Summary {
     }
 }
 
+/// How many seeds run at the same time.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX))
+}
+
 /// Runs the seeds from `from` on, `seeds` of them; with `first` only until one went wrong.
-pub fn sweep(from: u64, seeds: u64, planted: Planted, first: bool) -> Summary {
+pub fn sweep(from: u64, seeds: u64, planted: impl Into<Mistakes>, first: bool) -> Summary {
+    let planted = planted.into();
     let (next, end) = (AtomicU64::new(from), from + seeds);
     let work = || {
         let mut summary = Summary::default();
@@ -81,16 +87,15 @@ pub fn sweep(from: u64, seeds: u64, planted: Planted, first: bool) -> Summary {
             if seed >= end {
                 return summary;
             }
-            let verdict = run(Plan::with(seed, planted), planted, false);
+            let verdict = run(Plan::with(seed, planted.about), planted, false);
             if first && verdict.wrong.is_some() {
                 next.store(end, Ordering::Relaxed);
             }
             summary.add(verdict);
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
         let mut all = Summary::default();
         for worker in workers {
             match worker.join() {

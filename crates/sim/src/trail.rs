@@ -20,6 +20,8 @@ pub enum Role {
 pub struct Trail {
     followed: BTreeMap<(Rule, Rule), u64>,
     roles: BTreeMap<Rule, BTreeSet<Role>>,
+    /// How often each rule came to decide.
+    counts: BTreeMap<Rule, u64>,
 }
 
 impl Trail {
@@ -28,6 +30,7 @@ impl Trail {
             return;
         }
         self.roles.entry(now).or_default().insert(role);
+        *self.counts.entry(now).or_default() += 1;
         if let Some(before) = before {
             *self.followed.entry((before, now)).or_default() += 1;
         }
@@ -37,9 +40,22 @@ impl Trail {
         for (step, count) in &other.followed {
             *self.followed.entry(*step).or_default() += count;
         }
+        for (rule, count) in &other.counts {
+            *self.counts.entry(*rule).or_default() += count;
+        }
         for (rule, roles) in &other.roles {
             self.roles.entry(*rule).or_default().extend(roles);
         }
+    }
+
+    /// How often a rule came to decide where another had before.
+    pub fn counts(&self) -> &BTreeMap<Rule, u64> {
+        &self.counts
+    }
+
+    /// How often a rule followed another on a node.
+    pub fn followed(&self) -> &BTreeMap<(Rule, Rule), u64> {
+        &self.followed
     }
 
     pub fn reached(&self) -> BTreeSet<Rule> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use howdah_base::record::key;
 use howdah_base::{NodeName, Tick};
 use howdah_ha::StoreView;
-use howdah_ledger::view_of;
+use howdah_ledger::Reader;
 use howdah_store::memory::State;
 use howdah_store::{LeaseId, Snapshot};
 
@@ -21,12 +21,12 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::stream::{Conn, ConnId};
 use crate::trail::Trail;
-use crate::{Planted, Verdict};
+use crate::{Mistakes, Verdict};
 
 #[derive(Debug)]
 pub(crate) struct World {
     pub plan: Plan,
-    pub planted: Planted,
+    pub planted: Mistakes,
     /// True time, ms.
     pub now: u64,
     pub rng: Rng,
@@ -53,6 +53,7 @@ pub(crate) struct World {
     pub trace: bool,
     /// Records as parsed at a revision, once for all nodes: parsing is most of the work.
     pictures: BTreeMap<(u64, bool), Arc<StoreView>>,
+    reader: Reader,
     snapshot: Arc<Snapshot>,
 }
 
@@ -64,7 +65,7 @@ const SLOW_MS: u64 = 2_500;
 const PICTURES_MAX: usize = 64;
 
 impl World {
-    pub fn new(plan: Plan, planted: Planted, trace: bool) -> World {
+    pub fn new(plan: Plan, planted: Mistakes, trace: bool) -> World {
         let mut rng = Rng::new(plan.seed ^ 0x5EED);
         let nodes = plan.drift_ppm.iter().enumerate();
         let nodes = nodes.map(|(n, drift)| node(n, *drift, &mut rng)).collect();
@@ -91,6 +92,7 @@ impl World {
             checker: Checker::new(plan.nodes),
             trace,
             pictures: BTreeMap::new(),
+            reader: Reader::default(),
             snapshot: Arc::default(),
             plan,
         };
@@ -203,7 +205,7 @@ impl World {
             return Arc::clone(known);
         }
         let lease = lease.filter(|_| mine);
-        let view = view_of(snapshot, lease, None, false).expect("what was written can be read");
+        let view = self.reader.view_of(snapshot, lease).expect("what was written can be read");
         let view = Arc::new(view);
         self.pictures.insert(key, Arc::clone(&view));
         if self.pictures.len() > PICTURES_MAX {
@@ -246,7 +248,7 @@ impl World {
         let slow = self.plan.slow_percent > 0 && !self.quiet();
         if slow && self.rng.percent(self.plan.slow_percent) {
             self.effects.note(Effect::SlowStep);
-            return self.rng.between(high, SLOW_MS);
+            return self.rng.between(high, SLOW_MS.max(high));
         }
         self.rng.between(low, high)
     }
