@@ -72,9 +72,11 @@ impl Counts {
     pub fn note(&self, attempt: Attempt) -> Result<(), String> {
         let _turn = locked(&self.writing);
         let next = locked(&self.kept).after(attempt, clock::unix_ms());
-        *locked(&self.kept) = next.clone();
         let text = serde_json::to_string(&next).map_err(|e| e.to_string())?;
-        write(&self.path, &text).map_err(|e| format!("cannot write `{}`: {e}", self.path.display()))
+        write(&self.path, &text)
+            .map_err(|e| format!("cannot write, {e}: `{}`", self.path.display()))?;
+        *locked(&self.kept) = next;
+        Ok(())
     }
 }
 
@@ -122,7 +124,9 @@ impl Agent {
     /// The server has ended: by itself, as a primary, and not by its deadline.
     pub fn note_crash(&self, fenced: bool) {
         let primary = self.facts.as_ref().is_some_and(|facts| facts.running.primary);
-        let asked = matches!(self.job, Some((Job::Stop | Job::Switchover, _)));
+        let rule = self.decision.as_ref().map(|decision| decision.reason.rule);
+        let sick = matches!(rule, Some(Rule::EndHung | Rule::EndUnfit));
+        let asked = matches!(self.job, Some((Job::Stop | Job::Switchover, _))) && !sick;
         if primary && !asked && !fenced {
             self.count(Attempt::Crash);
         }

@@ -17,8 +17,8 @@ impl Agent {
             self.stopping = false;
         }
         if job == Job::Start {
-            self.alive
-                .send_if_modified(|alive| !std::mem::replace(alive, outcome.is_ok()) && *alive);
+            // Whether a failed one has left processes the guard says.
+            self.alive.send_if_modified(|alive| outcome.is_ok() && !std::mem::replace(alive, true));
         }
         if matches!(job, Job::Start | Job::Stop) {
             // An answer of the guard's may have come later than news of what followed it.

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use howdah_base::record::Revocation;
 use howdah_base::{DirectoryId, Lsn, NodeName, Term, Tick};
 
+use crate::rules::revoke;
 use crate::{Command, Job, Reason, Rule, Server, StopMode, View, voters};
 
 /// Carried from one decision to the next.
@@ -22,6 +24,10 @@ pub struct Memory {
     pub reachable_since: Option<Tick>,
     /// The last leader, and the last position that it recorded.
     pub leader_seen: Option<(Term, NodeName, Lsn)>,
+    /// Since when its server has been starting.
+    pub starting_since: Option<Tick>,
+    /// The question for which a start was given up: not twice for the same one.
+    pub start_ended_for: Option<Revocation>,
     /// As leader: since when this node's own server has been down.
     pub down_since: Option<Tick>,
     /// As leader: since when the end of its WAL has been known besides: only then can a standby say
@@ -63,6 +69,9 @@ pub struct Memory {
 impl Memory {
     /// Takes in what the view shows, before deciding.
     pub(crate) fn note(&mut self, view: &View, now: Tick) {
+        let starting = matches!(view.local.server, Server::Starting { .. });
+        let starting = starting || view.job == Some(Job::Start);
+        self.starting_since = starting.then(|| self.starting_since.unwrap_or(now));
         if !view.store.reachable {
             self.reachable_since = None;
             return;
@@ -171,6 +180,9 @@ impl Memory {
     pub(crate) fn keep(&mut self, commands: &[Command], reason: &Reason, view: &View, now: Tick) {
         for command in commands {
             match command {
+                Command::Stop(_) if reason.rule == Rule::EndStart => {
+                    self.start_ended_for = revoke::standing(view);
+                }
                 Command::Stop(StopMode::Immediate) => self.ended_for = Some(reason.to_string()),
                 Command::Stop(StopMode::Fast) if reason.rule == Rule::WalGone => {
                     self.replaces = view.directory().map(|facts| facts.id.clone());

@@ -100,6 +100,7 @@ rules! {
     Revoked = 413, "this node has promised to receive nothing more from the leader's term: it waits for the next term, or for a sign of life in the record";
     Suspect = 414, "the leader gives no sign of life, neither in the store nor directly: the voters are asked to revoke its term";
     HeldBack = 415, "no leader: this node has promised it, while the store was away, to take part in no takeover yet";
+    EndStart = 418, "this voter's server has been starting for long, and the others ask what it holds: the server is ended, and the disk answers";
     ReadHeld = 416, "nothing is received any more: read from the disk where the WAL that this node holds ends";
 
     StartStandby = 501, "the leader is known and this directory is on its history: start as its standby";

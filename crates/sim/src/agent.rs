@@ -389,7 +389,7 @@ impl World {
             agent.stopping = false;
         }
         if job == Job::Start {
-            agent.alive = outcome.is_ok();
+            agent.alive |= outcome.is_ok();
         }
         if matches!(job, Job::Start | Job::Stop) {
             self.after_agent(node, 5, ForAgent::Alive);

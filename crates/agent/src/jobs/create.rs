@@ -1,5 +1,6 @@
 //! New directories: by initdb for the first node, by a copy of the leader's for all others.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use howdah_base::record::OrderKind;
@@ -35,13 +36,22 @@ pub(crate) async fn settle(order: &Order) -> Result<(), String> {
     .await
 }
 
+/// A node's first directory is no repair.
+fn is_empty(data_dir: &Path) -> bool {
+    std::fs::read_dir(data_dir).map_or(true, |mut entries| entries.next().is_none())
+}
+
 /// pg_basebackup from the leader, through the slot made for the new identity; or from a standby,
 /// while that slot of the leader's already keeps the WAL that will be asked for afterwards.
 pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Outcome, String> {
     let me = &order.shared.config.node;
     let asked = order.store.orders.get(me).map(|order| &order.value.kind);
     let asked = matches!(asked, Some(OrderKind::Reinit { .. }));
-    order.count(if asked { Attempt::Ordered } else { Attempt::Copy }).await?;
+    let data_dir = order.shared.config.own().data_dir.clone();
+    let first = super::blocking(move || Ok(is_empty(&data_dir))).await?;
+    if asked || !first {
+        order.count(if asked { Attempt::Ordered } else { Attempt::Copy }).await?;
+    }
     let config = &order.shared.config;
     let id = order.planned.clone();
     let source = order.shared.conninfo(&from, id.as_str())?;

@@ -46,8 +46,29 @@ fn down(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {
     if tired && facts.was_primary {
         return Step::wait(Rule::NotEligible, "its server does not start");
     }
+    if revoke::has_ended_start(case)
+        && let Some(step) = answer_from_disk(case)
+    {
+        return step;
+    }
     let start = Command::StartStandby { upstream: None };
     case.paced(Job::Start, Step::act(Rule::StartToStand, "", start))
+}
+
+/// What keeps a server down that takes long to start: others may be elected by what its directory
+/// says. `None` when this node is to lead.
+fn answer_from_disk(case: &Case<'_>) -> Option<Step> {
+    if case.view.local.end.is_none() {
+        return Some(case.paced(Job::ReadEnd, Step::act(Rule::ReadHeld, "", Command::ReadEnd)));
+    }
+    let own = case.report()?;
+    let again = case.now + case.view.settings.renew;
+    match election::verdict(case.view, case.memory, &own, case.now) {
+        Verdict::Barred(why) => Some(Step::wait(Rule::NotEligible, why)),
+        Verdict::Await(why) => Some(Step::wait(Rule::AwaitReports, why).until(again)),
+        Verdict::Defer(why) => Some(Step::wait(Rule::Defer, why).until(again)),
+        Verdict::Best { .. } => None,
+    }
 }
 
 pub(crate) fn stand(case: &Case<'_>, facts: &DirectoryFacts, sync: &Sync) -> Step {

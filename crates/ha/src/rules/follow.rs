@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use howdah_base::record::{ChangeKind, Handover, IntentKind, Leader, Member, ServerState};
-use howdah_base::{NodeName, Term};
+use howdah_base::{NodeName, Position, Term};
 
 use super::elect::{basis, next_sync};
 use super::{Case, Step, ladder, receiver, revoke, upstream};
@@ -124,7 +124,11 @@ fn down(case: &Case<'_>, source: &Source<'_>, facts: &DirectoryFacts) -> Step {
     let Some(history) = source.writes().and_then(|m| m.history.as_ref()) else {
         return Step::wait(Rule::AwaitPrimary, format!("`{}`", source.leader.node));
     };
-    if let Some(needed) = view.local.consistent.filter(|needed| !history.contains(*needed)) {
+    let out_of_reach = |needed: &Position| {
+        let own = needed.timeline == end.timeline && needed.lsn <= end.lsn;
+        !own && !history.contains(*needed)
+    };
+    if let Some(needed) = view.local.consistent.filter(out_of_reach) {
         // pg_rewind would have to recover it first, and cannot either.
         let why = format!("its pages need WAL up to {needed}");
         return repair(case, source, facts, &why, replace);

@@ -100,10 +100,11 @@ impl Case<'_> {
 
     /// It starts, and crashes again: each start would look like a success.
     pub fn keeps_crashing(&self) -> bool {
-        let ago = |at: &u64| self.view.wall_ms.saturating_sub(*at);
+        // One from later than now is from before the clock was set back.
+        let ago = |at: &u64| self.view.wall_ms.checked_sub(*at);
         let crashes = &self.view.local.attempts.crashes;
-        let lately = crashes.iter().map(ago).filter(|ms| *ms < CRASHES_WITHIN_MS).count();
-        lately >= CRASHES_MAX && crashes.last().map(ago).is_some_and(|ms| ms < TIRED_MS)
+        let lately = crashes.iter().filter_map(ago).filter(|ms| *ms < CRASHES_WITHIN_MS).count();
+        lately >= CRASHES_MAX && crashes.last().and_then(ago).is_some_and(|ms| ms < TIRED_MS)
     }
 
     /// The record of this node that the others see says that its directory is not to be counted: a

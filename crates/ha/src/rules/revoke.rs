@@ -13,12 +13,14 @@ use howdah_base::record::{Report, Revocation};
 use howdah_base::{History, Position, Term, Tick};
 
 use super::{Case, Step, elect, receives};
-use crate::{Command, Directory, DirectoryFacts, Job, Rule, Server, View};
+use crate::{Command, Directory, DirectoryFacts, Job, Rule, Server, StopMode, View};
 
 /// Renewals that a leader may miss before it is suspected.
 const MISSED_RENEWALS: u32 = 2;
 /// Failovers within [`FLAP_WINDOW_MS`] after which a suspicion is not enough: the lease decides.
 const FLAPS_MAX: usize = 3;
+/// A server that starts for longer than this is ended when the others need its node's answer.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Milliseconds.
 const FLAP_WINDOW_MS: u64 = 600_000;
 
@@ -125,6 +127,36 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
         return Some(case.paced(Job::Promise, step));
     }
     read(case, facts).or_else(|| (!leaderless).then(|| candidacy(case, facts)))
+}
+
+/// A start may last as long as there is WAL to replay, and the others cannot wait for it: its
+/// directory says as much while the server is down.
+pub(crate) fn instead_of_start(case: &Case<'_>) -> Option<Step> {
+    let view = case.view;
+    let standby = matches!(view.local.server, Server::Starting { as_primary: false });
+    let starts = view.job == Some(Job::Start) || (view.job.is_none() && standby);
+    let long = case.passed(case.memory.starting_since, START_PATIENCE);
+    if !starts || !long || view.store.paused || view.store.leader_mine {
+        return None;
+    }
+    let stop = |rule| {
+        let stop = Command::Stop(StopMode::Immediate);
+        Some(case.paced(Job::Stop, Step::act(rule, "it is still starting", stop)))
+    };
+    if view.store.fenced.contains(&view.me) {
+        return stop(Rule::FenceNode);
+    }
+    let wanted = asked(case).filter(|_| !is_held_back(case))?;
+    if case.memory.start_ended_for == Some(wanted) {
+        return None;
+    }
+    stop(Rule::EndStart)
+}
+
+/// Whether a start was given up for the question that stands: only who is elected tries again.
+pub(crate) fn has_ended_start(case: &Case<'_>) -> bool {
+    let wanted = standing(case.view);
+    wanted.is_some() && case.memory.start_ended_for == wanted
 }
 
 /// Nothing is received any more, and the end of what was is read from the disk.

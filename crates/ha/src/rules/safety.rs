@@ -1,7 +1,7 @@
 //! What comes before everything: no server without the right to write, nothing on a directory
 //! that must not be used, nothing new while the store is silent or an operation runs.
 
-use super::{Case, Step, retake};
+use super::{Case, Step, retake, revoke};
 use crate::{Command, Directory, Job, Rule, Server, StopMode};
 
 pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
@@ -17,6 +17,9 @@ pub(crate) fn step(case: &Case<'_>) -> Option<Step> {
     }
     if view.settings.witness {
         return Some(Step::wait(Rule::Witness, ""));
+    }
+    if let Some(step) = revoke::instead_of_start(case) {
+        return Some(step);
     }
     if let Some(job) = view.job {
         return Some(Step::wait(Rule::Busy, job.to_string()));

@@ -348,6 +348,10 @@ impl World {
             ["raising", seconds] => memory.raising_since = Some(ago(seconds)),
             ["voterless", seconds] => memory.voterless_since = Some(ago(seconds)),
             ["unstreamed", seconds] => memory.unstreamed_since = Some(ago(seconds)),
+            ["starting", seconds] => memory.starting_since = Some(ago(seconds)),
+            ["start", "ended"] => {
+                memory.start_ended_for = Some(Revocation { term: Term(2), revision: 5 });
+            }
             ["replaces", name] => memory.replaces = Some(directory(name)),
             ["handed", "over"] => memory.handed_over = true,
             ["begun"] => memory.switchover_begun = Some("i".to_owned()),
