@@ -195,6 +195,7 @@ impl World {
             ForAgent::Exited => self.server_is_down(node),
             ForAgent::Alive => self.counted(node),
             ForAgent::LatePromise(promise) => {
+                self.effects.note(Effect::LatePromise);
                 self.write_promise(node, promise);
                 return false;
             }
@@ -220,7 +221,7 @@ impl World {
         let agent = self.agent(node);
         let mut decision = decide(&mut agent.memory, &shown, now);
         self.mistake(&view, &mut decision);
-        self.note_rule(node, &view, decision.reason.rule);
+        self.note_rule(node, decision.reason.rule);
         self.say_decision(node, &decision);
         let commands = decision.commands.clone();
         let (wake_at, look_again) = (decision.wake_at, decision.look_again);

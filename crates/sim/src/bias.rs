@@ -34,8 +34,11 @@ impl Plan {
             | Planted::SilentVoter => plan.leaves_a_branch(&mut rng),
             Planted::EarlyReport => plan.alarms_falsely(&mut rng),
             Planted::BlindTakeover | Planted::StaleView => plan.acts_late(&mut rng),
-            Planted::PromiseNotDurable | Planted::PromiseLowered => plan.restarts_voters(&mut rng),
+            Planted::PromiseNotDurable => plan.restarts_voters(&mut rng),
+            Planted::PromiseLowered => plan.promises_often(&mut rng),
             Planted::BlindRenewal | Planted::PromiseTakenBack => plan.deposes_unseen(&mut rng),
+            Planted::GraceBesidePromise => plan.loses_the_store(&mut rng),
+            Planted::GraceForgotten => plan.finds_the_store_late(&mut rng),
             Planted::VoterFarBehind => plan.reconnects(&mut rng),
             Planted::VotersByName => plan.empties_a_disk(&mut rng),
             Planted::NoObserverClock => plan.ends_early(&mut rng),
@@ -153,6 +156,52 @@ impl Plan {
         for _ in 0..24 {
             let (at, node) = (FROM_MS + rng.between(1_500, 28_000), rng.index(self.nodes));
             self.hit(at, 100, FaultKind::RestartAgent(Who::Node(node)));
+        }
+    }
+
+    /// One false alarm follows the other while writes of promises take long.
+    fn promises_often(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 4) as usize;
+        self.lags(rng, nodes);
+        self.link_ms.fill(15);
+        self.lease = Duration::from_millis(6_000);
+        self.renew = self.lease / 6;
+        self.margin = self.lease / 10;
+        (self.late_percent, self.slow_percent, self.pause_ms) = (0, 60, 200);
+        for number in 0..6 {
+            let at = FROM_MS + number * 5_500;
+            self.hit(at, rng.between(3_200, 4_200), FaultKind::FreezeAgent(Who::Leader));
+            // A write that was given up ends with its agent: so every second time.
+            for node in (0..self.nodes).filter(|_| number % 2 == 1) {
+                let at = at + rng.between(2_800, 4_000);
+                self.hit(at, 100, FaultKind::RestartAgent(Who::Node(node)));
+            }
+        }
+    }
+
+    /// The store is away for all, and the leader is the last to have it back.
+    fn finds_the_store_late(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(2, 3) as usize;
+        self.lags(rng, nodes);
+        self.link_ms.fill(15);
+        (self.quorum, self.late_percent, self.slow_percent) = (false, 0, 0);
+        self.lease = Duration::from_millis(5_000);
+        (self.renew, self.margin) = (self.lease / 6, self.lease / 12);
+        let at = FROM_MS + rng.between(0, 2_000);
+        self.hit(at, 8_000, FaultKind::StoreAway(None));
+        self.hit(at, rng.between(9_500, 12_000), FaultKind::StoreAway(Some(Who::Leader)));
+    }
+
+    /// The leader alone has lost the store.
+    fn loses_the_store(&mut self, rng: &mut Rng) {
+        let nodes = rng.between(3, 5) as usize;
+        self.lags(rng, nodes);
+        self.link_ms.fill(15);
+        self.lease = Duration::from_millis(4_000);
+        (self.renew, self.margin) = (self.lease / 6, self.lease / 12);
+        for number in 0..2 {
+            let at = FROM_MS + number * 16_000 + rng.between(0, 2_000);
+            self.hit(at, 12_000, FaultKind::StoreAway(Some(Who::Leader)));
         }
     }
 

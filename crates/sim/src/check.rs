@@ -6,6 +6,7 @@ use howdah_base::record::{Change, ChangeKind, Intent, IntentKind, Leader, Revoca
 use howdah_base::{DirectoryId, NodeName, Term, Tick, Timeline};
 use howdah_store::Snapshot;
 
+use crate::disk::Data;
 use crate::server::Stage;
 use crate::world::World;
 
@@ -181,7 +182,7 @@ impl World {
         let revoked = self.checker.revoked.get(&node).is_some_and(|until| now <= *until);
         // Enough others have promised that nobody else is elected.
         let grace = self.nodes[node].grace_until.is_some_and(|until| now <= until);
-        let grace = grace && in_time && (self.plan.quorum || self.checker.leader.is_none());
+        let grace = grace && in_time && self.checker.leader.is_none();
         if !holds && !early && !revoked && !grace && !self.unguarded(node) {
             let leader = self.checker.leader.as_ref().map(|leader| leader.node.clone());
             let name = &self.nodes[node].name;
@@ -289,10 +290,13 @@ impl World {
         if before.voters.is_empty() {
             return;
         }
-        let disks = self.nodes.iter().filter_map(|node| node.disk.data.as_ref());
-        let mut added =
-            disks.filter(|data| next.voters.difference(&before.voters).any(|id| *id == data.id));
-        let behind = added.find(|data| !data.history.past(data.end().lsn, next.floor));
+        let disks = || self.nodes.iter().filter_map(|node| node.disk.data.as_ref());
+        let Some(leader) = disks().find(|data| data.id == next.directory) else { return };
+        let is_added =
+            |data: &&Data| next.voters.contains(&data.id) && !before.voters.contains(&data.id);
+        let past =
+            |data: &&Data| data.end().lsn >= next.floor.lsn && leader.history.contains(data.end());
+        let behind = disks().filter(is_added).find(|data| !past(data));
         if let Some(id) = behind.map(|data| data.id.clone()) {
             let floor = next.floor;
             self.checker.found(format!("{id} becomes a voter, and is not past the floor {floor}"));

@@ -35,7 +35,7 @@ effects! {
     Grace = "primary went on without the store";
     StoreLate = "answer of the store late or lost";
     Revoked = "voter answered that it receives nothing more from a term";
-    LatePromise = "late write of a lower promise";
+    LatePromise = "promise written after it had been given up";
     LateWrite = "question reached the store after it had been given up";
     StalePicture = "change of the store not noticed";
     LeaseEndedEarly = "store ended leases early";

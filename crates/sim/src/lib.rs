@@ -26,6 +26,7 @@ mod lease;
 mod link;
 mod machine;
 mod mistakes;
+mod mixture;
 mod node;
 mod observe;
 mod operator;
@@ -46,7 +47,7 @@ pub use effect::{Effect, Effects};
 pub use plan::Plan;
 pub use planted::{Mistakes, Planted};
 pub use sweep::{Summary, sweep, threads};
-pub use trail::{Role, Trail};
+pub use trail::Trail;
 
 use crate::world::World;
 

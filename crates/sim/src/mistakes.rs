@@ -186,6 +186,7 @@ fn leaderless(planted: Planted, view: &mut View) {
             }
         }
         Planted::VotersByName => by_name(view),
+        Planted::GraceForgotten => view.local.held_back_until = None,
         Planted::NoObserverClock if view.store.leader.is_none() => view.store.beat = None,
         _ => {}
     }

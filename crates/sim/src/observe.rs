@@ -14,7 +14,6 @@ use howdah_ledger::member_txn;
 use crate::agent::{Agent, Purpose};
 use crate::body;
 use crate::event::Ask;
-use crate::trail::Role;
 use crate::world::World;
 
 /// How long an operator looks at a strict cluster that does not heal, ms.
@@ -100,14 +99,9 @@ impl World {
         agent.kept = agent.picture.take().map(|picture| (picture, view.store));
     }
 
-    pub(crate) fn note_rule(&mut self, node: usize, view: &View, rule: Rule) {
-        let role = match &view.store {
-            store if store.leader_mine => Role::Leads,
-            store if store.leader.is_some() => Role::Follows,
-            _ => Role::Stands,
-        };
+    pub(crate) fn note_rule(&mut self, node: usize, rule: Rule) {
         let before = self.agent(node).decision.as_ref().map(|d| d.reason.rule);
-        self.trail.note(role, before, rule);
+        self.trail.note(before, rule);
     }
 
     fn settings(&self, me: &NodeName) -> Settings {

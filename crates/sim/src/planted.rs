@@ -3,6 +3,10 @@
 //!
 //! One table: `--planted NAME`, `--list-planted` and the tests all read it.
 
+use std::fmt::Write;
+
+pub use crate::mixture::Mistakes;
+
 /// How it is shown that a mistake matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
@@ -53,49 +57,14 @@ macro_rules! planted {
     };
 }
 
-/// What is left out of one run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Mistakes {
-    /// The one that the run is about.
-    pub about: Planted,
-    set: u64,
-}
-
-impl Mistakes {
-    pub fn none() -> Mistakes {
-        Mistakes::default()
-    }
-
-    #[must_use]
-    pub fn and(self, others: &[Planted]) -> Mistakes {
-        let set = others.iter().fold(self.set, |set, other| set | 1 << *other as u64);
-        Mistakes { set, ..self }
-    }
-
-    /// The others alone, in runs that are about this one.
-    #[must_use]
-    pub fn without_its_own(self) -> Mistakes {
-        Mistakes { set: self.set & !(1 << self.about as u64), ..self }
-    }
-
-    pub fn has(self, planted: Planted) -> bool {
-        self.set & 1 << planted as u64 != 0
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.set == 0
-    }
-
-    pub fn all(self) -> impl Iterator<Item = Planted> {
-        ROWS.iter().map(|row| row.planted).filter(move |planted| self.has(*planted))
-    }
-}
-
-impl From<Planted> for Mistakes {
-    fn from(about: Planted) -> Mistakes {
-        let none = Mistakes { about, set: 0 };
-        if about == Planted::Nothing { none } else { none.and(&[about]) }
-    }
+/// Found only where `with` is left out as well.
+const fn insured(
+    with: &'static [Planted],
+    within: u64,
+    saying: &'static [&'static str],
+    why: &'static str,
+) -> Fate {
+    Fate::Insurance { with, within, saying, why }
 }
 
 const fn found(within: u64, saying: &'static [&'static str]) -> Fate {
@@ -106,6 +75,12 @@ const fn found(within: u64, saying: &'static [&'static str]) -> Fate {
 const WITHOUT_RIGHT: &str = "accepts writes; the leader is";
 /// Condition C is broken.
 const LETS_THROUGH: &str = "lets commits through";
+/// A record counts a voter that is not past its floor.
+const NOT_PAST: &str = "is not past the floor";
+/// A record of one revision was written by two.
+const TWICE: &str = "was used twice";
+/// A new primary lacks what was acknowledged.
+const LOST: &str = "lacks row";
 /// A voter that has answered receives.
 const FENCED: &str = "although it has answered";
 /// The record says of a commit what is not so.
@@ -118,46 +93,47 @@ const NOT_HEALED: &str = "did not heal";
 
 planted! {
     ReplayedAsEnd = "replayed-as-end", "0", "the replayed LSN is taken for the end of a directory's WAL", found(60, &[NOT_RECORDED, DOUBLE]);
-    EarlyReport = "early-report", "0", "a directory's end is read before its WAL receiver is gone", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
-    FloorWithoutTimeline = "floor-without-timeline", "0", "the floor is compared by its LSN alone", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    EarlyReport = "early-report", "0", "a directory's end is read before its WAL receiver is gone", found(60, &[FENCED, NOT_RECORDED, DOUBLE]);
+    FloorWithoutTimeline = "floor-without-timeline", "0", "the floor is compared by its LSN alone", insured(&[Planted::SilentVoter, Planted::TimelineIgnored], 60, &[NOT_RECORDED, DOUBLE, LOST], "no voter is on a dead branch: it was one that answered, and receives nothing from there any more");
     VotersByName = "voters-by-name", "1", "voters are nodes, not directories: one with an empty disk answers", found(40, &[NOT_RECORDED]);
     TimelineNotReserved = "timeline-not-reserved", "1", "a takeover uses the next number of its own timeline instead of reserving one", found(150, &["again", "went back"]);
-    BlindTakeover = "blind-takeover", "1", "the takeover does not compare `sync`", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
-    StaleView = "stale-view", "1", "the takeover compares what stands in the store by then, not what was judged", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    BlindTakeover = "blind-takeover", "1", "the takeover does not compare `sync`", found(40, &[TWICE, NOT_RECORDED, DOUBLE, FENCED]);
+    StaleView = "stale-view", "1", "the takeover compares what stands in the store by then, not what was judged", found(40, &[TWICE, NOT_RECORDED, DOUBLE, FENCED]);
     NoObserverClock = "no-observer-clock", "1", "that the leader's key has gone is taken for the end of its lease", found(40, &[WITHOUT_RIGHT]);
-    Unsettled = "unsettled", "1", "a leader acts on the record while a write of its own may still be on its way", Fate::Open("was found before takeovers on promises, is not in 250 seeds since: a richer plan or an argument");
-    BlindRenewal = "blind-renewal", "1", "the renewal does not compare the leader key", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    Unsettled = "unsettled", "1", "a leader acts on the record while a write of its own may still be on its way", found(40, &[WITHOUT_RIGHT, LETS_THROUGH, NOT_RECORDED]);
+    BlindRenewal = "blind-renewal", "1", "the renewal does not compare the leader key", found(60, &[WITHOUT_RIGHT]);
     NoFence = "no-fence", "2", "nothing ends a primary at its deadline, neither the guard nor the agent", found(40, &[WITHOUT_RIGHT]);
     LateLease = "late-lease", "2", "the lease is counted from the store's answer, not from before the question", found(300, &[WITHOUT_RIGHT]);
     BackendOutlives = "backend-outlives", "2", "the end of the postmaster is taken for the end of the instance: a backend goes on", found(60, &[WITHOUT_RIGHT]);
-    GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(150, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
-    PromiseNotDurable = "promise-not-durable", "4", "a promise is told before it is on the disk, and a restart forgets it", Fate::Open("");
-    PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", Fate::Open("");
-    PromiseTakenBack = "promise-taken-back", "4", "a voter receives again at a renewal, before the record has a higher revision", Fate::Open("");
-    SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(60, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
+    PromiseNotDurable = "promise-not-durable", "4", "a promise is told before it is on the disk, and a restart forgets it", found(150, &[FENCED]);
+    PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", found(100, &[FENCED]);
+    PromiseTakenBack = "promise-taken-back", "4", "a voter receives again at a renewal, before the record has a higher revision", found(40, &[FENCED]);
+    GraceForgotten = "grace-forgotten", "2", "in `async` a node that has promised a leader time stands for election", found(100, &[WITHOUT_RIGHT, DOUBLE]);
+    SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("a node makes slots only for ends on its own history, and one that was repaired drops those of before; a standby that leaves its history stops before it connects");
     DivergedStandby = "diverged-standby", "3", "a slot is made and used without the proof that the standby is on the leader's history", found(40, &[NOT_HEALED]);
     TwoSendersASlot = "two-senders-a-slot", "3", "a slot admits a second sender beside a half-open one", found(60, &[NOT_RECORDED]);
     UnprovenSetting = "unproven-setting", "3", "the WAL senders of leaving voters are not waited for", found(150, &[LETS_THROUGH]);
     UnprovenWaiting = "unproven-waiting", "3", "the setting is put in force without the proof that backends wait", found(40, &[LETS_THROUGH, NOT_RECORDED]);
-    VoterFarBehind = "voter-far-behind", "3", "a standby becomes a voter although it does not stream or is not past the floor", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    VoterFarBehind = "voter-far-behind", "3", "a standby becomes a voter although it does not stream or is not past the floor", found(40, &[NOT_PAST, NOT_RECORDED, NOT_HEALED]);
     SettingBeforeAdding = "setting-before-adding", "3", "a voter is added to the setting before the record", found(40, &[LETS_THROUGH]);
-    RecordBeforeSetting = "record-before-setting", "3", "a voter is removed from the record before the setting", found(150, &[LETS_THROUGH]);
+    RecordBeforeSetting = "record-before-setting", "3", "a voter is removed from the record before the setting", found(150, &[LETS_THROUGH, NOT_RECORDED]);
     SettingBeforeAlone = "setting-before-alone", "3", "the leader stands alone before the record says so", found(200, &[LETS_THROUGH]);
     FloorKept = "floor-kept", "3", "a change of the voters leaves the floor and waits for nobody", found(300, &[NOT_RECORDED]);
     NoSameDirectory = "no-same-directory", "5", "the directory that wrote the last term asks for promises like any other", found(40, &[NOT_HEALED]);
     QuorumOffByOne = "quorum-off-by-one", "5", "one answer of the voters too few is enough", found(40, &[NOT_RECORDED]);
     FloorIgnored = "floor-ignored", "5", "a candidate need not be past the floor", found(60, &[NOT_RECORDED]);
-    TimelineIgnored = "timeline-ignored", "5", "positions are compared by LSN alone", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
-    SilentVoter = "silent-voter", "5", "a takeover counts as voters also those that have not answered", Fate::Open("");
+    TimelineIgnored = "timeline-ignored", "5", "positions are compared by LSN alone", insured(&[Planted::SilentVoter, Planted::NoNewTimeline], 60, &[NOT_RECORDED, DOUBLE, LOST], "no voter is on a dead branch: it was one that answered, and receives nothing from there any more");
+    SilentVoter = "silent-voter", "5", "a takeover counts as voters also those that have not answered", insured(&[Planted::TimelineIgnored, Planted::NoNewTimeline], 60, &[NOT_RECORDED, DOUBLE, LOST], "what a dead branch holds is neither past the floor nor more than the living one, whatever its LSN");
     LateSetting = "late-setting", "5", "the voters' setting is put in force after the promotion", found(40, &[UNPROVED]);
     NoSeal = "no-seal", "6", "a switchover's request is not sealed before the shutdown", found(300, &["given up is carried out"]);
     InexactHandover = "inexact-handover", "6", "a hand-over goes to a standby that has not replayed to the leader's end", found(40, &[UNPROVED, NOT_RECORDED]);
     HandoverForgotten = "handover-forgotten", "6", "a leader starts again although its offer has not been withdrawn", found(40, &[WITHOUT_RIGHT, NOT_RECORDED, DOUBLE]);
     RewindAsVoter = "rewind-as-voter", "7", "a directory is repaired before it has left the voters", found(60, &[NOT_RECORDED]);
-    RewindEarly = "rewind-early", "7", "a rewind against a leader before its end-of-recovery checkpoint counts as done", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
-    InterruptedRewind = "interrupted-rewind", "7", "a directory whose rewind was interrupted is used", found(200, &[NOT_RECORDED]);
+    RewindEarly = "rewind-early", "7", "a rewind against a leader before its end-of-recovery checkpoint counts as done", found(60, &[NOT_RECORDED, NOT_PAST]);
+    InterruptedRewind = "interrupted-rewind", "7", "a directory whose rewind was interrupted is used", found(200, &[NOT_RECORDED, NOT_PAST]);
     NoProbe = "no-probe", "8", "clients are let in without a probe that the voters confirm", found(60, &[NOT_RECORDED]);
-    NoNewTimeline = "no-new-timeline", "8", "the floor stays on the timeline before the promotion", Fate::Open("it could not matter before takeovers on promises; not tried since they came");
+    NoNewTimeline = "no-new-timeline", "8", "the floor stays on the timeline before the promotion", insured(&[Planted::SilentVoter, Planted::TimelineIgnored], 60, &[NOT_RECORDED, DOUBLE, LOST], "no voter is on a dead branch: it was one that answered, and receives nothing from there any more");
 }
 
 impl Planted {
@@ -168,4 +144,23 @@ impl Planted {
     pub fn named(name: &str) -> Option<Planted> {
         ROWS.iter().find(|row| row.name == name).map(|row| row.planted)
     }
+}
+
+/// The table of docs/simulation.md.
+pub fn table() -> String {
+    let mut text = String::from("| left out | section | what | found |\n|---|---|---|---|\n");
+    for row in ROWS {
+        let found = match row.fate {
+            Fate::Found { within, .. } => format!("within {within} seeds"),
+            Fate::Insurance { with, within, why, .. } => {
+                let with = with.iter().filter_map(|planted| Some(planted.row()?.name));
+                let with: Vec<String> = with.map(|name| format!("`{name}`")).collect();
+                format!("within {within} seeds together with {}: {why}", with.join(" and "))
+            }
+            Fate::Open(why) => format!("**not found**: {why}"),
+        };
+        let Row { name, section, what, .. } = row;
+        let _ = writeln!(text, "| `{name}` | {section} | {what} | {found} |");
+    }
+    text
 }

@@ -12,7 +12,7 @@ use crate::world::World;
 /// A write that takes longer than this is given up, and may end at any later time, ms.
 const WRITE_MS: u64 = 500;
 /// It ends at most this much later, ms.
-const LATE_MS: u64 = 4_000;
+const LATE_MS: u64 = 8_000;
 
 impl World {
     /// Durable before it is told.
@@ -37,9 +37,6 @@ impl World {
         }
         let lower = self.planted.has(Planted::PromiseLowered);
         let there = &mut self.nodes[node].disk.promise;
-        if promise < *there {
-            self.effects.note(Effect::LatePromise);
-        }
         *there = if lower { promise } else { promise.max(*there) };
     }
 

@@ -78,6 +78,22 @@ fn quoted(text: &str) -> String {
     out + "\""
 }
 
+/// The counts under `name` in a summary as [`json`] writes it, one a line.
+///
+/// # Errors
+/// What is not there, or no count.
+pub fn object_of(text: &str, name: &str) -> Result<Vec<(String, u64)>, String> {
+    let begin = format!("  \"{name}\": {{");
+    let (_, rest) = text.split_once(&begin).ok_or(format!("`{name}` is not in the summary"))?;
+    let (inner, _) = rest.split_once('}').ok_or(format!("`{name}` does not end"))?;
+    let lines = inner.lines().map(str::trim).filter(|line| !line.is_empty());
+    let field = |line: &str| {
+        let (key, count) = line.trim_end_matches(',').split_once(": ")?;
+        Some((key.trim_matches('"').to_owned(), count.parse().ok()?))
+    };
+    lines.map(|line| field(line).ok_or(format!("no count: `{line}`"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

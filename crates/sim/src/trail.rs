@@ -6,30 +6,19 @@ use std::fmt::Write;
 
 use howdah_ha::Rule;
 
-/// What a node is when a rule decides.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
-    Leads,
-    Follows,
-    /// Nobody leads.
-    Stands,
-}
-
 /// Counted over one run or many.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Trail {
     followed: BTreeMap<(Rule, Rule), u64>,
-    roles: BTreeMap<Rule, BTreeSet<Role>>,
     /// How often each rule came to decide.
     counts: BTreeMap<Rule, u64>,
 }
 
 impl Trail {
-    pub(crate) fn note(&mut self, role: Role, before: Option<Rule>, now: Rule) {
+    pub(crate) fn note(&mut self, before: Option<Rule>, now: Rule) {
         if before == Some(now) {
             return;
         }
-        self.roles.entry(now).or_default().insert(role);
         *self.counts.entry(now).or_default() += 1;
         if let Some(before) = before {
             *self.followed.entry((before, now)).or_default() += 1;
@@ -42,9 +31,6 @@ impl Trail {
         }
         for (rule, count) in &other.counts {
             *self.counts.entry(*rule).or_default() += count;
-        }
-        for (rule, roles) in &other.roles {
-            self.roles.entry(*rule).or_default().extend(roles);
         }
     }
 
@@ -59,7 +45,25 @@ impl Trail {
     }
 
     pub fn reached(&self) -> BTreeSet<Rule> {
-        self.roles.keys().copied().collect()
+        self.counts.keys().copied().collect()
+    }
+
+    /// What a kept summary says ([`crate::report::json`]).
+    ///
+    /// # Errors
+    /// A rule or a count that cannot be read.
+    pub fn of_summary(text: &str) -> Result<Trail, String> {
+        let mut trail = Trail::default();
+        for (key, count) in crate::report::object_of(text, "rules")? {
+            if count > 0 {
+                trail.counts.insert(rule(&key)?, count);
+            }
+        }
+        for (key, count) in crate::report::object_of(text, "transitions")? {
+            let (from, to) = key.split_once(' ').ok_or(format!("not two rules: `{key}`"))?;
+            trail.followed.insert((rule(from)?, rule(to)?), count);
+        }
+        Ok(trail)
     }
 
     /// As a Mermaid flowchart: the steps that make at least `percent` of those that leave a rule.
@@ -69,10 +73,9 @@ impl Trail {
             *leaving.entry(*from).or_default() += count;
         }
         let mut text = String::from("flowchart LR\n");
-        for (rule, roles) in &self.roles {
-            let roles: Vec<&str> = roles.iter().map(|role| role.word()).collect();
+        for rule in self.counts.keys() {
             let (number, sentence) = (rule.number(), rule.sentence());
-            let _ = writeln!(text, "  r{number}[\"{number} {sentence} ({})\"]", roles.join(", "));
+            let _ = writeln!(text, "  r{number}[\"{number} {sentence}\"]");
         }
         for ((from, to), count) in &self.followed {
             if count * 100 >= leaving[from] * percent {
@@ -83,12 +86,7 @@ impl Trail {
     }
 }
 
-impl Role {
-    fn word(self) -> &'static str {
-        match self {
-            Role::Leads => "leads",
-            Role::Follows => "follows",
-            Role::Stands => "no leader",
-        }
-    }
+fn rule(number: &str) -> Result<Rule, String> {
+    let found = Rule::ALL.iter().find(|rule| rule.number().to_string() == number);
+    found.copied().ok_or(format!("no such rule: `{number}`"))
 }
