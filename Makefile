@@ -1,6 +1,6 @@
 # Each target sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
 
-.PHONY: help demo test test-etcd test-majors bench chaos
+.PHONY: help demo test test-etcd test-majors bench chaos sim
 .SILENT:
 
 help:
@@ -9,6 +9,7 @@ help:
 	echo 'make test-etcd   every story of a cluster once more, with etcd as the store'
 	echo 'make test-majors  every story of a cluster on PostgreSQL 16, 17 and 18'
 	echo 'make bench   Howdah and its peers, measured in the same run'
+	echo 'make sim     the HA core in a simulated cluster, by seeds (SEEDS=100000)'
 	echo 'make chaos   faults on a running cluster, and a judge of what clients were told (MINUTES=10 SEED=1)'
 
 demo:
@@ -34,3 +35,6 @@ bench:
 chaos:
 	scripts/setup.sh chaos
 	scripts/chaos.sh
+
+sim:
+	scripts/sim.sh
