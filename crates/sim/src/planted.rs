@@ -110,7 +110,7 @@ planted! {
     PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", found(100, &[FENCED]);
     PromiseTakenBack = "promise-taken-back", "4", "a voter receives again at a renewal, before the record has a higher revision", found(40, &[FENCED]);
     GraceForgotten = "grace-forgotten", "2", "in `async` a node that has promised a leader time stands for election", found(100, &[WITHOUT_RIGHT, DOUBLE]);
-    SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("a node makes slots only for ends on its own history, and one that was repaired drops those of before; a standby that leaves its history stops before it connects");
+    SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("a standby on a dead branch would have to hold more than a leader that was deposed, repaired and leads again has written: the plans that lead there write too much meanwhile");
     DivergedStandby = "diverged-standby", "3", "a slot is made and used without the proof that the standby is on the leader's history", found(40, &[NOT_HEALED]);
     TwoSendersASlot = "two-senders-a-slot", "3", "a slot admits a second sender beside a half-open one", found(60, &[NOT_RECORDED]);
     UnprovenSetting = "unproven-setting", "3", "the WAL senders of leaving voters are not waited for", found(150, &[LETS_THROUGH]);
