@@ -37,4 +37,5 @@ chaos:
 	scripts/chaos.sh
 
 sim:
+	scripts/setup.sh demo
 	scripts/sim.sh

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use howdah_base::{Term, Tick};
+use howdah_ha::decide;
 use howdah_ha::grace::{self, Plea};
 
 mod words;
@@ -80,4 +81,17 @@ fn only_a_primary_whose_renewals_fail_asks() {
     assert_eq!(asked("store away\nrenewed 3\nsync alone"), Some(0));
     assert_eq!(asked("store away\nrenewed 3\nserver down"), None);
     assert_eq!(asked("me n2\nstore away\nrenewed 3"), None);
+}
+
+#[test]
+fn while_a_renewal_is_on_its_way_a_leader_decides_again_when_the_next_would_be_due() {
+    let wakes = |renewed: &str, renewing: bool| {
+        let World { mut view, mut memory, now } = World::of(&format!("me n1\nrenewed {renewed}"));
+        view.store.renewing = renewing;
+        let at = decide(&mut memory, &view, now).wake_at.expect("a leader wakes");
+        now.until(at).as_millis()
+    };
+    assert_eq!(wakes("0.4", false), 600);
+    assert_eq!(wakes("1.3", false), 0);
+    assert_eq!([wakes("1.3", true), wakes("2.3", true)], [700, 700]);
 }
