@@ -33,7 +33,7 @@ pub(crate) struct Grace {
 impl Agent {
     /// Asks whoever has to be asked, once per renewal that should have been.
     pub fn plead(&mut self, view: &View, now: Tick) {
-        let Some(nodes) = grace::to_ask(view, now) else {
+        let Some(nodes) = grace::to_ask(view, &self.memory, now) else {
             self.grace = Grace::default();
             return;
         };
@@ -79,10 +79,12 @@ impl Agent {
     }
 
     fn prolong(&mut self, view: &View, now: Tick) {
-        if grace::to_ask(view, now).is_none() {
+        if grace::to_ask(view, &self.memory, now).is_none() {
             return;
         }
-        let Some(until) = grace::until(view, &self.grace.promised, now) else { return };
+        let Some(until) = grace::until(view, &self.memory, &self.grace.promised, now) else {
+            return;
+        };
         if self.held_until.is_some_and(|held| held < until) {
             if !std::mem::replace(&mut self.grace.told, true) {
                 tracing::warn!(

@@ -12,7 +12,7 @@ use howdah_base::record::Sync;
 use howdah_base::{NodeName, Term, Tick};
 
 use crate::rules::revoke;
-use crate::{Durability, Job, View};
+use crate::{Durability, Job, Memory, View};
 
 /// Renewals that must have failed before the others are asked, and before one of them says yes.
 const FAILED_RENEWALS: u32 = 2;
@@ -55,9 +55,10 @@ pub fn is_away(view: &View, now: Tick) -> bool {
     since.is_none_or(|since| since >= view.settings.renew * FAILED_RENEWALS)
 }
 
-/// Whom this leader has to ask; `None` when it does not lead, or the store answers.
-pub fn to_ask(view: &View, now: Tick) -> Option<Vec<NodeName>> {
-    let sync = of_my_term(view)?;
+/// Whom this leader has to ask; `None` when it does not lead, the store answers, or a write of its
+/// own has an unknown end: the record may name others by then.
+pub fn to_ask(view: &View, memory: &Memory, now: Tick) -> Option<Vec<NodeName>> {
+    let sync = of_my_term(view).filter(|_| is_known(view, memory))?;
     let primary = view.running().is_some_and(|running| running.primary);
     if !primary || !is_away(view, now) {
         return None;
@@ -70,8 +71,13 @@ pub fn to_ask(view: &View, now: Tick) -> Option<Vec<NodeName>> {
 
 /// Until when the leader may write by what the others have promised; `promised`: until when each
 /// one's word holds, counted from before it was asked.
-pub fn until(view: &View, promised: &BTreeMap<NodeName, Tick>, now: Tick) -> Option<Tick> {
-    let sync = of_my_term(view)?;
+pub fn until(
+    view: &View,
+    memory: &Memory,
+    promised: &BTreeMap<NodeName, Tick>,
+    now: Tick,
+) -> Option<Tick> {
+    let sync = of_my_term(view).filter(|_| is_known(view, memory))?;
     let margin = view.settings.margin;
     let word = |node: &NodeName| promised.get(node).copied();
     match holders(view, sync) {
@@ -83,6 +89,11 @@ pub fn until(view: &View, promised: &BTreeMap<NodeName, Tick>, now: Tick) -> Opt
             words.get(needed.checked_sub(1)?).map(|at| *at - margin)
         }
     }
+}
+
+/// The record stands as this node sees it, whatever is still on its way.
+fn is_known(view: &View, memory: &Memory) -> bool {
+    memory.settled && view.job != Some(Job::Txn) && view.failures.count(Job::Txn) == 0
 }
 
 /// Who could elect another leader.

@@ -42,10 +42,10 @@ fn a_promise_is_refused() {
 
 /// How much longer `n1` may write, in milliseconds, when each word holds for so many seconds.
 fn left(text: &str, words: &[(&str, u64)]) -> Option<u64> {
-    let World { view, now, .. } = World::of(&format!("store away\nrenewed 3\n{text}"));
+    let World { view, memory, now } = World::of(&format!("store away\nrenewed 3\n{text}"));
     let until = |(name, seconds): &(&str, u64)| (node(name), Tick(now.0 + seconds * 1_000));
     let promised: BTreeMap<_, _> = words.iter().map(until).collect();
-    Some(grace::until(&view, &promised, now)?.0 - now.0)
+    Some(grace::until(&view, &memory, &promised, now)?.0 - now.0)
 }
 
 #[test]
@@ -73,14 +73,18 @@ fn alone_nobody_is_asked_and_in_async_everybody() {
 #[test]
 fn only_a_primary_whose_renewals_fail_asks() {
     let asked = |text: &str| {
-        let World { view, now, .. } = World::of(text);
-        grace::to_ask(&view, now).map(|nodes| nodes.len())
+        let World { view, memory, now } = World::of(text);
+        grace::to_ask(&view, &memory, now).map(|nodes| nodes.len())
     };
     assert_eq!(asked("renewed 0.5"), None);
     assert_eq!(asked("store away\nrenewed 3"), Some(2));
     assert_eq!(asked("store away\nrenewed 3\nsync alone"), Some(0));
     assert_eq!(asked("store away\nrenewed 3\nserver down"), None);
     assert_eq!(asked("me n2\nstore away\nrenewed 3"), None);
+    // The record may name others by then.
+    assert_eq!(asked("store away\nrenewed 3\nsync alone\njob Txn"), None);
+    assert_eq!(asked("store away\nrenewed 3\nsync alone\nfailed Txn 1 times 5"), None);
+    assert_eq!(asked("store away\nrenewed 3\nremembers nothing"), None);
 }
 
 #[test]

@@ -216,7 +216,7 @@ impl World {
     fn turn(&mut self, node: usize) {
         let now = self.local(node);
         self.keep_lease(node, now);
-        let view = self.view(node);
+        let mut view = self.view(node);
         let shown = self.shown(node, &view);
         let agent = self.agent(node);
         let mut decision = decide(&mut agent.memory, &shown, now);
@@ -232,6 +232,7 @@ impl World {
         for command in commands {
             self.perform(node, command, &view.store);
         }
+        view.job = self.agent(node).job.as_ref().map(|run| run.job);
         self.publish(node, &view);
         self.plead(node, &view, now);
         self.keep(node, view);

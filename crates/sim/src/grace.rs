@@ -25,7 +25,7 @@ pub(crate) struct Grace {
 
 impl World {
     pub(crate) fn plead(&mut self, node: usize, view: &View, now: Tick) {
-        let Some(nodes) = grace::to_ask(view, now) else {
+        let Some(nodes) = grace::to_ask(view, &self.agent(node).memory, now) else {
             self.agent(node).grace = Grace::default();
             return;
         };
@@ -86,11 +86,13 @@ impl World {
     }
 
     fn prolong(&mut self, node: usize, view: &View, now: Tick) {
-        if grace::to_ask(view, now).is_none() {
+        let agent = self.agent(node);
+        if grace::to_ask(view, &agent.memory, now).is_none() {
             return;
         }
-        let promised = &self.agent(node).grace.promised;
-        let Some(until) = grace::until(view, promised, now) else { return };
+        let Some(until) = grace::until(view, &agent.memory, &agent.grace.promised, now) else {
+            return;
+        };
         if self.agent(node).held_until.is_some_and(|held| held < until) {
             self.effects.note(Effect::Grace);
             self.agent(node).held_until = Some(until);
