@@ -105,7 +105,7 @@ planted! {
     NoFence = "no-fence", "2", "nothing ends a primary at its deadline, neither the guard nor the agent", found(40, &[WITHOUT_RIGHT]);
     LateLease = "late-lease", "2", "the lease is counted from the store's answer, not from before the question", found(300, &[WITHOUT_RIGHT]);
     BackendOutlives = "backend-outlives", "2", "the end of the postmaster is taken for the end of the instance: a backend goes on", found(60, &[WITHOUT_RIGHT]);
-    GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(60, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
+    GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(150, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
     PromiseNotDurable = "promise-not-durable", "4", "a promise is told before it is on the disk, and a restart forgets it", found(150, &[FENCED]);
     PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", found(100, &[FENCED]);
     PromiseTakenBack = "promise-taken-back", "4", "a voter receives again at a renewal, before the record has a higher revision", found(40, &[FENCED]);
