@@ -60,7 +60,13 @@ const CRASHES_SHOWN_MS: u64 = 600_000;
 impl Publisher {
     /// The watchdog is required and does not work.
     pub fn barred(&self) -> bool {
-        self.watchdog.borrow().as_ref().is_some_and(|amiss| amiss.bars)
+        self.unwatched().is_some()
+    }
+
+    /// The same in words.
+    fn unwatched(&self) -> Option<String> {
+        let amiss = self.watchdog.borrow();
+        amiss.as_ref().filter(|amiss| amiss.bars).map(|amiss| amiss.said.clone())
     }
 
     pub fn new() -> Publisher {
@@ -227,6 +233,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         long_transactions: facts.map_or(0, |f| f.long_transactions),
         agent: Some(config.agent.clone()),
         disk: view.local.disk.bars(view.settings.disk_stalled_after / HEIR_PART),
+        watchdog: agent.publisher.unwatched(),
         commits: commits(agent, view),
     }
 }

@@ -386,6 +386,9 @@ pub struct Member {
     /// Why its disk is not fit for a primary; none when it is.
     #[serde(default)]
     pub disk: Option<String>,
+    /// Why it may not lead for want of the watchdog that the cluster file requires.
+    #[serde(default)]
+    pub watchdog: Option<String>,
     #[serde(default)]
     pub commits: crate::commits::Commits,
 }

@@ -88,17 +88,25 @@ fn preference<'a>(
     (rank(&report.position), wish, member.failover_priority, other)
 }
 
-/// Why `member` may not become the leader, given its report; `None` when it may.
-pub fn barred(view: &View, memory: &Memory, member: &Member, report: &Report) -> Option<String> {
-    let sync = view.sync()?;
+/// Why `member` may not lead, whatever it holds; `None` when it may.
+pub fn unfit(view: &View, member: &Member) -> Option<String> {
+    if let Some(why) = &member.watchdog {
+        return Some(why.clone());
+    }
     if member.no_failover {
         return Some("it is tagged no_failover".to_owned());
     }
     if view.store.fenced.contains(&member.node) {
         return Some("it is fenced".to_owned());
     }
-    if let Some(why) = &member.disk {
-        return Some(why.clone());
+    member.disk.clone()
+}
+
+/// Why `member` may not become the leader, given its report; `None` when it may.
+pub fn barred(view: &View, memory: &Memory, member: &Member, report: &Report) -> Option<String> {
+    let sync = view.sync()?;
+    if let Some(why) = unfit(view, member) {
+        return Some(why);
     }
     if !report.history.past(report.position.lsn, sync.floor) {
         return Some(format!(
@@ -131,8 +139,13 @@ fn behind(view: &View, memory: &Memory, report: &Report) -> Option<String> {
 
 /// Why a node that is not standing now could not become the leader, for `explain`.
 pub fn not_promotable(view: &View, memory: &Memory, member: &Member) -> Option<String> {
+    let nothing_yet = match member.server {
+        ServerState::Creating => "it has no data directory yet",
+        ServerState::Starting => "it is starting",
+        _ => "where its WAL ends is not known yet",
+    };
     let (Some(position), Some(history)) = (member.position, &member.history) else {
-        return Some("it has no data directory yet".to_owned());
+        return Some(nothing_yet.to_owned());
     };
     if !matches!(member.server, ServerState::Streaming | ServerState::Standby) {
         return Some("its server is not a running standby".to_owned());
@@ -176,14 +189,8 @@ pub fn not_switchable(view: &View, member: &Member) -> Option<String> {
     if member.witness {
         return Some("it has no PostgreSQL".to_owned());
     }
-    if member.no_failover {
-        return Some("it is tagged no_failover".to_owned());
-    }
-    if view.store.fenced.contains(&member.node) {
-        return Some("it is fenced".to_owned());
-    }
-    if let Some(why) = &member.disk {
-        return Some(why.clone());
+    if let Some(why) = unfit(view, member) {
+        return Some(why);
     }
     if member.server != ServerState::Streaming {
         return Some("it is not streaming".to_owned());
@@ -236,7 +243,10 @@ fn missing_reports(
     }
     let have = reports.iter().filter(|(m, _)| counts(sync, m)).count();
     let want = (sync.voters.len() + 1).saturating_sub(sync.needed as usize);
-    (have < want).then(|| format!("{have} of {want} voters needed"))
+    (have < want).then(|| match want {
+        1 => "the 1 voter that must answer has not".to_owned(),
+        _ => format!("{have} of the {want} voters that must answer have"),
+    })
 }
 
 /// Without voters everyone's report counts.

@@ -237,6 +237,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         logical_slots: Default::default(),
         agent: None,
         disk: view.local.disk.bars(view.settings.disk_stalled_after),
+        watchdog: None,
         commits: Default::default(),
         archiver: None,
         long_transactions: 0,

@@ -41,6 +41,7 @@ pub fn member(name: &str) -> Member {
         logical_slots: Default::default(),
         agent: None,
         disk: None,
+        watchdog: None,
         commits: Default::default(),
         archiver: None,
         long_transactions: 0,
