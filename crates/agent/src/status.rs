@@ -67,9 +67,17 @@ fn endpoints(agent: &Agent) -> Vec<Endpoint> {
     agent.shared.spec().nodes.iter().flat_map(of).collect()
 }
 
-/// Nodes that may be lost while another still has every acknowledged commit *and* can be found
-/// to be the one. `|V| - needed + 1` voters must answer an election, so of those that stream and
-/// the leader, `streaming + needed - |V|` may go.
+/// Nodes, the leader among them, that may be lost while another still has every acknowledged
+/// commit *and* can take over. Two things bound it:
+///
+/// - `|V| - needed + 1` voters must answer an election, so of those that stream and the leader
+///   `streaming + needed - |V|` may go. A node that may not lead counts here: it holds commits and
+///   says so.
+/// - One that may lead must be left, so no more may go than there are of them beside the leader.
+///
+/// When it is 0, nothing acknowledged is lost with a node, but writes may have to wait for it.
+/// Not told in this number: where a voter that may not lead holds more than the others at that
+/// moment, the takeover waits (rule 403).
 fn nodes_spare(view: &View) -> Option<u32> {
     if view.settings.durability == Durability::Async {
         return None;
@@ -77,7 +85,8 @@ fn nodes_spare(view: &View) -> Option<u32> {
     let sync = view.sync()?;
     let streaming = if view.store.reachable { streaming_voters(view, sync) } else { 0 };
     let voters = u32::try_from(sync.voters.len()).unwrap_or(u32::MAX);
-    Some((streaming + sync.needed).saturating_sub(voters))
+    let heirs = if view.store.reachable { streaming_heirs(view, sync) } else { 0 };
+    Some((streaming + sync.needed).saturating_sub(voters).min(heirs))
 }
 
 /// Each node's record, the own one as it is now.
@@ -116,9 +125,19 @@ fn enough(sync: &Sync) -> u32 {
 }
 
 fn streaming_voters(view: &View, sync: &Sync) -> u32 {
-    let streams =
-        |id: &&DirectoryId| view.member_of(id).is_some_and(|m| m.server == ServerState::Streaming);
-    u32::try_from(sync.voters.iter().filter(streams).count()).unwrap_or(u32::MAX)
+    streaming(view, sync, |_| true)
+}
+
+/// Those of them that could take over: not tagged, fenced, or barred by disk or watchdog.
+fn streaming_heirs(view: &View, sync: &Sync) -> u32 {
+    streaming(view, sync, |member| election::unfit(view, member).is_none())
+}
+
+fn streaming(view: &View, sync: &Sync, counts: impl Fn(&Member) -> bool) -> u32 {
+    let wanted = |id: &&DirectoryId| {
+        view.member_of(id).is_some_and(|m| m.server == ServerState::Streaming && counts(m))
+    };
+    u32::try_from(sync.voters.iter().filter(wanted).count()).unwrap_or(u32::MAX)
 }
 
 fn node_status(

@@ -19,7 +19,8 @@ pub struct ClusterStatus {
     pub store: StoreStatus,
     pub nodes: Vec<NodeStatus>,
     pub endpoints: Vec<Endpoint>,
-    /// How many nodes may be lost now without losing an acknowledged commit; `None` in `async`.
+    /// How many nodes may be lost now, writes going on and no acknowledged commit lost; `None` in
+    /// `async`.
     pub nodes_spare: Option<u32>,
     /// What the loss of the leader's host would cost now; `None` without a leader.
     #[serde(default)]

@@ -75,7 +75,7 @@ fn durability(page: &mut Page, status: &ClusterStatus, unix_ms: u64) {
     let voters = status.nodes.iter().filter(|node| node.voter).count();
     page.gauge("howdah_voters", "Nodes that count for synchronous commit.", voters);
     let spare = status.nodes_spare.map(u64::from);
-    let help = "Nodes that may be lost now without losing an acknowledged commit; NaN in async.";
+    let help = "Nodes that may be lost now with writes going on and nothing acknowledged lost; NaN in async.";
     page.gauge("howdah_nodes_spare", help, or_nan(spare));
     let rpo = status.rpo;
     let help =

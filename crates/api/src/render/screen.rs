@@ -35,7 +35,7 @@ fn head(status: &ClusterStatus) -> String {
         status.term,
         status.seen_by,
         status.durability,
-        spare(status.nodes_spare),
+        spare(status),
         rpo(status),
         store.kind,
         status.config_revision,
@@ -67,13 +67,27 @@ fn restart(node: &NodeStatus) -> Option<String> {
     })
 }
 
-fn spare(nodes: Option<u32>) -> String {
-    match nodes {
-        None => "commits of the last moments are lost if the leader's host is".to_owned(),
-        Some(0) => "no node may be lost now without losing acknowledged commits".to_owned(),
-        Some(1) => "1 node may be lost without losing an acknowledged commit".to_owned(),
-        Some(more) => format!("{more} nodes may be lost without losing an acknowledged commit"),
-    }
+/// What one more loss would cost: with voters never a commit, at worst the service.
+fn spare(status: &ClusterStatus) -> String {
+    let alone = !status.nodes.iter().any(|node| node.voter);
+    let said = match status.nodes_spare {
+        None if status.durability == "async" => {
+            return "commits of the last moments may be lost with the leader's host".to_owned();
+        }
+        None => "how many nodes may be lost is not known yet",
+        Some(0) if alone => "no node may be lost now: commits are on one node only",
+        Some(0) => {
+            "no node may be lost now: writes might stop until it is back (nothing acknowledged \
+             would be lost)"
+        }
+        Some(1) => "1 node may be lost: writes go on, and no acknowledged commit is lost",
+        Some(more) => {
+            return format!(
+                "{more} nodes may be lost: writes go on, and no acknowledged commit is lost"
+            );
+        }
+    };
+    said.to_owned()
 }
 
 /// What is lost with the leader's host if that is lost now.
