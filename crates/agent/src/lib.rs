@@ -39,6 +39,7 @@ mod slots;
 mod status;
 mod timings;
 mod view;
+mod wal_gone;
 mod wal_source;
 mod watchdog;
 mod watcher;

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::ears::{Ears, SILENT};
 use crate::event::Event;
 use crate::shared::Shared;
+use crate::wal_gone;
 
 /// A server that answers is asked this often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -145,15 +146,11 @@ impl Eyes {
     }
 }
 
-/// The WAL receiver's last word when a segment is gone (walsender.c); it is in the server's
-/// language, which is English unless the cluster's locale says otherwise.
-const REMOVED: &str = "has already been removed";
-
 impl Eyes {
     async fn lacks_wal(&self) -> bool {
         let shared = Arc::clone(&self.shared);
-        let complaint = crate::jobs::blocking(move || Ok(shared.server_complaint())).await;
-        complaint.is_ok_and(|line| line.contains(REMOVED))
+        let told = move || Ok(wal_gone::is_told(&shared.server_log(), &shared.line_prefix()));
+        crate::jobs::blocking(told).await.unwrap_or(false)
     }
 }
 

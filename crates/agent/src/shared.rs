@@ -1,7 +1,7 @@
 //! What the loop and its jobs have in common.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -127,8 +127,7 @@ impl Shared {
     /// printed before that began. Blocking.
     pub fn server_complaint(&self) -> String {
         let own = self.config.own();
-        let logs = std::fs::read_dir(own.data_dir.join("log")).into_iter().flatten().flatten();
-        let newest = logs.map(|entry| entry.path()).max();
+        let newest = self.newest_log();
         let printed = own.state_dir.join("log/postgresql-start.log");
         let fatal = |line: &&str| line.contains("FATAL:") || line.contains("PANIC:");
         let complaint = newest.into_iter().chain([printed]).find_map(|path| {
@@ -136,6 +135,25 @@ impl Shared {
             text.lines().rev().find(fatal).map(str::to_owned)
         });
         complaint.unwrap_or_else(|| "it said nothing".to_owned())
+    }
+
+    fn newest_log(&self) -> Option<PathBuf> {
+        let folder = self.config.own().data_dir.join("log");
+        let logs = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        logs.map(|entry| entry.path()).max()
+    }
+
+    /// The end of the server's own log; empty when there is none. Blocking.
+    pub fn server_log(&self) -> String {
+        let newest = self.newest_log();
+        newest.and_then(|path| end_of(&path).ok()).unwrap_or_default()
+    }
+
+    /// How each line of that log begins.
+    pub fn line_prefix(&self) -> String {
+        let (spec, config) = (self.spec(), &self.config);
+        let mut all = howdah_spec::effective(&spec, &config.node, &config.machine, config.major());
+        all.remove("log_line_prefix").map(|effective| effective.value).unwrap_or_default()
     }
 
     /// How this node reaches another one's server for replication.
