@@ -33,7 +33,7 @@ use crate::route::{Want, judge_peer};
 
 /// A node that has not answered by then is taken for gone.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
-/// So long no byte may come or go.
+/// So long no byte may come or go, over the network or from the disk.
 const STALL_MAX: Duration = Duration::from_secs(2);
 const CHUNK_BYTES: usize = 256 * 1024;
 /// The largest `wal_segment_size`, bytes.
@@ -54,7 +54,8 @@ impl Proxy {
         let mut chunk = vec![0; CHUNK_BYTES];
         while left > 0 {
             let most = usize::try_from(left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
-            let read = file.read(&mut chunk[..most]).await?;
+            // The disk may hang: it may be why the server has ended.
+            let read = timeout(STALL_MAX, file.read(&mut chunk[..most])).await??;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -78,7 +79,8 @@ impl Proxy {
             }
             Ok::<_, io::Error>((file, meta.len()))
         };
-        opened.await.map_err(|error| format!("cannot read `{name}`: {error}"))
+        let opened = timeout(STALL_MAX, opened).await.map_err(io::Error::from).flatten();
+        opened.map_err(|error| format!("cannot read `{name}`: {error}"))
     }
 }
 
