@@ -171,6 +171,7 @@ impl Agent {
         let revision = goal.0;
         tokio::spawn(async move {
             let result = roles_and_databases(&shared).await;
+            shared.access.notify_one();
             let _ = events.send(Event::Applied { revision, result }).await;
         });
     }
@@ -221,7 +222,14 @@ async fn roles_and_databases(shared: &Shared) -> Result<Vec<String>, String> {
         |refusals| refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     )?;
     access::apply(&connect, &changes).await.map_err(|e| e.to_string())?;
-    Ok(changes.iter().map(ToString::to_string).collect())
+    let (taken_back, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|c| c.resets_setting());
+    for change in taken_back {
+        tracing::warn!(
+            "made true: {change}: the cluster file has no such setting; hint: to keep one, write it \
+             into `settings` of that role or database"
+        );
+    }
+    Ok(rest.iter().map(ToString::to_string).collect())
 }
 
 async fn wanted(spec: &ClusterSpec, secrets_dir: &Path) -> Result<Wanted, String> {

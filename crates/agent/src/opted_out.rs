@@ -9,7 +9,7 @@ use std::time::Duration;
 use howdah_base::commits::OptedOut;
 use howdah_base::topology::Topology;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::shared::Shared;
 
@@ -17,7 +17,8 @@ const EVERY: Duration = Duration::from_secs(30);
 /// With the connection; the server itself gives up a second earlier.
 const WITHIN: Duration = Duration::from_secs(4);
 
-/// Runs until the agent is gone. What was seen last stays when a look fails.
+/// Runs until the agent is gone. What was seen last stays when a look fails, until the leadership
+/// is lost. Making the file true may take settings back: then it looks again.
 pub(crate) async fn keep(
     shared: Arc<Shared>,
     mut topology: watch::Receiver<Topology>,
@@ -29,7 +30,13 @@ pub(crate) async fn keep(
             Ok(Err(error)) => tracing::debug!("settings of roles were not read: {error}"),
             Err(_) => tracing::debug!("settings of roles were not read within {WITHIN:?}"),
         }
-        sleep(EVERY).await;
+        tokio::select! {
+            _ = timeout(EVERY, shared.access.notified()) => {}
+            lost = topology.wait_for(|now| now.local.writable.is_none()) => {
+                drop(lost);
+                seen.send_replace(Vec::new());
+            }
+        }
     }
 }
 

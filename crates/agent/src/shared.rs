@@ -11,7 +11,7 @@ use howdah_base::topology::Topology;
 use howdah_postgres::conf;
 use howdah_postgres::session::Session;
 use howdah_spec::ClusterSpec;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::attempts::Counts;
 use crate::closing::Closing;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub disk: Watched,
     /// Order among readings of the data directory.
     pub readings: Writes,
+    /// The file's roles and databases have just been made true.
+    pub access: Notify,
     /// The cluster file in force; `apply` replaces it.
     spec: watch::Sender<Arc<ClusterSpec>>,
     /// The same with its text, once it has come from the store.
@@ -76,6 +78,7 @@ impl Shared {
         let spec = watch::Sender::new(Arc::clone(&config.spec));
         let counts = Counts::load(&config.own().state_dir);
         Shared {
+            access: Notify::new(),
             config,
             guard,
             closing,

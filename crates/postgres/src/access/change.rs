@@ -32,6 +32,14 @@ impl Change {
         Change { database: Some(database.to_owned()), ..self }
     }
 
+    /// Whether it takes back a setting of a role or database that somebody made by hand.
+    #[must_use]
+    pub fn resets_setting(&self) -> bool {
+        // Names may hold anything, in double quotes; none of the statements ends like this else.
+        let last = self.shown.rsplit_once(" RESET ").map(|(_, name)| name);
+        last.is_some_and(|name| !name.contains(['\'', '"', ' ']))
+    }
+
     /// Whether `shown` hides something.
     pub(super) fn is_secret(&self) -> bool {
         *self.sql.expose() != self.shown
