@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use howdah_base::commits::{Commits, OptedOut};
 use howdah_base::record::{Answer, Member, ServerState, key};
@@ -54,6 +55,8 @@ const WRITE_AGAIN_MS: u64 = 2_000;
 /// Who is to take over from a disk that has stalled must not be about to stall itself: on one machine
 /// all nodes may have the same disk. Its own bound is this part of the other.
 const HEIR_PART: u32 = 2;
+/// A server that gives no sign of life is named after this long.
+const MUTE_TOLD: Duration = Duration::from_secs(3);
 /// Crashes within this are named, milliseconds.
 const CRASHES_SHOWN_MS: u64 = 600_000;
 
@@ -209,7 +212,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         no_failover: tags.no_failover || agent.publisher.barred(),
         failover_priority: tags.failover_priority,
         rule: decision.map_or(0, |d| d.reason.rule.number()),
-        reason: decision.map(|d| d.reason.to_string()).unwrap_or_default(),
+        reason: reason(agent, view),
         pending_restart: facts.map(|f| f.pending_restart.clone()).unwrap_or_default(),
         problems: problems(agent),
         leaving: decision.is_some_and(|d| d.leaving),
@@ -236,6 +239,14 @@ fn member(agent: &Agent, view: &View) -> Member {
         watchdog: agent.publisher.unwatched(),
         commits: commits(agent, view),
     }
+}
+
+/// The last decision; while the server is being ended by force, why that is.
+fn reason(agent: &Agent, view: &View) -> String {
+    let ending = view.local.server == Server::Stopping;
+    let why = agent.memory.ended_for.clone().filter(|_| ending);
+    let decided = || agent.decision.as_ref().map(|decision| decision.reason.to_string());
+    why.or_else(decided).unwrap_or_default()
 }
 
 fn commits(agent: &Agent, view: &View) -> Commits {
@@ -291,8 +302,21 @@ fn problems(agent: &Agent) -> Vec<String> {
         .chain(agent.skew.problems())
         .chain(silent)
         .chain(disk)
+        .chain(mute(agent))
         .chain(mended(agent));
     failed.into_iter().chain(store).chain(rest).collect()
+}
+
+/// What clients feel before the server counts as hung. Without the time that has passed: the
+/// record would change with each knock.
+fn mute(agent: &Agent) -> Option<String> {
+    let bound = agent.shared.spec().ha.hung_after;
+    (agent.silent_for > MUTE_TOLD).then(|| {
+        format!(
+            "its server accepts no connection, or answers on none: new clients wait; after \
+             {bound} of it the server is ended and counts as crashed (`ha.hung_after`, rule 601)"
+        )
+    })
 }
 
 /// What was tried again and again.
