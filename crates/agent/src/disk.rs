@@ -43,6 +43,17 @@ impl Watched {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A try has ended: what was known before it, and what is now. The first words for a full disk
+    /// stay as long as it is full: which write fails first changes from try to try.
+    fn note(&self, tried: Tried) -> (Tried, Tried) {
+        let mut found = self.found();
+        found.since = None;
+        let before = found.tried.clone();
+        let first = before.full.clone().filter(|_| tried.full.is_some());
+        found.tried = Tried { full: first.or(tried.full), ..tried };
+        (before, found.tried.clone())
+    }
+
     /// What is known now.
     pub fn disk(&self, now: Tick) -> Disk {
         let found = self.found();
@@ -81,24 +92,70 @@ fn keep_trying(weak: &Weak<Shared>, data_dir: &Path, events: &mpsc::Sender<Event
         drop(shared);
         let tried = try_all(data_dir, reserve);
         let Some(shared) = weak.upgrade() else { return };
-        let mut found = shared.disk.found();
-        found.since = None;
-        if found.tried != tried {
-            for word in tried.broken.iter().chain(&tried.full).chain(&tried.said) {
-                tracing::warn!("{word}");
-            }
-            found.tried = tried;
+        let (before, now) = shared.disk.note(tried);
+        if before != now {
             // A loop that is busy looks in its next turn all the same.
             let _ = events.try_send(Event::DiskTried);
         }
-        drop(found);
+        // Not under the lock: whoever reads the log may be slow.
+        for (level, word) in news(&before, &now) {
+            match level {
+                Level::Bad => tracing::warn!("{word}"),
+                Level::Good => tracing::info!("{word}"),
+            }
+        }
         drop(shared);
         std::thread::sleep(TRY_EVERY);
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Level {
+    Bad,
+    Good,
+}
+
+/// What has begun, and what is over.
+fn news(before: &Tried, now: &Tried) -> Vec<(Level, String)> {
+    let kinds = [
+        ("its disk cannot be written", &before.broken, &now.broken, "its disk is written again"),
+        ("its disk is full", &before.full, &now.full, "its disk has room again"),
+        ("the watch over its disk", &before.said, &now.said, "its disk is watched again"),
+    ];
+    let news = kinds.into_iter().filter_map(|(what, before, now, over)| match (before, now) {
+        (None, Some(why)) => Some((Level::Bad, format!("{what}: {why}"))),
+        (Some(_), None) => Some((Level::Good, over.to_owned())),
+        _ => None,
+    });
+    news.collect()
 }
 
 fn try_all(data_dir: &Path, reserve: u64) -> Tried {
     let places: Vec<PathBuf> = room::places(data_dir);
     let tried = places.iter().map(|place| room::try_place(place, data_dir, reserve));
     tried.reduce(Tried::and).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(why: &str) -> Tried {
+        Tried { full: Some(why.to_owned()), ..Tried::default() }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_so_is_its_end() {
+        let watched = Watched::default();
+        let told = |tried: Tried| {
+            let (before, now) = watched.note(tried);
+            (before != now, news(&before, &now))
+        };
+        let bad = (Level::Bad, "its disk is full: less than 112 MB are free".to_owned());
+        assert_eq!(told(full("less than 112 MB are free")), (true, vec![bad]));
+        assert_eq!(told(full("No space left on device")), (false, Vec::new()));
+        let good = (Level::Good, "its disk has room again".to_owned());
+        assert_eq!(told(Tried::default()), (true, vec![good]));
+        assert_eq!(told(Tried::default()), (false, Vec::new()));
+    }
 }
