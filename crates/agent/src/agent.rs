@@ -26,6 +26,10 @@ use crate::observe::{Disk, Facts};
 use crate::shared::Shared;
 use crate::{clock, jobs, observe, publish};
 
+/// Decisions after which clients are cut off and somebody should look.
+const ALARMS: [Rule; 5] =
+    [Rule::FenceDeposed, Rule::FenceLeaseless, Rule::EndHung, Rule::EndUnfit, Rule::Lapse];
+
 /// Decide at least this often.
 const BACKSTOP: Duration = Duration::from_secs(1);
 
@@ -189,7 +193,11 @@ impl Agent {
         let busy = matches!(decision.reason.rule, Rule::Busy);
         if before != Some(&decision.reason) && !busy {
             let rule = decision.reason.rule.number();
-            tracing::info!(rule, "{}", decision.reason);
+            if ALARMS.contains(&decision.reason.rule) {
+                tracing::warn!(rule, "{}", decision.reason);
+            } else {
+                tracing::info!(rule, "{}", decision.reason);
+            }
         }
     }
 
@@ -350,11 +358,19 @@ impl Agent {
             howdah_guard::Event::Exited(exit) => {
                 let how = if exit.fenced { ", ended at its deadline" } else { "" };
                 self.note_crash(exit.fenced);
-                tracing::info!("the server has ended{how}, no process is left: {}", exit.status);
+                let said =
+                    format!("the server has ended{how}, no process is left: {}", exit.status);
+                if matches!(self.job, Some((Job::Stop | Job::Switchover, _))) && !exit.fenced {
+                    tracing::info!("{said}");
+                } else {
+                    tracing::warn!("{said}");
+                }
             }
-            howdah_guard::Event::Fenced { deadline, .. } => {
+            howdah_guard::Event::Fenced { deadline, at } => {
+                let late = at.since(*deadline).as_millis();
                 tracing::warn!(
-                    "the write deadline has come: the server is being ended: {deadline}"
+                    "the right to write was not renewed in time and is over: the server is being \
+                     ended, {late} ms after its write deadline"
                 );
             }
             howdah_guard::Event::Gone => {}
