@@ -158,7 +158,7 @@ pub struct HaSpec {
     pub max_lag_on_failover: Bytes,
     /// How long a switchover may drain running transactions before it ends them.
     pub drain_timeout: Span,
-    /// A switchover that has not shut the primary down by then is abandoned.
+    /// A primary that a switchover has not shut down by then is ended by force.
     pub switchover_timeout: Span,
     /// A server that makes no progress for this long while it starts has failed.
     pub start_timeout: Span,

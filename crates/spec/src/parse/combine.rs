@@ -15,6 +15,8 @@ use crate::types::{ClusterSpec, Durability, NodeKind, NodeSpec};
 const LEASE_MIN: Duration = Duration::from_secs(2);
 /// A server or a disk that is only slow answers within this.
 const HEALTH_BOUND_MIN: Duration = Duration::from_secs(3);
+/// What has not been found out after this long is as good as never.
+const HEALTH_BOUND_MAX: Duration = Duration::from_secs(600);
 
 pub(super) fn check(report: &Report<'_>, spec: &ClusterSpec) {
     check_timings(report, spec);
@@ -89,6 +91,11 @@ fn check_health(report: &Report<'_>, spec: &ClusterSpec) {
         if bound.0 < HEALTH_BOUND_MIN {
             let what = format!("a busy machine alone takes that long: `{bound}`");
             let hint = format!("write at least `{key} = \"{}\"`", Span(HEALTH_BOUND_MIN));
+            report.conflict(&[&format!("ha.{key}")], what, hint);
+        }
+        if bound.0 > HEALTH_BOUND_MAX {
+            let what = format!("clients would wait that long for a failover: `{bound}`");
+            let hint = format!("write at most `{key} = \"{}\"`", Span(HEALTH_BOUND_MAX));
             report.conflict(&[&format!("ha.{key}")], what, hint);
         }
     }
