@@ -48,7 +48,7 @@ pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Out
     let asked = order.store.orders.get(me).map(|order| &order.value.kind);
     let asked = matches!(asked, Some(OrderKind::Reinit { .. }));
     let data_dir = order.shared.config.own().data_dir.clone();
-    let first = super::blocking(move || Ok(is_empty(&data_dir))).await?;
+    let first = blocking(move || Ok(is_empty(&data_dir))).await?;
     if asked || !first {
         order.count(if asked { Attempt::Ordered } else { Attempt::Copy }).await?;
     }
