@@ -166,15 +166,15 @@ impl Server {
             Request::Watch { wish } => self.watchdog.wish(wish),
             Request::Start { .. } if self.leaving => return Err(Refusal::Leaving),
             Request::Start { program, args, env, log, deadline } => {
-                if deadline.is_some() && self.instance.is_empty() {
-                    self.arm_watchdog()?;
+                if let Some(deadline) = deadline.filter(|_| self.instance.is_empty()) {
+                    self.arm_watchdog(deadline)?;
                 }
                 self.instance.start(&program, &args, &env, &log, deadline)?;
             }
             Request::Extend { deadline } => {
                 // A standby is about to be promoted: nothing is owed yet that this could delay.
                 if self.instance.deadline().is_none() && !self.instance.is_empty() {
-                    self.arm_watchdog()?;
+                    self.arm_watchdog(deadline)?;
                 }
                 self.instance.extend(deadline)?;
             }
@@ -192,8 +192,8 @@ impl Server {
         Ok(Reply::Done)
     }
 
-    fn arm_watchdog(&mut self) -> Result<(), Refusal> {
-        self.watchdog.ready().map_err(|error| Refusal::NoWatchdog { error })
+    fn arm_watchdog(&mut self, deadline: Tick) -> Result<(), Refusal> {
+        self.watchdog.ready(deadline).map_err(|error| Refusal::NoWatchdog { error })
     }
 }
 

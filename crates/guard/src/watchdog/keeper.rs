@@ -15,12 +15,14 @@ const STACK_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub enum Order {
-    /// Started if it is not, and fed.
+    /// Started if it is not, and fed. Nothing after `not_after`: the order may have waited while
+    /// the machine was frozen.
     Arm {
         device: PathBuf,
         timeout_s: u32,
+        not_after: Tick,
     },
-    /// Nothing later than that: the order may have waited while the machine was frozen.
+    /// As above.
     Feed {
         not_after: Tick,
     },
@@ -28,10 +30,11 @@ pub enum Order {
 }
 
 impl Order {
-    pub fn arm(wish: Option<&Wish>) -> Order {
+    pub fn arm(wish: Option<&Wish>, not_after: Tick) -> Order {
         wish.map_or(Order::Stop, |wish| Order::Arm {
             device: wish.device.clone(),
             timeout_s: wish.timeout_s,
+            not_after,
         })
     }
 }
@@ -40,6 +43,8 @@ impl Order {
 pub enum Heard {
     /// The time that was granted, seconds.
     Armed(Result<u32, String>),
+    /// It was neither started nor fed: the time for that had passed.
+    Late,
     Fed(Result<(), String>),
     /// It cannot be stopped: its time in seconds.
     Stopped(Result<(), u32>),
@@ -61,6 +66,14 @@ impl Keeper {
         Keeper { orders, heard }
     }
 
+    /// One whose orders somebody else obeys.
+    #[cfg(test)]
+    pub fn apart() -> (Keeper, Receiver<Order>, SyncSender<Heard>) {
+        let (orders, waiting) = sync_channel(1);
+        let (say, heard) = sync_channel(1);
+        (Keeper { orders, heard }, waiting, say)
+    }
+
     /// Whether it was taken; then an answer follows.
     pub fn order(&self, order: Order) -> bool {
         self.orders.try_send(order).is_ok()
@@ -76,33 +89,47 @@ impl Keeper {
 }
 
 fn obey(open: OpenDevice, orders: &Receiver<Order>, say: &SyncSender<Heard>) {
-    let mut running: Option<Box<dyn Device>> = None;
+    let mut running = None;
     for order in orders {
-        let heard = match order {
-            Order::Arm { device, timeout_s } => Heard::Armed(match &mut running {
-                Some(device) => {
-                    device.feed().map(|()| device.timeout_s()).map_err(|e| e.to_string())
-                }
-                None => open(&device, timeout_s)
-                    .map(|device| running.insert(device).timeout_s())
-                    .map_err(|error| format!("`{}`: {error}", device.display())),
-            }),
-            Order::Feed { not_after } => Heard::Fed(match &mut running {
-                Some(device) if clock::now() <= not_after => {
-                    device.feed().map_err(|error| format!("it cannot be fed: {error}"))
-                }
-                _ => Ok(()),
-            }),
-            Order::Stop => Heard::Stopped(match &mut running {
+        if say.send(carry_out(open, &mut running, order, clock::now())).is_err() {
+            return;
+        }
+    }
+}
+
+/// `running`: the device, while it runs.
+pub(super) fn carry_out(
+    open: OpenDevice,
+    running: &mut Option<Box<dyn Device>>,
+    order: Order,
+    now: Tick,
+) -> Heard {
+    match order {
+        Order::Arm { not_after, .. } if now > not_after => Heard::Late,
+        Order::Arm { device, timeout_s, .. } => Heard::Armed(match running {
+            Some(device) => device
+                .feed()
+                .map(|()| device.timeout_s())
+                .map_err(|error| format!("it cannot be fed: {error}")),
+            None => open(&device, timeout_s)
+                .map(|device| running.insert(device).timeout_s())
+                .map_err(|error| format!("`{}`: {error}", device.display())),
+        }),
+        Order::Feed { not_after } => Heard::Fed(match running {
+            Some(device) if now <= not_after => {
+                device.feed().map_err(|error| format!("it cannot be fed: {error}"))
+            }
+            _ => Ok(()),
+        }),
+        Order::Stop => {
+            let stopped = match running {
                 Some(device) => device.stop().map_err(|_| device.timeout_s()),
                 None => Ok(()),
-            }),
-        };
-        if matches!(heard, Heard::Stopped(Ok(()))) {
-            running = None;
-        }
-        if say.send(heard).is_err() {
-            return;
+            };
+            if stopped.is_ok() {
+                *running = None;
+            }
+            Heard::Stopped(stopped)
         }
     }
 }

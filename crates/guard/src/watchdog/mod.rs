@@ -14,6 +14,8 @@
 
 mod device;
 mod keeper;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,6 +77,8 @@ pub struct Watchdog {
     state: WatchdogState,
     /// It cannot be stopped (`nowayout`): it is fed as long as the guard lives.
     unstoppable: bool,
+    /// Seconds that the device is known to grant for what is asked.
+    grants: Option<u32>,
     /// The thread has not answered yet.
     busy: bool,
     next: Tick,
@@ -82,11 +86,16 @@ pub struct Watchdog {
 
 impl Watchdog {
     pub fn new(open: OpenDevice) -> Watchdog {
+        Watchdog::with(Keeper::start(open))
+    }
+
+    fn with(keeper: Keeper) -> Watchdog {
         Watchdog {
-            keeper: Keeper::start(open),
+            keeper,
             wish: None,
             state: WatchdogState::Unknown,
             unstoppable: false,
+            grants: None,
             busy: false,
             next: Tick(0),
         }
@@ -104,19 +113,22 @@ impl Watchdog {
             self.next = Tick(0);
             if !self.is_armed() {
                 self.state = WatchdogState::Unknown;
+                self.grants = None;
             }
         }
     }
 
-    /// Before a server may write: has the device armed, and says why not where it is required.
-    pub fn ready(&mut self) -> Result<(), String> {
+    /// Before a server may write until `deadline`: has the device armed, and says why not where it
+    /// is required.
+    pub fn ready(&mut self, deadline: Tick) -> Result<(), String> {
         if self.wish.is_none() {
             return Ok(());
         }
         let mut left = ARM_WITHIN;
         while !self.is_armed() && !left.is_zero() {
             if !self.busy {
-                self.order(Order::arm(self.wish.as_ref()));
+                let not_after = self.arms_until(Some(deadline), clock::now());
+                self.order(Order::arm(self.wish.as_ref(), not_after));
             }
             let Some(heard) = self.keeper.hear(ANSWER_EVERY) else {
                 left = left.saturating_sub(ANSWER_EVERY);
@@ -181,15 +193,26 @@ impl Watchdog {
                     self.next = (now + FEED_EVERY).min(not_after.max(now + ANSWER_EVERY));
                 }
             }
-            (WatchdogState::Failed { .. } | WatchdogState::Unknown, Some(_)) => {
-                self.order(Order::arm(self.wish.as_ref()));
-                self.next = now + RETRY_EVERY;
+            (WatchdogState::Stopped, Some(_)) if !wanted => {}
+            (_, Some(_)) => {
+                let not_after = self.arms_until(deadline, now);
+                if now <= not_after {
+                    self.next = now + RETRY_EVERY;
+                    self.order(Order::arm(self.wish.as_ref(), not_after));
+                } else {
+                    self.next = now + FEED_EVERY;
+                }
             }
-            (WatchdogState::Stopped, Some(_)) if wanted => {
-                self.order(Order::arm(self.wish.as_ref()));
-            }
-            _ => {}
+            (_, None) => {}
         }
+    }
+
+    /// The last moment to arm it: it may be running. Whoever waits for it does not wait longer than
+    /// [`ARM_WITHIN`].
+    fn arms_until(&self, deadline: Option<Tick>, now: Tick) -> Tick {
+        let (Some(deadline), Some(wish)) = (deadline, &self.wish) else { return now + ARM_WITHIN };
+        let timeout_s = self.grants.unwrap_or(wish.timeout_s);
+        last_food(deadline, wish.margin_ms, timeout_s).min(now + ARM_WITHIN)
     }
 
     /// The last moment for food: fed then, the device fires when others may lead.
@@ -220,6 +243,8 @@ impl Watchdog {
                 self.unstoppable = false;
                 self.next = now;
                 let max = self.wish.as_ref().map_or(0, |wish| wish.timeout_max_ms);
+                let asked = self.wish.as_ref().map_or(0, |wish| wish.timeout_s);
+                let expected = self.grants.replace(timeout_s).unwrap_or(asked);
                 if u64::from(timeout_s) * 1_000 > max {
                     self.order(Order::Stop);
                     let why = format!(
@@ -228,11 +253,22 @@ impl Watchdog {
                     );
                     self.next = now + RETRY_EVERY;
                     WatchdogState::Failed { why }
+                } else if timeout_s > expected {
+                    // It was perhaps armed too late for that; the next time it is known.
+                    self.order(Order::Stop);
+                    WatchdogState::Stopped
                 } else {
                     WatchdogState::Armed { timeout_s }
                 }
             }
             Heard::Armed(Err(why)) => WatchdogState::Failed { why },
+            Heard::Late => {
+                self.next = now + FEED_EVERY;
+                match &self.state {
+                    WatchdogState::Failed { .. } => return,
+                    _ => WatchdogState::Failed { why: "it was too late to arm it".to_owned() },
+                }
+            }
             Heard::Fed(Err(why)) => {
                 self.next = now + FEED_EVERY;
                 WatchdogState::Failed { why }
@@ -273,19 +309,5 @@ fn sentence(state: &WatchdogState) -> String {
             format!("watchdog: armed, resets this machine after `{timeout_s}` s without food")
         }
         WatchdogState::Failed { why } => format!("watchdog: does not work: {why}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_fires_when_others_may_lead_at_the_latest() {
-        for (deadline, margin_ms, timeout_s) in [(5_500, 500, 4), (90_000, 2_000, 60)] {
-            let last = last_food(Tick(deadline), margin_ms, timeout_s);
-            assert_eq!(last.0 + u64::from(timeout_s) * 1_000, deadline + margin_ms);
-        }
-        assert_eq!(last_food(Tick(100), 500, 4), Tick(0), "not before the clock began");
     }
 }
