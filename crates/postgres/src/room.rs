@@ -23,6 +23,28 @@ const FREE_AGAIN: u64 = 2 * FREE_MIN;
 const BEAT: [u8; 512] = [b'.'; 512];
 const MB: u64 = 1 << 20;
 
+/// Whether `bytes` of WAL, brought at once, fit into `pg_wal`, and a server has room to go on.
+/// Blocking.
+///
+/// # Errors
+/// They do not, or it cannot be told; says how much is free and where.
+pub fn fits_wal(data_dir: &Path, bytes: u64) -> Result<(), String> {
+    let place = data_dir.join("pg_wal");
+    let system = statvfs(&place)
+        .map_err(|error| format!("free space is not known, {error}: `{}`", place.display()))?;
+    let free = system.blocks_available().saturating_mul(system.fragment_size());
+    let needed = bytes.saturating_add(FREE_MIN);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(format!(
+        "{} MB are free, {} MB are needed for WAL: `{}`; hint: free space on that disk",
+        free / MB,
+        needed.div_ceil(MB),
+        place.display()
+    ))
+}
+
 /// What a try showed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tried {
@@ -207,6 +229,17 @@ mod tests {
     fn one_of_another_size_is_made_anew_where_there_is_room() {
         assert_eq!(judge(8 * MB, 64 * MB, 104 * MB), Verdict::Make);
         assert_eq!(judge(8 * MB, 64 * MB, 50 * MB), Verdict::Keep);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_begun() {
+        let data_dir = std::env::temp_dir().join(format!("howdah-fits-{}", std::process::id()));
+        fs::create_dir_all(data_dir.join("pg_wal")).expect("a folder");
+        assert_eq!(fits_wal(&data_dir, 0), Ok(()));
+        let error = fits_wal(&data_dir, 1 << 60).expect_err("an exabyte");
+        assert!(error.contains(&format!("{} MB are needed", (1_u64 << 40) + 24)), "{error}");
+        fs::remove_dir_all(&data_dir).expect("cleared");
+        assert!(fits_wal(&data_dir, 0).is_err(), "nothing is there");
     }
 
     #[test]

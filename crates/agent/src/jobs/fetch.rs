@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::{Lsn, NodeName, Position, Term, WalFile};
+use howdah_postgres::room;
 use howdah_postgres::wal::tail;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -57,20 +58,25 @@ async fn catch_up(
     end: Position,
     detached: &ConfState,
 ) -> Result<u64, String> {
-    let have = order.end_hint.ok_or("this server's own position is not known")?;
+    let session = order.session().await?;
+    // What was received is in pg_wal, whether it is replayed or not, and PostgreSQL finds there
+    // what is not in the folder.
+    let have = session.probe().await.map_err(|e| e.to_string())?.position();
     let segment = begin(order).await?;
     let files = WalFile::between(end.timeline, have.lsn, end.lsn, segment);
+    let bytes = files.len() as u64 * segment;
+    let shared = Arc::clone(&order.shared);
+    blocking(move || room::fits_wal(&shared.config.own().data_dir, bytes)).await?;
     for file in &files {
         get(order, from, term, file, segment).await?;
     }
-    let session = order.session().await?;
     order.configure(ConfState { restores: true, ..detached.clone() }).await?;
     session.reload().await.map_err(|e| e.to_string())?;
     let (mut seen, mut moved) = (Lsn(0), Instant::now());
     loop {
         let replayed = session.replayed().await.map_err(|e| e.to_string())?;
         if replayed == end.lsn {
-            return Ok(files.len() as u64 * segment);
+            return Ok(bytes);
         }
         if replayed > end.lsn {
             return Err(format!("it has replayed up to {replayed}, beyond {end}"));
