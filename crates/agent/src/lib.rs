@@ -11,6 +11,7 @@ mod clock;
 mod closing;
 mod conf;
 mod config;
+mod cut_short;
 mod disk;
 mod ears;
 mod event;
@@ -136,6 +137,10 @@ pub async fn start(
         file: shared.watch_file(),
         vitals: publisher.vitals.subscribe(),
         asks: events.clone(),
+    };
+    let alive = match cut_short::end(&shared, alive).await? {
+        () if alive => shared.guard.has_processes().await?,
+        () => false,
     };
     let agent = at_start(&shared, &events, alive, publisher).await?;
     disk::watch(&shared, events.clone())?;

@@ -64,7 +64,7 @@ fn strip_auto_conf(data_dir: &Path, conf: &ServerConf) -> Result<(), PgError> {
 }
 
 /// A value as `guc-file.l` reads it.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
