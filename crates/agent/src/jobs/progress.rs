@@ -9,17 +9,23 @@
 use std::fs;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout};
 
 /// What was last seen of it, and since when it has been the same.
 pub(super) struct Progress {
     seen: Option<Seen>,
     since: Instant,
     looked_at: Instant,
+    /// A look that has not come back; no other is begun meanwhile.
+    looking: Option<JoinHandle<Option<Seen>>>,
 }
 
 /// Between two looks at every process of the machine.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Reading a title waits for the lock of a process's memory, perhaps for ever. A look that has not
+/// come back by then has seen nothing new.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Seen {
@@ -31,20 +37,31 @@ struct Seen {
 impl Progress {
     pub fn begin() -> Progress {
         let now = Instant::now();
-        Progress { seen: None, since: now, looked_at: now }
+        Progress { seen: None, since: now, looked_at: now, looking: None }
     }
 
     /// How long nothing has changed, as of the last look.
-    pub fn still_for(&mut self, postmaster: Option<i32>) -> Duration {
+    pub async fn still_for(&mut self, postmaster: Option<i32>) -> Duration {
         if self.looked_at.elapsed() < LOOK_EVERY {
             return self.since.elapsed();
         }
         self.looked_at = Instant::now();
-        let seen = postmaster.and_then(startup_process);
+        let seen = match postmaster {
+            Some(postmaster) => self.look(postmaster).await,
+            None => None,
+        };
         if seen.is_some() && seen != self.seen {
             (self.seen, self.since) = (seen, Instant::now());
         }
         self.since.elapsed()
+    }
+
+    async fn look(&mut self, postmaster: i32) -> Option<Seen> {
+        let look = || spawn_blocking(move || startup_process(postmaster));
+        let looking = self.looking.get_or_insert_with(look);
+        let seen = timeout(LOOK_WITHIN, looking).await.ok()?;
+        self.looking = None;
+        seen.ok()?
     }
 
     /// In words, for an error.
@@ -54,15 +71,20 @@ impl Progress {
 }
 
 fn startup_process(postmaster: i32) -> Option<Seen> {
-    let entries = fs::read_dir("/proc").ok()?.flatten();
+    children(postmaster).find_map(|(title, ticks)| seen(&title, ticks))
+}
+
+/// The titles of the postmaster's children, and their clock ticks of CPU. Blocking, perhaps for
+/// long.
+pub(super) fn children(postmaster: i32) -> impl Iterator<Item = (String, u64)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| {
+    pids.filter_map(move |pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let ticks = ticks_of_child(&stat, postmaster)?;
         let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-        seen(title.trim_end_matches(['\0', ' ']), ticks)
+        Some((title.trim_end_matches(['\0', ' ']).to_owned(), ticks))
     })
-    .next()
 }
 
 fn seen(title: &str, ticks: u64) -> Option<Seen> {
@@ -102,6 +124,25 @@ mod tests {
         let waits = "postgres: demo: startup waiting for 000000010000000000000004";
         assert_eq!(at(waits, 1), at(waits, 2));
         assert_eq!(at("postgres: demo: checkpointer", 1), None);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_hangs_is_not_waited_for_and_shows_nothing() {
+        let (goes_on, waits) = std::sync::mpsc::channel::<()>();
+        let mut progress = Progress::begin();
+        progress.looked_at -= LOOK_EVERY;
+        progress.looking = Some(spawn_blocking(move || {
+            waits.recv().ok();
+            seen("postgres: demo: startup", 1)
+        }));
+        let own = i32::try_from(std::process::id()).ok();
+        let still = progress.still_for(own).await;
+        assert!(still >= LOOK_WITHIN, "{still:?}");
+        assert_eq!(progress.words(), "no startup process was seen");
+        goes_on.send(()).unwrap();
+        progress.looked_at -= LOOK_EVERY;
+        progress.still_for(own).await;
+        assert_eq!(progress.words(), "startup", "it came back after all");
     }
 
     #[test]

@@ -25,6 +25,8 @@ const LOOKS: u32 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A fast shutdown may take this long before the guard ends every process, milliseconds.
 const STOP_WITHIN_MS: u32 = 30_000;
+/// No process is left then.
+const GONE_WITHIN: Duration = Duration::from_secs(35);
 /// A server that hangs may hear SIGQUIT all the same; then every process is killed, milliseconds.
 const END_WITHIN_MS: u32 = 1_000;
 
@@ -139,10 +141,12 @@ async fn accepting(order: &Order) -> Result<(), String> {
             return Err(format!("the server ended while it was starting: {last}"));
         }
         let postmaster = order.shared.guard.postmaster_pid().await.ok().flatten();
-        if progress.still_for(postmaster) > bound {
+        if progress.still_for(postmaster).await > bound {
             order.shared.guard.stop(howdah_guard::StopMode::Immediate, STOP_WITHIN_MS).await?;
+            let left = order.shared.guard.gone(GONE_WITHIN).await.err();
+            let left = left.map(|left| format!("; {left}")).unwrap_or_default();
             let at = progress.words();
-            return Err(format!("the server got no further for {bound:?}: {error}; `{at}`"));
+            return Err(format!("the server got no further for {bound:?}: {error}; `{at}`{left}"));
         }
         sleep(ASK_EVERY).await;
     }
@@ -199,6 +203,6 @@ pub(crate) async fn stop(
         }
         StopMode::Fence => order.shared.guard.kill().await?,
     }
-    order.shared.guard.gone(Duration::from_millis(u64::from(STOP_WITHIN_MS) + 5_000)).await?;
+    order.shared.guard.gone(GONE_WITHIN).await?;
     Ok(Outcome::default())
 }
