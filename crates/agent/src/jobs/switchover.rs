@@ -14,7 +14,7 @@ use howdah_postgres::{PgError, control};
 use howdah_store::TxnOutcome;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Order, blocking};
+use super::{Order, blocking, progress};
 use crate::event::Outcome;
 
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -22,11 +22,14 @@ const ASK_EVERY: Duration = Duration::from_millis(10);
 const CHECKPOINT_WITHIN: Duration = Duration::from_secs(20);
 /// Each question to the server before the shutdown.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// A server that has written its last checkpoint waits for the archiver alone. Its WAL is complete
-/// then, and what is not archived stays on this disk: it is not waited for longer than this.
+/// A server that has written its last checkpoint waits for the archiver, and for standbys that
+/// have not confirmed it. Its WAL is complete then, and what is not archived or sent stays on this
+/// disk: they are not waited for longer than this.
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(5);
 /// A shutdown that takes longer than this is looked at on the disk, and how often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Who is left is only for the log, and no reason to wait.
+const LEFT_WITHIN: Duration = Duration::from_millis(500);
 
 /// Transactions that run now get `drain_timeout` to end; those that begin meanwhile do not
 /// count, or a busy server would never be shut down.
@@ -92,6 +95,7 @@ async fn shut_down(order: &Order) -> Result<(), String> {
     let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     guard.stop(howdah_guard::StopMode::Fast, within_ms).await?;
     let (begun, mut looked, mut complete) = (Instant::now(), Instant::now(), None);
+    let mut ended = false;
     while guard.alive().await? {
         if begun.elapsed() > within + Duration::from_secs(5) {
             return Err(format!("processes of the server are left after {within:?}"));
@@ -100,16 +104,31 @@ async fn shut_down(order: &Order) -> Result<(), String> {
             complete = is_complete(order).await.then(Instant::now);
             looked = Instant::now();
         }
-        if complete.is_some_and(|since: Instant| since.elapsed() > ARCHIVE_WITHIN) {
+        if !ended && complete.is_some_and(|since: Instant| since.elapsed() > ARCHIVE_WITHIN) {
             tracing::warn!(
-                "the shutdown is complete but for the archiver, which is not waited for any \
-                 longer: WAL files stay unarchived on this disk; hint: see archive_command"
+                "the shutdown is complete, and who is left is not waited for any longer: {}; hint: \
+                 with the archiver, WAL files stay unarchived on this disk: see archive_command",
+                who_is_left(order).await
             );
             guard.kill().await?;
+            ended = true;
         }
         sleep(ASK_EVERY).await;
     }
     Ok(())
+}
+
+/// The titles of the processes that the server waits for.
+async fn who_is_left(order: &Order) -> String {
+    let postmaster = order.shared.guard.postmaster_pid().await.ok().flatten();
+    let titles = blocking(move || {
+        let children = postmaster.into_iter().flat_map(progress::children);
+        Ok(children.map(|(title, _)| format!("`{title}`")).collect::<Vec<_>>())
+    });
+    match timeout(LEFT_WITHIN, titles).await {
+        Ok(Ok(titles)) if !titles.is_empty() => titles.join(", "),
+        _ => "it is not known who".to_owned(),
+    }
 }
 
 /// The last checkpoint is written: no record comes after it.
