@@ -223,6 +223,10 @@ impl Agent {
         if matches!(command, Command::StartPrimary { .. } | Command::Promote { .. }) {
             self.sync = None;
         }
+        if job == Job::Switchover {
+            // What became of an earlier one is not what becomes of this.
+            self.last_error.take_if(|(failed, _)| *failed == Job::Switchover);
+        }
         // What the server is about to be counts from now on, not only when it has got there.
         match command {
             Command::StartPrimary { .. } => self.conf.standby = false,
