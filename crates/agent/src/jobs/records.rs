@@ -12,7 +12,7 @@ use super::Order;
 use crate::clock;
 use crate::event::Outcome;
 
-/// The server's word on the time of a loss, which the takeover does not wait for.
+/// The server's word on the time of a loss; the takeover waits for it no longer than this.
 const TIME_WITHIN: Duration = Duration::from_millis(500);
 
 /// Writes the records that `command` asks for, if everything it compares still stands.
