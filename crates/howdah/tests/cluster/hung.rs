@@ -59,7 +59,7 @@ fn hung_standby_is_ended_and_started_anew() {
     client.stop_and_check();
 }
 
-/// One backend is stopped, then every connection is in use.
+/// Every backend that the agent has open is stopped, then every connection is in use.
 #[test]
 fn busy_is_not_hung() {
     let cluster = three().parameter("max_connections", "20").start();
@@ -71,11 +71,22 @@ fn busy_is_not_hung() {
         let own = primary.own_status().ok().map(|own| own.state);
         primary.postmaster_pid() == postmaster && own == Some(ServerState::Primary)
     };
-    let backend = primary.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name = 'howdah' LIMIT 1");
-    let backend: i32 = backend.expect("asked").parse().expect("a session of the agent's");
-    process::signal(backend, Signal::SIGSTOP);
+    let backends = primary.sql(
+        "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND application_name = 'howdah'
+         AND pid <> pg_backend_pid()",
+    );
+    let backends = backends.expect("asked");
+    let backends: Vec<i32> =
+        backends.split_whitespace().map(|pid| pid.parse().expect("a process")).collect();
+    assert!(!backends.is_empty(), "the agent has a session");
+    for backend in &backends {
+        process::signal(*backend, Signal::SIGSTOP);
+    }
     let stays = wait::stays(LONG, goes_on);
-    process::signal(backend, Signal::SIGCONT);
+    for backend in &backends {
+        process::signal(*backend, Signal::SIGCONT);
+    }
     assert!(stays, "{}", cluster.seen());
 
     let _sessions = Sessions::take_all(&cluster, primary);
