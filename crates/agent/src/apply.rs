@@ -222,7 +222,7 @@ async fn roles_and_databases(shared: &Shared) -> Result<Vec<String>, String> {
         |refusals| refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     )?;
     access::apply(&connect, &changes).await.map_err(|e| e.to_string())?;
-    let (taken_back, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|c| c.resets_setting());
+    let (taken_back, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|c| c.resets);
     for change in taken_back {
         tracing::warn!(
             "made true: {change}: the cluster file has no such setting; hint: to keep one, write it \

@@ -12,11 +12,18 @@ pub struct Change {
     pub shown: String,
     /// The database in which it must run; any when `None`.
     pub database: Option<String>,
+    /// It takes back a setting of a role or database that somebody made by hand.
+    pub resets: bool,
 }
 
 impl Change {
     pub(super) fn new(sql: String) -> Change {
-        Change { shown: sql.clone(), sql: Redacted::new(sql), database: None }
+        Change { shown: sql.clone(), sql: Redacted::new(sql), database: None, resets: false }
+    }
+
+    /// Takes a setting back.
+    pub(super) fn reset(sql: String) -> Change {
+        Change { resets: true, ..Change::new(sql) }
     }
 
     /// `before` and a literal that nobody may see.
@@ -25,19 +32,12 @@ impl Change {
             sql: Redacted::new(format!("{before} {literal}")),
             shown: format!("{before} '***'"),
             database: None,
+            resets: false,
         }
     }
 
     pub(super) fn within(self, database: &str) -> Change {
         Change { database: Some(database.to_owned()), ..self }
-    }
-
-    /// Whether it takes back a setting of a role or database that somebody made by hand.
-    #[must_use]
-    pub fn resets_setting(&self) -> bool {
-        // Names may hold anything, in double quotes; none of the statements ends like this else.
-        let last = self.shown.rsplit_once(" RESET ").map(|(_, name)| name);
-        last.is_some_and(|name| !name.contains(['\'', '"', ' ']))
     }
 
     /// Whether `shown` hides something.

@@ -18,7 +18,8 @@ pub(super) fn changes(
     let wanted: BTreeMap<String, &String> =
         wanted.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     let surplus = current.keys().filter(|name| !wanted.contains_key(*name));
-    let reset = surplus.map(|name| format!("ALTER {subject} RESET {}", sql::parameter(name)));
+    let reset = surplus
+        .map(|name| Change::reset(format!("ALTER {subject} RESET {}", sql::parameter(name))));
     let differing = wanted.iter().filter(|(name, value)| {
         current.get(*name).is_none_or(|now| elements(name, now) != elements(name, value))
     });
@@ -26,7 +27,7 @@ pub(super) fn changes(
         let values: Vec<_> = elements(name, value).iter().map(|e| sql::literal(e)).collect();
         format!("ALTER {subject} SET {} TO {}", sql::parameter(name), values.join(", "))
     });
-    reset.chain(set).map(Change::new).collect()
+    reset.chain(set.map(Change::new)).collect()
 }
 
 /// The names of a list, or the one value of any other parameter.
@@ -82,6 +83,16 @@ const LISTS_OF_NAMES: [&str; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_a_setting_back_is_marked() {
+        let map = |name: &str| BTreeMap::from([(name.to_owned(), "1".to_owned())]);
+        let changes = changes("ROLE \"app\"", &map("work_mem"), &map("jit"));
+        let told: Vec<_> = changes.iter().map(|c| (c.shown.as_str(), c.resets)).collect();
+        let (reset, set) =
+            ("ALTER ROLE \"app\" RESET \"work_mem\"", "ALTER ROLE \"app\" SET \"jit\" TO '1'");
+        assert_eq!(told, [(reset, true), (set, false)]);
+    }
 
     #[test]
     fn lists_of_names_are_read_as_postgresql_reads_them() {
