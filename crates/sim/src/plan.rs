@@ -196,11 +196,13 @@ impl Plan {
     }
 
     /// Nothing but ends of the postmaster, whose disk stays within reach: then even `async`
-    /// loses nothing.
+    /// loses nothing. A primary that an operator fences lets go although nobody has everything.
     pub fn only_crashes(&self) -> bool {
-        self.faults
-            .iter()
-            .all(|fault| matches!(fault.kind, FaultKind::KillPostmaster(_) | FaultKind::Asked(_)))
+        self.faults.iter().all(|fault| match fault.kind {
+            FaultKind::Asked(Request::Fence(_)) => false,
+            FaultKind::KillPostmaster(_) | FaultKind::Asked(_) => true,
+            _ => false,
+        })
     }
 }
 

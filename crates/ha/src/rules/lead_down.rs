@@ -191,6 +191,14 @@ fn start(case: &Case<'_>, facts: &DirectoryFacts, why: &str) -> Step {
     let floor = view.sync().map(|s| s.floor.timeline);
     let unreserved = floor.is_some_and(|floor| facts.history.timeline > floor)
         && facts.history.timeline != view.store.timeline;
+    let own = view.sync().is_some_and(|sync| sync.directory == facts.id);
+    if unreserved && own && facts.history.timeline < view.store.timeline {
+        // Promoted with the number of a term before, while it took this one: nothing that was
+        // acknowledged is missing here, and the number that stands is its own.
+        let start = Command::StartStandby { upstream: None };
+        let detail = format!("from timeline {}, which is over", facts.history.timeline);
+        return case.paced(Job::Start, Step::act(Rule::StartToPromote, detail, start));
+    }
     if unreserved {
         let detail = format!("its timeline {} was never reserved", facts.history.timeline);
         return Step::act(Rule::LetGo, detail, Command::Release);
