@@ -145,7 +145,9 @@ fn raise(case: &Case<'_>, running: &Running, sync: &Sync, setting: &SyncSetting)
     Some(record_confirmed(case, running, sync, setting, Rule::RaiseNeeded, voters))
 }
 
-/// Standbys that stream this timeline, have flushed past the floor and may be voters.
+/// Standbys that stream this timeline, have flushed past the floor and may be voters. On which
+/// timeline one is its own record says: its first reply counts before PostgreSQL has compared the
+/// histories.
 fn joining(case: &Case<'_>, running: &Running, sync: &Sync) -> BTreeSet<DirectoryId> {
     if case.view.settings.durability == Durability::Async {
         return BTreeSet::new();
@@ -154,7 +156,8 @@ fn joining(case: &Case<'_>, running: &Running, sync: &Sync) -> BTreeSet<Director
         sender.streaming
             && sender.flushed >= sync.floor.lsn
             && case.view.member_of(&sender.directory).is_some_and(|m| {
-                !m.no_sync && !m.leaving && !case.view.store.fenced.contains(&m.node)
+                let here = m.position.is_some_and(|p| p.timeline == running.history.timeline);
+                here && !m.no_sync && !m.leaving && !case.view.store.fenced.contains(&m.node)
             })
     });
     let fit: BTreeSet<DirectoryId> = fit.map(|sender| sender.directory.clone()).collect();
