@@ -107,7 +107,7 @@ planted! {
     BackendOutlives = "backend-outlives", "2", "the end of the postmaster is taken for the end of the instance: a backend goes on", found(60, &[WITHOUT_RIGHT]);
     GraceBesidePromise = "grace-beside-promise", "2", "a node that has promised to fence a term promises its leader to wait as well", found(150, &["double primary", WITHOUT_RIGHT, NOT_RECORDED]);
     PromiseNotDurable = "promise-not-durable", "4", "a promise is told before it is on the disk, and a restart forgets it", found(150, &[FENCED]);
-    PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", found(100, &[FENCED]);
+    PromiseLowered = "promise-lowered", "4", "a late write puts a lower promise in the place of a higher one", found(150, &[FENCED]);
     PromiseTakenBack = "promise-taken-back", "4", "a voter receives again at a renewal, before the record has a higher revision", found(40, &[FENCED]);
     GraceForgotten = "grace-forgotten", "2", "in `async` a node that has promised a leader time stands for election", found(100, &[WITHOUT_RIGHT, DOUBLE]);
     SlotOfAnyTerm = "slot-of-any-term", "3", "a slot is good for every term", Fate::Open("a standby on a dead branch would have to hold more than a leader that was deposed, repaired and leads again has written: the plans that lead there write too much meanwhile");
