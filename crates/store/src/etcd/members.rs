@@ -249,7 +249,9 @@ impl<'a, T: Send + 'static> Round<'a, T> {
         }
         for number in self.asked.keys() {
             self.members.member(*number).forget();
-            self.faults.insert(*number, Fault::away(no_answer(self.members.options.timeout)));
+            // What it answered before, within this call, says more than that it is asked once more.
+            let silent = || Fault::away(no_answer(self.members.options.timeout));
+            self.faults.entry(*number).or_insert_with(silent);
         }
         Some(self.members.error(&self.faults))
     }
