@@ -7,7 +7,10 @@
 /// A receiver's last word begins with the first (libpqwalreceiver.c) and quotes the upstream's
 /// second (xlogreader's callback in walsender.c). In the server's language, which is English
 /// unless the cluster's locale says otherwise.
-const RECEIVED: &str = "could not receive data from WAL stream";
+///
+/// Longer than a name can be: a name with a line break in it, which stands in a line's prefix as it
+/// is, cannot say it.
+const RECEIVED: &str = "could not receive data from WAL stream: ERROR:  requested WAL segment ";
 const REMOVED: &str = "has already been removed";
 /// The first line of a server's life (postmaster.c).
 const STARTING: &str = "starting PostgreSQL ";
@@ -17,7 +20,8 @@ const STARTING: &str = "starting PostgreSQL ";
 /// the client before anything else that changes cannot be told from forged ones, and says nothing.
 pub(crate) fn is_told(log: &str, prefix: &str) -> bool {
     let Some(shape) = Shape::of(prefix) else { return false };
-    let last = log.lines().rev().find_map(|line| {
+    // A line break inside a message is followed by a tab (append_with_tabs in elog.c).
+    let last = log.lines().rev().filter(|line| !line.starts_with('\t')).find_map(|line| {
         let (severity, message) = shape.own(line)?;
         match severity {
             "FATAL" | "PANIC" => Some(message.starts_with(RECEIVED) && message.contains(REMOVED)),
@@ -121,6 +125,13 @@ mod tests {
         for line in forged {
             assert!(!is_told(&line, PREFIX), "{line}");
         }
+        let broken = format!("2026 [8] FATAL:  role \"x\n\t2026 [7] {GONE}\" does not exist\n");
+        assert!(!is_told(&broken, "%m [%p] "), "a name with a line break in it");
+        let user = "x\n] FATAL:  could not receive data from WAL stream: ";
+        let split = format!(
+            "2026 [8] {user}@ has already been removed\n FATAL:  no pg_hba.conf entry for host\n"
+        );
+        assert!(!is_told(&split, "%m [%p] %q%u@%d "), "two names, each too short");
         let unclear = format!("x@y 2026 {GONE}");
         assert!(!is_told(&unclear, "%u@%d %m "), "the client comes first");
     }
