@@ -24,11 +24,33 @@ pub(super) fn carry(draft: &mut Draft, member: &Member<'_>) {
     rest_api(draft, member);
     directories(draft, member);
     superuser(draft, member);
+    watchdog(draft, member);
     if let Some(tree) = member.at(&["postgresql", "parameters"]) {
         parameters(draft, &tree, rank);
     }
     if let Some(tree) = member.at(&["postgresql", "pg_hba"]) {
         rules(draft, &tree, rank);
+    }
+}
+
+/// Words as Patroni reads them (`parse_mode` in watchdog/base.py); the safety margin follows from
+/// the lease.
+fn watchdog(draft: &mut Draft, member: &Member<'_>) {
+    let mode_of = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "require" | "required" => Some("required"),
+        "auto" | "automatic" => Some("automatic"),
+        "off" | "no" | "false" | "disable" | "disabled" => Some("off"),
+        _ => None,
+    };
+    if let Some(tree) = member.at(&["watchdog", "mode"])
+        && let Some(mode) = tree.node.text().and_then(mode_of)
+    {
+        tree.claim(draft, &Key::of(&["ha", "watchdog"]), &Value::text(mode), member.rank);
+    }
+    if let Some(tree) = member.at(&["watchdog", "device"])
+        && let Some(device) = tree.node.text()
+    {
+        tree.claim(draft, &Key::of(&["ha", "watchdog_device"]), &Value::text(device), member.rank);
     }
 }
 

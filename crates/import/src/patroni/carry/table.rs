@@ -22,8 +22,6 @@ const METHOD: &str = "new standbys are copied by pg_basebackup; other methods ar
 const ARCHIVE: &str = "restoring from an archive is not built yet";
 const OTHER_STORE: &str = "Howdah keeps its lease in etcd; with `[store.etcd] managed = true` the nodes run it themselves";
 const ROLE_ONLY: &str = "one set for all nodes: whoever is primary now may be standby next";
-const DEVICE: &str = "the guard ends a server before its lease does, whatever the agent does; for a \
-     machine that freezes as a whole there is `watchdog` in [ha]";
 const WATCHDOG: &str = "the guard ends a server before its lease does, whatever the agent does";
 const STANDBY_CLUSTER: &str = "there are no standby clusters yet";
 const SLOT: &str = "make the slot by hand if it is not there yet: users' slots, logical ones too, are kept on all nodes";
@@ -94,8 +92,9 @@ const FILE: &[Row] = &[
     ("restapi.thread_pool_size", Replaced("every queue has its own bound")),
     ("postgresql.rewind.**", Replaced(REWIND)),
     ("log.**", Replaced(LOG)),
-    ("watchdog.mode", Replaced(DEVICE)),
-    ("watchdog.**", Replaced(DEVICE)),
+    ("watchdog.mode", ByHand("not a mode; set `ha.watchdog` to off, automatic or required")),
+    ("watchdog.device", ByHand("not a path; set `ha.watchdog_device`")),
+    ("watchdog.**", Replaced("when the device fires follows from the lease")),
     ("citus.**", ByHand(CITUS)),
     ("ctl.**", Replaced("`howdah` finds its token and certificates in `base_dir`")),
     ("restapi.certfile", Replaced(TLS)),
