@@ -167,6 +167,9 @@ impl Server {
             Request::Start { .. } if self.leaving => return Err(Refusal::Leaving),
             Request::Start { program, args, env, log, deadline } => {
                 if let Some(deadline) = deadline.filter(|_| self.instance.is_empty()) {
+                    if self.watchdog.is_too_late(deadline, clock::now()) {
+                        return Err(Refusal::DeadlinePassed { deadline });
+                    }
                     self.arm_watchdog(deadline)?;
                 }
                 self.instance.start(&program, &args, &env, &log, deadline)?;

@@ -79,6 +79,8 @@ pub struct Watchdog {
     unstoppable: bool,
     /// Seconds that the device is known to grant for what is asked.
     grants: Option<u32>,
+    /// Nobody wants it any more, and whether it runs is not known: it is to be stopped once.
+    forsaken: bool,
     /// The thread has not answered yet.
     busy: bool,
     next: Tick,
@@ -96,6 +98,7 @@ impl Watchdog {
             state: WatchdogState::Unknown,
             unstoppable: false,
             grants: None,
+            forsaken: false,
             busy: false,
             next: Tick(0),
         }
@@ -112,6 +115,7 @@ impl Watchdog {
             self.wish = wish;
             self.next = Tick(0);
             if !self.is_armed() {
+                self.forsaken = self.wish.is_none();
                 self.state = WatchdogState::Unknown;
                 self.grants = None;
             }
@@ -148,6 +152,13 @@ impl Watchdog {
         }
     }
 
+    /// It is required, and could not be armed any more for a server that may write until `deadline`:
+    /// it works, and a later deadline is what it takes.
+    pub fn is_too_late(&self, deadline: Tick, now: Tick) -> bool {
+        let required = self.wish.as_ref().filter(|wish| wish.required);
+        !self.is_armed() && required.is_some_and(|wish| now > self.last_moment(wish, deadline))
+    }
+
     /// What is due; `deadline`: of a server that may write. Gives a line for the log.
     pub fn turn(&mut self, deadline: Option<Tick>, now: Tick) -> Option<String> {
         let before = self.state.clone();
@@ -164,12 +175,17 @@ impl Watchdog {
     pub fn close(&mut self) {
         self.wish = None;
         let mut left = ARM_WITHIN;
-        while self.is_armed() && !self.unstoppable && !left.is_zero() {
+        // A feed that failed may have left it running.
+        let mut unsure = matches!(self.state, WatchdogState::Failed { .. });
+        while (unsure || self.is_armed() && !self.unstoppable) && !left.is_zero() {
             if !self.busy {
                 self.order(Order::Stop);
             }
             match self.keeper.hear(ANSWER_EVERY) {
-                Some(heard) => self.take(heard, clock::now()),
+                Some(heard) => {
+                    unsure &= !matches!(heard, Heard::Stopped(_));
+                    self.take(heard, clock::now());
+                }
                 None => left = left.saturating_sub(ANSWER_EVERY),
             }
         }
@@ -203,6 +219,8 @@ impl Watchdog {
                     self.next = now + FEED_EVERY;
                 }
             }
+            // A feed that failed may have left it running.
+            (_, None) if std::mem::take(&mut self.forsaken) => self.order(Order::Stop),
             (_, None) => {}
         }
     }
@@ -211,8 +229,12 @@ impl Watchdog {
     /// [`ARM_WITHIN`].
     fn arms_until(&self, deadline: Option<Tick>, now: Tick) -> Tick {
         let (Some(deadline), Some(wish)) = (deadline, &self.wish) else { return now + ARM_WITHIN };
-        let timeout_s = self.grants.unwrap_or(wish.timeout_s);
-        last_food(deadline, wish.margin_ms, timeout_s).min(now + ARM_WITHIN)
+        self.last_moment(wish, deadline).min(now + ARM_WITHIN)
+    }
+
+    /// Armed later, it would fire when others may lead already.
+    fn last_moment(&self, wish: &Wish, deadline: Tick) -> Tick {
+        last_food(deadline, wish.margin_ms, self.grants.unwrap_or(wish.timeout_s))
     }
 
     /// The last moment for food: fed then, the device fires when others may lead.
@@ -231,7 +253,9 @@ impl Watchdog {
         let idle = match self.state {
             WatchdogState::Armed { .. } => closed,
             WatchdogState::Stopped => self.wish.is_none() || deadline.is_none(),
-            WatchdogState::Unknown | WatchdogState::Failed { .. } => self.wish.is_none(),
+            WatchdogState::Unknown | WatchdogState::Failed { .. } => {
+                self.wish.is_none() && !self.forsaken
+            }
         };
         (!idle).then(|| self.next.max(now))
     }
@@ -270,6 +294,7 @@ impl Watchdog {
                 }
             }
             Heard::Fed(Err(why)) => {
+                self.forsaken = self.wish.is_none();
                 self.next = now + FEED_EVERY;
                 WatchdogState::Failed { why }
             }

@@ -213,6 +213,49 @@ fn a_feed_that_fails_once_while_the_lease_is_renewed_is_made_up_for() {
 }
 
 #[test]
+fn one_that_runs_on_after_a_failed_feed_is_stopped_when_nobody_wants_it_any_more() {
+    let mut machine = Machine::new();
+    machine.leads(5_000);
+    FEEDS_FAIL.set(1);
+    while !matches!(machine.watchdog.state(), WatchdogState::Failed { .. }) {
+        machine.run(STEP_MS);
+    }
+    assert!(FIRES_AT.get().is_some(), "it runs");
+    machine.watchdog.wish(None);
+    machine.run(1_000);
+    assert_eq!(FIRES_AT.get(), None);
+}
+
+#[test]
+fn one_whose_last_feed_fails_after_the_wish_has_gone_is_stopped() {
+    let mut machine = Machine::new();
+    machine.leads(5_000);
+    machine.thread_waits = true;
+    while !machine.watchdog.busy {
+        machine.run(STEP_MS);
+    }
+    machine.watchdog.wish(None);
+    FEEDS_FAIL.set(1);
+    machine.thread_waits = false;
+    machine.run(1_000);
+    assert_eq!((FEEDS_FAIL.get(), FIRES_AT.get()), (0, None));
+}
+
+#[test]
+fn it_is_too_late_for_a_deadline_only_where_it_is_required_and_not_armed() {
+    let mut machine = Machine::new();
+    let (now, late) = (Tick(NOW.get()), Tick(NOW.get() + u64::from(TIMEOUT_S) * 1_000 - MARGIN_MS));
+    assert!(!machine.watchdog.is_too_late(late, now), "the last moment");
+    assert!(machine.watchdog.is_too_late(Tick(late.0 - 1), now));
+    let wish = machine.watchdog.wish.clone().map(|wish| Wish { required: false, ..wish });
+    machine.watchdog.wish(wish);
+    assert!(!machine.watchdog.is_too_late(now, now), "it is not required");
+    let mut leads = Machine::new();
+    leads.leads(5_000);
+    assert!(!leads.watchdog.is_too_late(Tick(NOW.get()), Tick(NOW.get())), "it is armed");
+}
+
+#[test]
 fn an_order_to_arm_that_waited_over_a_freeze_starts_nothing() {
     let mut machine = Machine::new();
     machine.renew();
