@@ -15,13 +15,14 @@ use std::time::Duration;
 use howdah_base::Tick;
 use howdah_ha::{Command, Decision, Directory, Failures, Job, Memory, Rule, StopMode, decide};
 use howdah_store::Snapshot;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 use crate::conf::ConfState;
 use crate::event::Event;
 use crate::lease::Lease;
+use crate::liveness::Liveness;
 use crate::observe::{Disk, Facts};
 use crate::shared::Shared;
 use crate::{clock, jobs, observe, publish};
@@ -45,8 +46,7 @@ pub(crate) struct Agent {
     pub snapshot: Option<Snapshot>,
     pub store_error: Option<String>,
     pub conf: ConfState,
-    /// A process of the instance is alive, as the guard says.
-    pub alive: watch::Sender<bool>,
+    pub alive: Liveness,
     pub stopping: bool,
     pub disk: Disk,
     pub facts: Option<Facts>,
@@ -156,7 +156,7 @@ impl Agent {
             self.probe_now.notify_one();
         }
         let wake_at = decision.wake_at;
-        if decision.reason.rule == Rule::RefusedDirectory && !*self.alive.borrow() {
+        if decision.reason.rule == Rule::RefusedDirectory && !self.alive.is_alive() {
             self.refused = Some(decision.reason.detail.clone());
             self.ending = true;
         }
@@ -181,7 +181,7 @@ impl Agent {
             return None;
         }
         commands.retain(|c| matches!(c, Command::Renew | Command::Stop(StopMode::Fence)));
-        let alive = *self.alive.borrow();
+        let alive = self.alive.is_alive();
         let stopping = matches!(self.job, Some((Job::Stop, _)));
         self.ending = !alive && !stopping;
         (alive && !stopping && commands.iter().all(|c| *c == Command::Renew))
@@ -295,7 +295,7 @@ impl Agent {
             // An answer about a lease that is known to have ended says nothing.
             Event::Renewed { lease, .. } if self.lease.id() != Some(lease) => {}
             Event::Renewed { held, result, sent_at, .. } => self.renewed(result, held, sent_at),
-            Event::Alive(alive) => self.guard_counted(alive),
+            Event::Alive { alive, asked_at } => self.guard_counted(alive, asked_at),
             Event::Guard(event) => self.guard_said(event),
             Event::Probed { facts, asked_at } => self.probed(facts, asked_at),
             Event::DiskTried => {}
@@ -391,18 +391,16 @@ impl Agent {
     }
 
     /// The guard's own count corrects what events may have told out of order.
-    fn guard_counted(&mut self, alive: bool) {
-        let known = *self.alive.borrow();
-        if alive && !known {
-            self.left = None;
-            self.alive.send_replace(true);
-        } else if known && !alive && self.job.is_none() {
-            self.server_is_down();
+    fn guard_counted(&mut self, alive: bool, asked_at: Tick) {
+        match self.alive.counted(alive, asked_at, clock::now()) {
+            true if alive => self.left = None,
+            true => self.server_is_down(),
+            false => {}
         }
     }
 
     fn server_is_down(&mut self) {
-        self.alive.send_replace(false);
+        self.alive.ended(clock::now());
         self.held_until = None;
         self.facts = None;
         self.sync = None;
@@ -414,7 +412,7 @@ impl Agent {
 
     fn probed(&mut self, facts: Result<Box<Facts>, String>, asked_at: Tick) {
         match facts {
-            Ok(facts) if *self.alive.borrow() && asked_at >= self.facts_after => {
+            Ok(facts) if self.alive.is_alive() && asked_at >= self.facts_after => {
                 // An agent that was started in the middle of a promotion learns of it here.
                 self.conf.standby &= !facts.running.primary;
                 self.note_position(&facts.running);

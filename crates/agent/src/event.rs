@@ -30,7 +30,7 @@ pub(crate) enum Event {
     /// What the guard says.
     Guard(howdah_guard::Event),
     /// Whether a process of the instance is alive, asked of the guard.
-    Alive(bool),
+    Alive { alive: bool, asked_at: Tick },
     /// What the server answered, asked at `asked_at`.
     Probed { facts: Result<Box<Facts>, String>, asked_at: Tick },
     /// How long the server has given no sign of life, asked at `asked_at`.
@@ -74,6 +74,8 @@ pub(crate) struct Outcome {
     pub snapshot: Option<Snapshot>,
     /// A lease that the store refuses as ended.
     pub lease_gone: Option<LeaseId>,
+    /// It could not begin in time, and is to be tried again soon.
+    pub late: bool,
     /// A sentence for the log.
     pub said: Option<String>,
 }

@@ -95,12 +95,23 @@ impl Guardian {
         Ok(())
     }
 
-    /// Starts PostgreSQL; with a deadline it is armed before the process exists.
-    pub async fn start(&self, config: &AgentConfig, deadline: Option<Tick>) -> Result<(), String> {
+    /// Starts PostgreSQL; with a deadline it is armed before the process exists. `false`: the
+    /// deadline is too near for that.
+    pub async fn start(
+        &self,
+        config: &AgentConfig,
+        deadline: Option<Tick>,
+    ) -> Result<bool, String> {
         let own = config.own();
         let (program, args, env) = server::start_command(config.install()?, &own.data_dir);
         let log = own.state_dir.join("log/postgresql-start.log");
-        self.request(Request::Start { program, args, env, log, deadline }).await
+        let request = Request::Start { program, args, env, log, deadline };
+        let guard = self.guard.as_ref().ok_or(WITNESS)?;
+        match guard.request(request).await {
+            Ok(_) => Ok(true),
+            Err(GuardError::Refused(Refusal::DeadlinePassed { .. })) => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Moves the write deadline.

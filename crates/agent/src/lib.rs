@@ -21,6 +21,7 @@ mod heartbeat;
 mod housekeeping;
 mod jobs;
 mod lease;
+mod liveness;
 mod loss;
 mod observe;
 mod operator;
@@ -59,6 +60,7 @@ use crate::agent::{Agent, Ending};
 use crate::event::Event;
 use crate::guardian::Guardian;
 use crate::lease::Lease;
+use crate::liveness::Liveness;
 use crate::publish::Publisher;
 use crate::shared::Shared;
 
@@ -181,7 +183,7 @@ async fn at_start(
         events: events.clone(),
         snapshot: None,
         store_error: None,
-        alive: watch::Sender::new(alive),
+        alive: Liveness::new(alive),
         stopping: false,
         facts: None,
         observed_at: Tick(0),

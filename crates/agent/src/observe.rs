@@ -111,8 +111,9 @@ pub(crate) async fn keep_counting(shared: Arc<Shared>, events: mpsc::Sender<Even
 
 /// Asks the guard once.
 pub(crate) async fn count(shared: &Shared, events: &mpsc::Sender<Event>) {
+    let asked_at = clock::now();
     if let Ok(alive) = shared.guard.alive().await {
-        let _ = events.send(Event::Alive(alive)).await;
+        let _ = events.send(Event::Alive { alive, asked_at }).await;
     }
 }
 

@@ -17,11 +17,13 @@ impl Agent {
             self.stopping = false;
         }
         if job == Job::Start {
-            // Whether a failed one has left processes the guard says.
-            self.alive.send_if_modified(|alive| outcome.is_ok() && !std::mem::replace(alive, true));
+            // Whether any process is left of it the guard says.
+            if outcome.as_ref().is_ok_and(|outcome| !outcome.late) {
+                // More WAL may come.
+                self.left = None;
+            }
         }
         if matches!(job, Job::Start | Job::Stop) {
-            // An answer of the guard's may have come later than news of what followed it.
             let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
             tokio::spawn(async move { observe::count(&shared, &events).await });
         }
@@ -39,7 +41,10 @@ impl Agent {
         }
         match outcome {
             Ok(outcome) => {
-                self.failures.clear(job);
+                match outcome.late {
+                    true => self.failures.late(job, clock::now()),
+                    false => self.failures.clear(job),
+                }
                 self.last_error = self.last_error.take().filter(|(failed, _)| *failed != job);
                 self.take_outcome(*outcome);
             }

@@ -30,7 +30,7 @@ impl Agent {
     /// as a deadline applies. Nothing else does: a lease alone is no right.
     fn extend_deadline(&mut self) {
         let Some(deadline) = self.lease.deadline(&self.shared) else { return };
-        if *self.alive.borrow() && self.leads() {
+        if self.alive.is_alive() && self.leads() {
             self.extend_to(deadline);
         }
     }

@@ -121,7 +121,7 @@ impl Agent {
 
     fn server(&self) -> Server {
         let as_primary = !self.conf.standby;
-        if !*self.alive.borrow() {
+        if !self.alive.is_alive() {
             return Server::Down;
         }
         if self.stopping {

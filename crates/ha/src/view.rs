@@ -282,6 +282,8 @@ pub struct Failures {
 
 /// Longest pause before a failed operation is tried again, seconds.
 const BACKOFF_MAX_S: u64 = 30;
+/// Before one is tried again that could not be tried.
+const LATE_PAUSE: Duration = Duration::from_millis(200);
 
 impl Failures {
     pub fn count(&self, job: Job) -> u32 {
@@ -293,6 +295,11 @@ impl Failures {
         *entry = (entry.0 + 1, now);
     }
 
+    /// It could not be tried, because of something that is expected in a moment: it did not fail.
+    pub fn late(&mut self, job: Job, now: Tick) {
+        self.counts.entry(job).or_insert((0, now)).1 = now;
+    }
+
     pub fn clear(&mut self, job: Job) {
         self.counts.remove(&job);
     }
@@ -300,6 +307,9 @@ impl Failures {
     /// When the operation may be tried again: 1 s after the first failure, doubling.
     pub fn retry_at(&self, job: Job) -> Option<Tick> {
         let (count, at) = self.counts.get(&job)?;
+        if *count == 0 {
+            return Some(*at + LATE_PAUSE);
+        }
         let pause = (1_u64 << (count - 1).min(6)).min(BACKOFF_MAX_S);
         Some(*at + Duration::from_secs(pause))
     }
@@ -366,5 +376,22 @@ impl View {
     /// The member whose directory is `id`.
     pub fn member_of(&self, id: &DirectoryId) -> Option<&Member> {
         self.store.members.values().find(|m| m.directory.as_ref() == Some(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_tried_has_not_failed_and_is_tried_again_soon() {
+        let mut failures = Failures::default();
+        failures.late(Job::Start, Tick(1_000));
+        assert_eq!(failures.count(Job::Start), 0);
+        assert_eq!(failures.retry_at(Job::Start), Some(Tick(1_200)));
+        failures.record(Job::Start, Tick(2_000));
+        failures.late(Job::Start, Tick(5_000));
+        assert_eq!(failures.count(Job::Start), 1);
+        assert_eq!(failures.retry_at(Job::Start), Some(Tick(6_000)));
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Order;
 use super::progress::Progress;
+use crate::clock;
 use crate::closing::Closed;
 use crate::conf::ConfState;
 use crate::event::{Event, Outcome};
@@ -36,7 +37,9 @@ pub(crate) async fn primary(
     names: BTreeSet<DirectoryId>,
     needed: u32,
 ) -> Result<Outcome, String> {
-    let deadline = order.deadline.ok_or("the lease has not been renewed yet")?;
+    let Some(deadline) = order.deadline else {
+        return Ok(too_late(None, "the lease has not been renewed yet"));
+    };
     let conf = ConfState {
         standby: false,
         upstream: None,
@@ -70,11 +73,18 @@ async fn start(order: Order, conf: ConfState, deadline: Option<Tick>) -> Result<
     if conf.standby {
         bring_logical_slots(&order).await;
     }
-    order.shared.guard.start(&order.shared.config, deadline).await?;
+    if !order.shared.guard.start(&order.shared.config, deadline).await? {
+        return Ok(too_late(Some(conf), "the right to write ends too soon"));
+    }
     // From here on the loop extends the deadline with each renewal: recovery may take long.
-    let _ = order.events.send(Event::Alive(true)).await;
+    let _ = order.events.send(Event::Alive { alive: true, asked_at: clock::now() }).await;
     accepting(&order).await?;
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+fn too_late(conf: Option<ConfState>, why: &str) -> Outcome {
+    let said = format!("the server is not started yet: {why}; it is tried again in a moment");
+    Outcome { conf, late: true, said: Some(said), ..Outcome::default() }
 }
 
 /// Users' logical slots that are not here yet, while the server is down: they can be copied only

@@ -81,8 +81,12 @@ impl Case<'_> {
         match self.view.failures.retry_at(job).filter(|at| *at > self.now) {
             Some(at) => {
                 let count = self.view.failures.count(job);
-                let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-                let detail = format!("{job} failed {times}: {}", step.reason);
+                let times = match count {
+                    0 => "could not begin in time".to_owned(),
+                    1 => "failed once".to_owned(),
+                    _ => format!("failed {count} times"),
+                };
+                let detail = format!("{job} {times}: {}", step.reason);
                 Step::wait(Rule::BackOff, detail).until(at)
             }
             None => step,
