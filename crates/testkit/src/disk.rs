@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Disk {
     image: PathBuf,
     /// The write that hangs while the disk does.
     hanging: Mutex<Option<Receiver<()>>>,
+    /// What gives room back as soon as it may.
+    freed: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 /// A write that takes longer is taken to hang.
@@ -32,7 +34,12 @@ impl Disk {
         let image = place.with_extension("img");
         fs::create_dir_all(place).ok()?;
         File::create(&image).and_then(|file| file.set_len(megabytes << 20)).ok()?;
-        let disk = Disk { place: place.to_owned(), image, hanging: Mutex::new(None) };
+        let disk = Disk {
+            place: place.to_owned(),
+            image,
+            hanging: Mutex::new(None),
+            freed: Mutex::default(),
+        };
         let made = run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-F"]).arg(&disk.image))
             && run(Command::new("mount").args(["-o", "loop"]).arg(&disk.image).arg(place));
         // An empty folder is what a cluster is made in.
@@ -45,8 +52,11 @@ impl Disk {
     }
 
     /// Takes all the room that is left, also once more. Whether a write is refused from then on, which the disk
-    /// is asked and not assumed.
+    /// is asked and not assumed. A disk that hangs is left alone: whoever asks would hang with it.
     pub fn fill(&self) -> bool {
+        if self.hangs() {
+            return false;
+        }
         let Ok(mut file) = File::options().create(true).append(true).open(self.filling()) else {
             return false;
         };
@@ -78,9 +88,19 @@ impl Disk {
         written.is_err_and(|error| error.kind() == ErrorKind::StorageFull)
     }
 
-    /// Gives the room back.
+    /// Gives the room back; on a disk that hangs, as soon as it does no longer.
     pub fn free(&self) {
-        fs::remove_file(self.filling()).ok();
+        let filling = self.filling();
+        if self.hangs() {
+            let freed = thread::spawn(move || drop(fs::remove_file(filling)));
+            self.freed.lock().unwrap_or_else(PoisonError::into_inner).push(freed);
+        } else {
+            fs::remove_file(filling).ok();
+        }
+    }
+
+    fn hangs(&self) -> bool {
+        self.hanging.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn filling(&self) -> PathBuf {
@@ -102,7 +122,7 @@ impl Disk {
             done.send(()).ok();
         });
         let hangs = seen.recv_timeout(HANGS_AFTER).is_err();
-        *self.hanging.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(seen);
+        *self.hanging.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         hangs
     }
 
@@ -125,7 +145,10 @@ impl Disk {
     /// The disk goes on; whether the write that hung is done now.
     pub fn thaw(&self) -> bool {
         thaw(&self.place);
-        let hanging = self.hanging.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        for freed in self.freed.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            freed.join().ok();
+        }
+        let hanging = self.hanging.lock().unwrap_or_else(PoisonError::into_inner).take();
         hanging.is_none_or(|seen| seen.recv_timeout(Duration::from_secs(10)).is_ok())
     }
 }
@@ -163,6 +186,8 @@ mod tests {
         disk.free();
         assert!(!disk.is_full(), "there is room again");
         assert!(disk.freeze(), "a write hangs");
+        assert!(!disk.fill(), "nobody waits for a disk that hangs");
+        disk.free();
         assert!(disk.thaw(), "it is done");
         drop(disk);
         let mounts = fs::read_to_string("/proc/self/mounts").expect("read the mounts");

@@ -23,6 +23,7 @@ pub mod scratch;
 pub mod setup;
 mod shared_memory;
 pub mod store;
+mod time_of_day;
 pub mod wait;
 pub mod writer;
 

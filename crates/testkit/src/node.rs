@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use crate::file::Ports;
 use crate::machines::Space;
 use crate::process::{self, Process};
+use crate::time_of_day::TimeOfDay;
 use crate::{http, wait};
 
 /// A stop reaches a process when it gets its turn.
@@ -40,6 +41,8 @@ pub struct Node {
     pub(crate) file: PathBuf,
     /// The agent, when this test started it.
     pub(crate) agent: Mutex<Option<Child>>,
+    /// Its own time of day, where a test sets one.
+    pub(crate) time_of_day: Option<TimeOfDay>,
 }
 
 impl Node {
@@ -85,6 +88,9 @@ impl Node {
     fn run_command(&self) -> Command {
         let mut command = self.command(&self.binary);
         command.args(["run", "--node", &self.name, "-f"]).arg(&self.file);
+        if let Some(time_of_day) = &self.time_of_day {
+            time_of_day.put_into(&mut command);
+        }
         command
     }
 
@@ -102,6 +108,13 @@ impl Node {
 
     fn agent(&self) -> MutexGuard<'_, Option<Child>> {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the time of day of everything that runs here so many seconds ahead of the true one,
+    /// or behind it. Needs [`crate::Setup::times_of_day`].
+    #[track_caller]
+    pub fn set_time_of_day(&self, seconds: i64) {
+        self.time_of_day.as_ref().expect("a time of day of its own").set(seconds);
     }
 
     /// How the agent that the test started ended, if it did.

@@ -170,7 +170,7 @@ fn postgres_user() -> Option<nix::unistd::User> {
 }
 
 /// The newest of Debian's server directories.
-fn bin_dir() -> PathBuf {
+pub(crate) fn bin_dir() -> PathBuf {
     let found = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse::<u32>().ok();
     let newest = found.max_by_key(version).expect("a server below /usr/lib/postgresql");

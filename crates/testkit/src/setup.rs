@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use crate::cluster::WHOLE_WITHIN;
 use crate::file::{ClusterFile, Ports};
 use crate::node::Node;
-use crate::{Cluster, Machines, PortLease, Scratch, Store, writer};
+use crate::time_of_day::{self, TimeOfDay};
+use crate::{Cluster, Machines, PortLease, Scratch, Store, majors, pg_node, writer};
 
 /// A cluster that is being described; [`Setup::start`] makes it.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Setup {
     pub(crate) file: ClusterFile,
     pub(crate) scratch: Scratch,
     pub(crate) machines: Option<Machines>,
+    times_of_day: Option<PathBuf>,
     lease: PortLease,
 }
 
@@ -27,7 +29,9 @@ impl Setup {
         let names: Vec<(String, Ports)> =
             (1..=size).map(|n| (format!("n{n}"), Ports::lease(&mut lease))).collect();
         let file = ClusterFile::new(&scratch.path().join("base"), &names);
-        Setup { binary, names, file, scratch, machines: None, lease }.on(Store::usual())
+        let setup =
+            Setup { binary, names, file, scratch, machines: None, times_of_day: None, lease };
+        setup.on(Store::usual())
     }
 
     /// Sets a key of the cluster file to a TOML value.
@@ -63,6 +67,16 @@ impl Setup {
     #[must_use]
     pub fn lease(self, lease: &str) -> Setup {
         self.set("ha", "lease", &format!("\"{lease}\""))
+    }
+
+    /// Each node has a time of day of its own, which [`Node::set_time_of_day`] sets.
+    #[must_use]
+    pub fn times_of_day(mut self) -> Setup {
+        let dir = self.scratch.path().join("times-of-day");
+        let programs = majors::chosen_bin_dir().unwrap_or_else(pg_node::bin_dir);
+        let programs = time_of_day::prepare(&dir, &programs);
+        self.times_of_day = Some(dir);
+        self.set("postgresql", "bin_dir", &format!("{:?}", programs.display().to_string()))
     }
 
     #[must_use]
@@ -102,6 +116,7 @@ impl Setup {
             binary: self.binary.clone(),
             file: machine.map_or(scratch, |_| &base_dir).join("howdah.toml"),
             agent: Mutex::new(None),
+            time_of_day: self.times_of_day.as_ref().map(|dir| TimeOfDay::of(dir, &name)),
             base_dir,
             name,
             ports,

@@ -15,6 +15,7 @@ mod async_loss;
 mod backend_killed;
 mod bootstrap;
 mod client_address;
+mod clock_jump;
 mod commit_gate;
 mod control;
 mod disks;
