@@ -391,7 +391,12 @@ impl World {
             agent.stopping = false;
         }
         if job == Job::Start {
-            agent.alive |= outcome.is_ok();
+            let started = outcome.as_ref().is_ok_and(|outcome| !outcome.late);
+            agent.alive |= started;
+            if started {
+                // More WAL may come; the real agent hears so from its guard before the job is done.
+                agent.end = None;
+            }
         }
         if matches!(job, Job::Start | Job::Stop) {
             self.after_agent(node, 5, ForAgent::Alive);
@@ -403,7 +408,11 @@ impl World {
         }
         match outcome {
             Ok(outcome) => {
-                self.agent(node).failures.clear(job);
+                let failures = &mut self.agent(node).failures;
+                match outcome.late {
+                    true => failures.late(job, now),
+                    false => failures.clear(job),
+                }
                 self.take_outcome(node, outcome);
             }
             Err(error) => {

@@ -246,8 +246,10 @@ impl Plan {
             self.hit(at + 500, 4_000, FaultKind::Cut(Who::Node(0), node));
         }
         self.hit(at + 500, 4_000, FaultKind::StoreAway(Some(Who::Node(0))));
-        for number in 0..3 {
-            let at = at + 15_000 + number * 5_000;
+        // Only the odd one gets it: its branch is dead soon, and longer than what lives.
+        self.hit(at + 700, 100, FaultKind::WriteMuch(Who::Node(0)));
+        for number in 0..6 {
+            let at = at + 7_000 + number * rng.between(1_000, 2_500);
             self.hit(at, 100, FaultKind::Asked(Request::Switchover(Some(0))));
         }
     }

@@ -41,6 +41,8 @@ pub(crate) struct Checker {
     pub deleted: BTreeSet<DirectoryId>,
     /// Requests of which an operator was told that they are given up.
     given_up: BTreeSet<String>,
+    /// A leader lost its lease because the store did not answer it in time.
+    pub lapsed: bool,
     /// Whose lease the store ended before its time, and until when its right runs, true time.
     early: Option<(usize, u64)>,
     /// Whose terms the voters revoked, and until when the right of each may run, by its own clock.
@@ -83,6 +85,7 @@ impl Checker {
             paused: false,
             deleted: BTreeSet::new(),
             given_up: BTreeSet::new(),
+            lapsed: false,
             early: None,
             revoked: BTreeMap::new(),
             answered: vec![Revocation::default(); nodes],
@@ -164,9 +167,9 @@ impl World {
         }
     }
 
-    /// In `async` only while every end of a server left its disk within reach.
+    /// In `async` only while every end of a server left its disk within reach, and its leader too.
     pub(crate) fn keeps_everything(&self) -> bool {
-        self.plan.quorum || self.plan.only_crashes()
+        self.plan.quorum || self.plan.only_crashes() && !self.checker.lapsed
     }
 
     /// A1: who accepts writes holds the leader key, by the store's own clock. Whose key the store

@@ -10,6 +10,9 @@ use crate::plan::{FaultKind, Who};
 use crate::server::Stage;
 use crate::world::World;
 
+/// The records of a transaction that writes much: more than all clients of a plan meanwhile.
+const MUCH: usize = 4_000;
+
 impl World {
     pub(crate) fn fault(&mut self, index: usize) {
         let kind = self.plan.faults[index].kind;
@@ -66,6 +69,7 @@ impl World {
             }
             FaultKind::HangPostmaster(who) => self.hang_postmaster(self.which(who), until),
             FaultKind::LoseWal(node) => self.lose_wal(node),
+            FaultKind::WriteMuch(who) => self.write_much(self.which(who)),
             kind => self.ail(kind, until),
         }
     }
@@ -169,6 +173,7 @@ impl World {
             FaultKind::HangPostmaster(who) => FaultKind::HangPostmaster(at(who)),
             FaultKind::SlowStart(who) => FaultKind::SlowStart(at(who)),
             FaultKind::Unwatched(who) => FaultKind::Unwatched(at(who)),
+            FaultKind::WriteMuch(who) => FaultKind::WriteMuch(at(who)),
             other => other,
         }
     }
@@ -184,6 +189,14 @@ impl World {
     pub(crate) fn leader(&self) -> Option<usize> {
         let leader = self.snapshot().get::<Leader>(key::LEADER).ok().flatten();
         leader.map(|(leader, _)| self.index(&leader.node))
+    }
+
+    fn write_much(&mut self, node: usize) {
+        if self.nodes[node].server.as_ref().is_some_and(|server| server.accepts_writes()) {
+            for _ in 0..MUCH {
+                self.insert(node, None);
+            }
+        }
     }
 
     /// Backends outlive their postmaster for a moment; then the guard has ended them.

@@ -45,6 +45,8 @@ pub(crate) struct Outcome {
     pub promise: Option<Revocation>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub lease_gone: Option<LeaseId>,
+    /// It could not begin in time, and is to be tried again soon.
+    pub late: bool,
 }
 
 /// What follows a step.
@@ -223,16 +225,21 @@ impl World {
         if run.phase == 0 {
             let deadline = run.deadline.filter(|_| !conf.standby);
             if !conf.standby && deadline.is_none() {
-                return Next::Done(Err("the lease has not been renewed yet".to_owned()));
+                return Next::Done(Ok(Outcome { late: true, ..Outcome::default() }));
             }
             let primary = !conf.standby;
             self.nodes[node].disk.conf = conf.clone();
             run.conf = conf;
             return match self.start_server(node, primary, deadline) {
-                Ok(epoch) => {
+                Ok(Some(epoch)) => {
                     run.mark = epoch;
                     Next::Then(40)
                 }
+                Ok(None) => Next::Done(Ok(Outcome {
+                    conf: Some(run.conf.clone()),
+                    late: true,
+                    ..Outcome::default()
+                })),
                 Err(why) => Next::Done(Err(why)),
             };
         }

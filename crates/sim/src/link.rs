@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use howdah_base::Tick;
+use howdah_base::record::key;
 use howdah_store::{Held, LeaseId, Renewal, Txn};
 
 use crate::Planted;
@@ -36,7 +37,7 @@ impl World {
 
     pub(crate) fn at_store(&mut self, node: usize, incarnation: u64, call: u64, ask: Ask) {
         let now = Tick(self.now);
-        self.store.expire(now);
+        self.expire(now);
         let answer = match ask {
             Ask::Snapshot => Answer::Snapshot(self.fresh_snapshot()),
             Ask::Txn(txn) => self.transact(txn),
@@ -61,6 +62,18 @@ impl World {
                 self.store.renew(lease, None, now)
             }
             renewal => renewal,
+        }
+    }
+
+    /// Leases that have run out end. A leader whose questions or answers were lost on the way may
+    /// live, and is not to be told from one that is lost.
+    pub(crate) fn expire(&mut self, now: Tick) {
+        let before = self.store.revision();
+        self.store.expire(now);
+        if self.plan.late_percent > 0 && self.store.revision() != before {
+            let (was, is) = (self.snapshot(), self.store.snapshot());
+            let led = was.entries.contains_key(key::LEADER);
+            self.checker.lapsed |= led && !is.entries.contains_key(key::LEADER);
         }
     }
 

@@ -103,7 +103,6 @@ fn list() -> io::Result<()> {
                 let (with, saying) = (with.join(", "), saying.join("`, `"));
                 format!("{why}; found within {within} seeds together with {with}: `{saying}`")
             }
-            Fate::Open(why) => format!("open: {why}"),
         };
         writeln!(out, "{:<24} {:<4} {}; {fate}", row.name, row.section, row.what)?;
     }

@@ -116,6 +116,8 @@ pub enum FaultKind {
     SlowStart(Who),
     /// This node does not notice changes of the store, though it answers.
     Unwatched(Who),
+    /// One transaction writes more WAL than all others together, and has not ended yet.
+    WriteMuch(Who),
 }
 
 /// The clocks of two nodes differ by at most twice this, in millionths.

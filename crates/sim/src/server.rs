@@ -109,16 +109,17 @@ impl Server {
 }
 
 impl World {
-    /// The guard starts PostgreSQL; refuses a deadline at which the fence would begin at once.
+    /// The guard starts PostgreSQL; `None`: not with a deadline at which the fence would begin at
+    /// once.
     pub(crate) fn start_server(
         &mut self,
         node: usize,
         primary: bool,
         deadline: Option<Tick>,
-    ) -> Result<u64, String> {
+    ) -> Result<Option<u64>, String> {
         let now = self.local(node);
         if deadline.is_some_and(|deadline| deadline - QUIT_BEFORE <= now) {
-            return Err("the deadline has passed".to_owned());
+            return Ok(None);
         }
         let (full, frozen) = (self.disk_is_full(node), self.nodes[node].ails.guard_frozen);
         let machine = &mut self.nodes[node];
@@ -140,7 +141,7 @@ impl World {
         self.guard_wakes(node);
         let recovery = self.start_ms(node);
         self.after_server(node, recovery, ForServer::Ready);
-        Ok(epoch)
+        Ok(Some(epoch))
     }
 
     pub(crate) fn at_server(&mut self, node: usize, what: ForServer) {

@@ -178,7 +178,7 @@ impl World {
     fn store_moved(&mut self, before: u64) {
         let now = Tick(self.now);
         if self.store.next_expiry().is_some_and(|ends| ends <= now) {
-            self.store.expire(now);
+            self.expire(now);
         }
         if self.store.revision() == before {
             return;
