@@ -1,9 +1,10 @@
 //! What a server says until a session begins: message by message, without its contents but for
 //! the few that decide whether the client may still be given another server.
 
+use crate::walk::HEAD_LEN;
+
 /// A longer message is none of those that come before a session.
 pub const GREETING_LEN_MAX: usize = 64 * 1024;
-const HEAD_LEN: usize = 5;
 const SASL: u32 = 10;
 
 /// A message of the new protocol: its type, and what follows its length.

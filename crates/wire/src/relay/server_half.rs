@@ -1,0 +1,295 @@
+//! What one server connection says: to whom each message goes, and whether the server is clean.
+
+use crate::Message;
+use crate::replies::{Asked, OutOfTurn, Question, Replies, Verdict, Whose};
+use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
+
+use super::Cuts;
+use super::statements::{Held, Statement};
+
+/// So much of a body is looked into at most, bytes: whoever reads from a server has room for a
+/// head and this.
+pub const PEEK_MAX: usize = 2_048;
+
+/// ReadyForQuery's word on the transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Idle,
+    Open,
+    Failed,
+}
+
+/// What the pool has to know of what a server said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event<'a> {
+    /// A question is answered.
+    Done(Question),
+    /// A question has failed, by this SQLSTATE; what else has failed is in
+    /// [`ServerHalf::take_failed`].
+    Failed(Question, &'a [u8]),
+    Ready(Status),
+    /// ParameterStatus, its name and value each with a zero at the end.
+    Parameter(&'a [u8]),
+    /// CommandComplete of a client's statement, and whether all of it is here.
+    Command(&'a [u8], bool),
+    /// An error that answers nothing: the server is about to end.
+    LastWords(&'a [u8]),
+}
+
+/// The server's side of its connection, from its first ReadyForQuery on.
+#[derive(Debug)]
+pub struct ServerHalf {
+    walk: Walk,
+    replies: Replies,
+    status: Status,
+    /// The body under way is the client's.
+    passing: bool,
+    /// What clients hear of questions that are asked in vain, by their tags.
+    refusals: Vec<(u32, Vec<u8>)>,
+    refused: u32,
+    batch: u32,
+    /// It has been asked something since the last Sync: a transaction has begun that only the
+    /// next one ends.
+    in_batch: bool,
+}
+
+impl Default for ServerHalf {
+    fn default() -> ServerHalf {
+        ServerHalf {
+            walk: Walk::new(Sender::Server),
+            replies: Replies::default(),
+            status: Status::Idle,
+            passing: false,
+            refusals: Vec::new(),
+            refused: 0,
+            batch: 0,
+            in_batch: false,
+        }
+    }
+}
+
+impl ServerHalf {
+    /// Something is asked of it, or answered in its place; whether it will hear it.
+    pub fn ask(&mut self, question: Question) -> bool {
+        self.batch = self.batch.wrapping_add(u32::from(question.asked == Asked::Sync));
+        match question.asked {
+            Asked::Sync | Asked::Query | Asked::FunctionCall => self.in_batch = false,
+            Asked::CopyEnd => {}
+            _ => self.in_batch |= question.whose != Whose::Made,
+        }
+        self.replies.ask(question)
+    }
+
+    /// Has the server forget the statements that were used longest ago, as long as it has more than
+    /// `max`. Only between two clients.
+    pub fn close_beyond(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
+        // The answers come with the next client's: a Sync of our own would cost a round trip.
+        while let Some(number) = held.pop_beyond(max) {
+            let question = |asked| Question { asked, whose: Whose::Nobodys, tag: number };
+            self.ask(question(Asked::Close));
+            to_server.make(|out| Statement::write_close(number, out));
+        }
+    }
+
+    /// Which batch is being asked: a Sync ends each, and what fails in one does not fail in another.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+
+    /// It is asked a Parse under a name that is taken; the client hears `error` in the place of that
+    /// one, and whatever else may be wrong with it as it is.
+    pub fn ask_in_vain(&mut self, error: Vec<u8>) {
+        self.refused = self.refused.wrapping_add(1);
+        self.refusals.push((self.refused, error));
+        self.ask(Question { asked: Asked::Parse, whose: Whose::Refused, tag: self.refused });
+        self.forget_refusals();
+    }
+
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Its transaction is aborted, or is by what it has been sent already.
+    pub fn may_have_failed(&self) -> bool {
+        self.status == Status::Failed || self.replies.syncs() > 0
+    }
+
+    pub fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
+    /// What has failed with the last error.
+    pub fn take_failed(&mut self) -> impl Iterator<Item = Question> + '_ {
+        self.replies.take_failed()
+    }
+
+    /// Nothing is owed, no transaction is open, and no message is under way: another client may
+    /// have it, as far as the protocol goes.
+    pub fn is_clean(&self) -> bool {
+        let settled = self.replies.is_settled() && !self.in_batch;
+        settled && self.walk.is_between() && self.status == Status::Idle
+    }
+
+    /// Follows what the server says: puts into `to_client` what the client hears, tells `tell` what
+    /// the pool has to know, and answers how many of `bytes` have been used; the rest is to be
+    /// handed in again with more behind it.
+    ///
+    /// # Errors
+    /// The server speaks no protocol that can be followed, or out of turn.
+    pub fn hear(
+        &mut self,
+        bytes: &[u8],
+        to_client: &mut Cuts,
+        mut tell: impl FnMut(Event<'_>),
+    ) -> Result<usize, ServerLost> {
+        let mut at = 0;
+        loop {
+            self.make_due(to_client, &mut tell);
+            match self.walk.step(&bytes[at..])? {
+                Step::Rest(0) | Step::Short => return Ok(at),
+                Step::Rest(len) => {
+                    if self.passing {
+                        to_client.pass(at..at + len);
+                    }
+                    self.walk.pass(len);
+                    at += len;
+                }
+                Step::Head { kind, body } => {
+                    let there = &bytes[at + HEAD_LEN..];
+                    if there.len() < peeked(kind, body) {
+                        return Ok(at);
+                    }
+                    let here = there.len().min(body as usize);
+                    self.passing = self.judge(kind, body, &there[..here], to_client, &mut tell)?;
+                    let end = at + HEAD_LEN + here;
+                    if self.passing {
+                        to_client.pass(at..end);
+                    }
+                    // What is here of a body is no longer than the body.
+                    self.walk.enter(body, u32::try_from(here).unwrap_or(body));
+                    at = end;
+                }
+            }
+        }
+    }
+
+    /// Whether the client hears it.
+    fn judge(
+        &mut self,
+        kind: u8,
+        body: u32,
+        here: &[u8],
+        to_client: &mut Cuts,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Result<bool, ServerLost> {
+        let verdict = self.replies.hear(kind)?;
+        let asked_by_client = match verdict {
+            Verdict::Pass => true,
+            Verdict::Drop => false,
+            Verdict::Done(question) | Verdict::Failed(question) => question.whose != Whose::Nobodys,
+            Verdict::Aside => kind == b'A' || !self.is_ours(),
+        };
+        match (kind, verdict) {
+            (b'E', Verdict::Failed(question)) => tell(Event::Failed(question, sqlstate(here))),
+            (b'E', _) => tell(Event::LastWords(sqlstate(here))),
+            (b'S', _) => tell(Event::Parameter(here)),
+            (b'C', _) if asked_by_client => tell(Event::Command(here, here.len() == body as usize)),
+            _ => {}
+        }
+        if let Verdict::Done(question) = verdict {
+            tell(Event::Done(question));
+        }
+        if kind == b'Z' {
+            self.status = status(here)?;
+            tell(Event::Ready(self.status));
+        }
+        if let Verdict::Failed(question) = verdict
+            && let Some(error) = self.refusal(question)
+            && sqlstate(here) == TAKEN
+        {
+            to_client.make(|out| out.extend_from_slice(&error));
+            return Ok(false);
+        }
+        // Whatever fails, the client hears of it: its own statement cannot be carried out.
+        Ok(asked_by_client || kind == b'E')
+    }
+
+    /// What the client hears of it, if it was asked in vain.
+    fn refusal(&mut self, question: Question) -> Option<Vec<u8>> {
+        let of_it =
+            |(tag, _): &(u32, Vec<u8>)| question.whose == Whose::Refused && *tag == question.tag;
+        let at = self.refusals.iter().position(of_it);
+        let error = at.map(|at| self.refusals.remove(at).1);
+        self.forget_refusals();
+        error
+    }
+
+    /// Those that the server passes over.
+    fn forget_refusals(&mut self) {
+        let failed = self.replies.failed();
+        let passed_over =
+            |tag: u32| failed.iter().any(|q| q.whose == Whose::Refused && q.tag == tag);
+        self.refusals.retain(|(tag, _)| !passed_over(*tag));
+    }
+
+    /// What is asked now, the pooler asked.
+    fn is_ours(&self) -> bool {
+        self.replies.first().is_some_and(|question| question.whose == Whose::Nobodys)
+    }
+
+    fn make_due(&mut self, to_client: &mut Cuts, tell: &mut impl FnMut(Event<'_>)) {
+        if !self.walk.is_between() {
+            return;
+        }
+        while let Some(question) = self.replies.made() {
+            let kind = match question.asked {
+                Asked::Parse => b'1',
+                Asked::Close => b'3',
+                // Nothing else is ever made.
+                _ => continue,
+            };
+            to_client.make(|out| out.extend_from_slice(&[kind, 0, 0, 0, 4]));
+            tell(Event::Done(question));
+        }
+    }
+}
+
+/// `duplicate_prepared_statement`: it names the server's name.
+const TAKEN: &[u8] = b"42P05";
+
+/// Bytes of its body without which such a message is not judged.
+fn peeked(kind: u8, body: u32) -> usize {
+    let body = body as usize;
+    match kind {
+        b'Z' | b'S' | b'E' | b'C' => body.min(PEEK_MAX),
+        _ => 0,
+    }
+}
+
+fn status(body: &[u8]) -> Result<Status, ServerLost> {
+    match body {
+        b"I" => Ok(Status::Idle),
+        b"T" => Ok(Status::Open),
+        b"E" => Ok(Status::Failed),
+        _ => Err(ServerLost::Status),
+    }
+}
+
+/// Of an ErrorResponse; empty where it has none.
+fn sqlstate(body: &[u8]) -> &[u8] {
+    Message { kind: b'E', body }.sqlstate().unwrap_or_default()
+}
+
+/// The connection is of no more use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ServerLost {
+    #[error("the server's messages cannot be followed: {0}")]
+    Stream(#[from] Lost),
+    #[error(transparent)]
+    OutOfTurn(#[from] OutOfTurn),
+    #[error("the server names no status of its transaction")]
+    Status,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! What a server still owes, in the order in which it was asked: each answer is the client's, or
+//! nobody's because the pooler asked, or one that the pooler makes because the server never heard.
+//!
+//! ```text
+//! asked    Parse(nobody)  Bind  Execute  Close(made)  Sync
+//! server   1              2     D D C                 Z
+//! client                  2     D D C    3            Z
+//! ```
+//! After an error the server passes over everything up to the next Sync, and owes nothing for it;
+//! in COPY FROM it passes over Sync. Both is followed here: a server whose queue is not empty, or
+//! which says what nobody asked for, never goes back to its pool.
+//!
+//! Source: PostgreSQL documentation, "Message Flow"; `PostgresMain` in
+//! `src/backend/tcop/postgres.c` (`ignore_till_sync`); `CopyGetData` in
+//! `src/backend/commands/copyfromparse.c`.
+
+use std::collections::VecDeque;
+
+/// What was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    Parse,
+    Bind,
+    DescribeStatement,
+    DescribePortal,
+    Execute,
+    Close,
+    Sync,
+    Query,
+    FunctionCall,
+    /// CopyDone or CopyFail: nothing is owed for it, but where it stands tells what COPY has read.
+    CopyEnd,
+}
+
+/// Whose the answer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    Clients,
+    /// The pooler asked.
+    Nobodys,
+    /// The server was not asked, and the answer is made when it is its turn.
+    Made,
+    /// The server is asked what it must refuse, and the client hears another error.
+    Refused,
+}
+
+/// One question. `tag` is whoever asks' own: which statement it was, say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Question {
+    pub asked: Asked,
+    pub whose: Whose,
+    pub tag: u32,
+}
+
+/// What is to become of a message of the server's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The client gets it.
+    Pass,
+    /// The client does not.
+    Drop,
+    /// The answer to this question is complete with it.
+    Done(Question),
+    /// An error: the question has failed, and with it all up to the next Sync
+    /// ([`Replies::take_failed`]).
+    Failed(Question),
+    /// Nobody's answer: a notice, a notification, a parameter, the last words of a server that
+    /// ends.
+    Aside,
+}
+
+/// No server says that here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the server sent message `{}` out of turn", char::from(*.0))]
+pub struct OutOfTurn(pub u8);
+
+/// The questions of one server connection.
+#[derive(Debug, Default)]
+pub struct Replies {
+    open: VecDeque<Question>,
+    failed: Vec<Question>,
+    /// Sync, Query and FunctionCall that have not been answered.
+    syncs: u32,
+    /// The server passes over everything until a Sync that it has not been sent.
+    passing_over: bool,
+    /// COPY FROM has begun.
+    copying: bool,
+}
+
+impl Replies {
+    /// Nothing is owed, and the next message will be heard.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty() && !self.passing_over && !self.copying
+    }
+
+    /// The one that is answered next.
+    pub fn first(&self) -> Option<&Question> {
+        self.open.front()
+    }
+
+    /// Questions that are open; who asks bounds them.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// ReadyForQuery messages that are owed.
+    pub fn syncs(&self) -> u32 {
+        self.syncs
+    }
+
+    /// COPY FROM has begun, and the server reads data.
+    pub fn is_copying(&self) -> bool {
+        self.copying
+    }
+
+    /// A question is asked after all others. Whether the server will hear it: what it is known to
+    /// pass over has failed already.
+    pub fn ask(&mut self, question: Question) -> bool {
+        let Question { asked, .. } = question;
+        if self.passing_over && asked != Asked::Sync {
+            self.failed.push(question);
+            return false;
+        }
+        let reads_data = self.copying && !self.open.iter().any(|q| q.asked == Asked::CopyEnd);
+        let unheard = match asked {
+            Asked::Sync => reads_data,
+            // A server that copies nothing does not mind it.
+            Asked::CopyEnd => self.open.is_empty(),
+            _ => false,
+        };
+        if unheard {
+            return true;
+        }
+        if asked == Asked::Sync {
+            self.passing_over = false;
+        }
+        self.syncs += u32::from(ends_a_batch(asked));
+        self.open.push_back(question);
+        true
+    }
+
+    /// The next answer that is to be made, if it is its turn.
+    pub fn made(&mut self) -> Option<Question> {
+        self.open.front().filter(|question| question.whose == Whose::Made)?;
+        let made = self.open.pop_front();
+        self.forget_copy_ends();
+        made
+    }
+
+    /// What has failed since this was last asked: the server has done nothing of it.
+    pub fn take_failed(&mut self) -> impl Iterator<Item = Question> + '_ {
+        self.failed.drain(..)
+    }
+
+    /// The same, and it stays.
+    pub fn failed(&self) -> &[Question] {
+        &self.failed
+    }
+
+    /// The server says a message of this kind. What is to be made first ([`Replies::made`]) has
+    /// been made.
+    ///
+    /// # Errors
+    /// It fits no question.
+    pub fn hear(&mut self, kind: u8) -> Result<Verdict, OutOfTurn> {
+        let Some(question) = self.open.front().copied() else {
+            return match kind {
+                b'N' | b'S' | b'A' | b'E' => Ok(Verdict::Aside),
+                _ => Err(OutOfTurn(kind)),
+            };
+        };
+        match (kind, question.asked) {
+            (b'N' | b'S' | b'A', _) => Ok(Verdict::Aside),
+            (b'E', _) => Ok(self.fail(question)),
+            (b'1', Asked::Parse)
+            | (b'2', Asked::Bind)
+            | (b'3', Asked::Close)
+            | (b'T' | b'n', Asked::DescribeStatement | Asked::DescribePortal)
+            | (b'C' | b'I' | b's', Asked::Execute)
+            | (b'Z', Asked::Sync | Asked::Query | Asked::FunctionCall) => Ok(self.finish(question)),
+            (b'G', Asked::Execute | Asked::Query) => {
+                self.begin_copy();
+                Ok(passing(question))
+            }
+            (b'C', Asked::Query) => {
+                self.end_copy(1);
+                Ok(passing(question))
+            }
+            (b't', Asked::DescribeStatement)
+            | (b'D' | b'H' | b'W' | b'd' | b'c', Asked::Execute | Asked::Query)
+            | (b'T' | b'I', Asked::Query)
+            | (b'V', Asked::FunctionCall) => Ok(passing(question)),
+            _ => Err(OutOfTurn(kind)),
+        }
+    }
+
+    fn finish(&mut self, question: Question) -> Verdict {
+        self.open.pop_front();
+        self.syncs -= u32::from(ends_a_batch(question.asked));
+        if matches!(question.asked, Asked::Execute | Asked::Query) {
+            self.end_copy(0);
+        }
+        self.forget_copy_ends();
+        Verdict::Done(question)
+    }
+
+    /// The server passes over everything up to the next Sync; of a Query and its like only the
+    /// rest of it, which its ReadyForQuery ends.
+    fn fail(&mut self, question: Question) -> Verdict {
+        self.copying = false;
+        if ends_a_batch(question.asked) {
+            return Verdict::Failed(question);
+        }
+        let until = self.open.iter().position(|q| q.asked == Asked::Sync);
+        self.passing_over = until.is_none();
+        for passed_over in self.open.drain(..until.unwrap_or(self.open.len())) {
+            self.syncs -= u32::from(ends_a_batch(passed_over.asked));
+            self.failed.push(passed_over);
+        }
+        Verdict::Failed(question)
+    }
+
+    /// The Syncs between the statement and the end of its data are read as data, and passed over.
+    fn begin_copy(&mut self) {
+        self.copying = true;
+        let end = self.open.iter().position(|q| q.asked == Asked::CopyEnd);
+        let end = end.unwrap_or(self.open.len());
+        let mut at = 0;
+        let syncs = &mut self.syncs;
+        self.open.retain(|question| {
+            at += 1;
+            let passed_over = at <= end && question.asked == Asked::Sync;
+            *syncs -= u32::from(passed_over);
+            !passed_over
+        });
+    }
+
+    fn end_copy(&mut self, at: usize) {
+        if std::mem::take(&mut self.copying)
+            && self.open.get(at).is_some_and(|question| question.asked == Asked::CopyEnd)
+        {
+            self.open.remove(at);
+        }
+    }
+
+    /// Ends of data for statements that wanted none.
+    fn forget_copy_ends(&mut self) {
+        while self.open.front().is_some_and(|question| question.asked == Asked::CopyEnd) {
+            self.open.pop_front();
+        }
+    }
+}
+
+/// Answered by ReadyForQuery.
+fn ends_a_batch(asked: Asked) -> bool {
+    matches!(asked, Asked::Sync | Asked::Query | Asked::FunctionCall)
+}
+
+fn passing(question: Question) -> Verdict {
+    match question.whose {
+        Whose::Nobodys => Verdict::Drop,
+        Whose::Clients | Whose::Made | Whose::Refused => Verdict::Pass,
+    }
+}
+
+#[cfg(test)]
+mod tests;
