@@ -27,6 +27,8 @@ mod route;
 mod socket;
 mod wal;
 
+pub mod pool;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
