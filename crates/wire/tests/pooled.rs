@@ -188,8 +188,7 @@ impl Pool {
         let there: Vec<u8> = client.said.iter().copied().take(client.there).collect();
         let mut cuts = Cuts::default();
         let Server { half, held, .. } = server;
-        let mut linked =
-            Linked { server: half, held, known, settings: 0, to_server: &mut cuts };
+        let mut linked = Linked { server: half, held, known, settings: 0, to_server: &mut cuts };
         let followed = client.half.speak(&there, &mut linked).expect("a conversation");
         assert_ne!(followed.then, Then::Gone);
         server.model.input.extend(cuts.to_vec(&there));

@@ -88,11 +88,7 @@ impl ClientHalf {
     ///
     /// # Errors
     /// It speaks no protocol that can be followed: the session ends.
-    pub fn speak(
-        &mut self,
-        bytes: &[u8],
-        linked: &mut Linked<'_>,
-    ) -> Result<Followed, ClientLost> {
+    pub fn speak(&mut self, bytes: &[u8], linked: &mut Linked<'_>) -> Result<Followed, ClientLost> {
         let mut at = 0;
         loop {
             match self.walk.step(&bytes[at..])? {
