@@ -361,6 +361,7 @@ fn topology(view: &View, own: &Member, retakes: bool) -> Topology {
     Topology {
         term: view.store.term,
         primary: primary.map(|leader| leader.node.clone()),
+        handing_over: view.store.intent.as_ref().is_some_and(|intent| intent.value.sealed),
         nodes: nodes.collect(),
         local: Local {
             writable: leader

@@ -12,6 +12,9 @@ pub struct Topology {
     pub term: Term,
     /// The primary of `term`, once its gate is open.
     pub primary: Option<NodeName>,
+    /// It is about to be shut down, and another one takes over: transactions that run may end, and
+    /// new ones are held back by whoever can.
+    pub handing_over: bool,
     pub nodes: BTreeMap<NodeName, Route>,
     /// What this node's own server may serve now; a request of a peer is judged by it.
     pub local: Local,

@@ -38,6 +38,7 @@ mod tail;
 mod talk;
 mod units;
 mod verbs;
+mod verifiers;
 mod yaml;
 
 use std::process::ExitCode;

@@ -21,7 +21,7 @@ use howdah_api::{
 };
 use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
-use howdah_proxy::{Counters, Plea, ProxyConfig};
+use howdah_proxy::{Counters, Plea, ProxyConfig, VerifierAsk};
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use howdah_store::Store;
 use howdah_tls::Identity;
@@ -39,7 +39,7 @@ use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
 use crate::tail::PeerWal;
-use crate::{facts, health, keeper, leave, start, store};
+use crate::{facts, health, keeper, leave, start, store, verifiers};
 
 /// Threads that relay clients and answer HTTP.
 const SERVING_THREADS: usize = 2;
@@ -88,6 +88,7 @@ struct Bound {
     identity: Arc<Identity>,
     keeper: Arc<Keeper>,
     pleas: mpsc::Receiver<Plea>,
+    verifiers: mpsc::Receiver<VerifierAsk>,
     spec: watch::Sender<Arc<Vec<howdah_spec::hba::HbaRule>>>,
 }
 
@@ -98,7 +99,8 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let pair = howdah_tls::Pair::at(&prepared.layout.tls(), node.as_str());
     let identity = Identity::open(&pair)?;
     let (pleas_to, pleas) = mpsc::channel(howdah_proxy::PLEAS_MAX);
-    let proxy = proxy_config(prepared, node, own, rules, &identity, pleas_to)?;
+    let (verifiers_to, verifiers) = mpsc::channel(howdah_proxy::VERIFIER_ASKS_MAX);
+    let proxy = proxy_config(prepared, node, own, rules, &identity, (pleas_to, verifiers_to))?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
     let listen = spec.lasting_addresses(own).into_iter();
@@ -111,7 +113,7 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let keeper = Arc::new(Keeper::new(prepared.layout.clone(), Arc::new(spec.clone())));
     let tls = howdah_tls::for_http(&prepared.layout.ca(), &identity)?;
     let api = api.with_tls(tls).with_doorkeeper(keeper.clone());
-    Ok(Bound { proxy, endpoints, api, identity, keeper, pleas, spec: hba })
+    Ok(Bound { proxy, endpoints, api, identity, keeper, pleas, verifiers, spec: hba })
 }
 
 /// Who may change something over HTTP.
@@ -133,7 +135,7 @@ fn proxy_config(
     own: &NodeSpec,
     hba: watch::Receiver<Arc<Vec<howdah_spec::hba::HbaRule>>>,
     identity: &Arc<Identity>,
-    pleas: mpsc::Sender<Plea>,
+    (pleas, verifiers): (mpsc::Sender<Plea>, mpsc::Sender<VerifierAsk>),
 ) -> anyhow::Result<ProxyConfig> {
     let spec = &prepared.spec;
     let ca = prepared.layout.ca();
@@ -154,11 +156,14 @@ fn proxy_config(
         ro_max_lag: ends.ro_max_lag,
         ro_primary_fallback: ends.ro_primary_fallback,
         clients_max: ends.clients_max,
+        pool_mode: ends.pool_mode,
+        pool_size: ends.pool_size,
         connect_wait: ends.connect_wait,
         keepalive: ends.keepalive,
         user_timeout: ends.user_timeout,
         counters: Arc::new(Counters::default()),
         pleas,
+        verifiers,
         wal_dir: own.data_dir.join("pg_wal"),
     })
 }
@@ -212,6 +217,9 @@ async fn decide(
     let _ = started.send(Arc::clone(&channels));
     let proxy =
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
+    let own = &prepared.spec.nodes[node];
+    let sockets = own.state_dir.join("run");
+    serving.spawn(verifiers::serve(bound.verifiers, sockets, own.postgres_port));
     serving.spawn(pass_pleas_on(bound.pleas, Arc::clone(&channels)));
     let identity = admit::short_identity(prepared)?;
     let hooks = Hooks::start(serving, node, identity, &channels, hook_problems);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use howdah_base::record::LogicalSlot;
-use howdah_base::{History, Lsn, Timeline};
+use howdah_base::{History, Lsn, Redacted, Timeline};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
 
@@ -75,6 +75,17 @@ impl Session {
         let path = format!("pg_wal/{:08X}.history", timeline.0);
         let text = self.text(&format!("select pg_read_file('{path}')")).await?;
         History::parse(timeline, &text).map_err(|e| PgError::Unexpected(e.to_string()))
+    }
+
+    /// What the server keeps of the password of a role that may log in now.
+    pub async fn verifier(&self, role: &str) -> Result<Option<Redacted<String>>, PgError> {
+        let sql = "SELECT rolpassword FROM pg_catalog.pg_authid \
+                   WHERE rolname = $1::pg_catalog.text::pg_catalog.name AND rolcanlogin \
+                   AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";
+        let asking = timeout(ANSWER_WITHIN, self.client.query_opt(sql, &[&role])).await;
+        let row = asking.map_err(|_| PgError::Silent(ANSWER_WITHIN))??;
+        let text: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(text.map(Redacted::new))
     }
 
     pub async fn reload(&self) -> Result<(), PgError> {

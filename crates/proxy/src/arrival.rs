@@ -20,6 +20,11 @@ impl<S> Arrival<S> {
     pub fn new(stream: S, arriving: Option<Held>) -> Arrival<S> {
         Arrival { stream, arriving: arriving.map(|held| (UntilReady::default(), held)) }
     }
+
+    /// The connection, and its place, which whoever takes it gives up.
+    pub fn into_parts(self) -> (S, Option<Held>) {
+        (self.stream, self.arriving.map(|(_, held)| held))
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Arrival<S> {

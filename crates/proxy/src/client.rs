@@ -16,8 +16,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::client_stream::ClientStream;
+use crate::data::{Order, PoolKey};
 use crate::login::Link;
-use crate::relay::{BoxStream, Stream};
+use crate::pooled::Admitted;
+use crate::relay::Stream;
 use crate::route::{Route, Want, candidates};
 use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy, socket};
 
@@ -25,6 +28,8 @@ use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy, socket};
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between attempts when the topology does not change: a server may only be restarting.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Bytes of a cancel request before its key.
+const CANCEL_HEAD: usize = 8;
 /// One server's answer to a cancel request, which is to hang up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -33,11 +38,20 @@ impl Proxy {
         self.tune(&tcp)?;
         let tls = TlsAcceptor::from(self.config.server_tls.clone());
         let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, tls)).await??;
-        let mut opts_out = false;
+        let (mut opts_out, mut pooled) = (false, None);
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
                 opts_out = startup.asks_for("synchronous_commit").is_some_and(|how| is_weak(&how));
-                self.admit(&startup, from, client.tls)
+                let admitted = self.admit(&startup, from, client.tls);
+                if admitted.is_ok()
+                    && let Some(settings) = startup.settings()
+                    && let Some(verifier) = self.verifier(&startup).await
+                {
+                    let (database, user) =
+                        (startup.database().into_owned(), startup.user().into_owned());
+                    pooled = Some((PoolKey { endpoint, database, user }, settings, verifier));
+                }
+                admitted
             }
             Ok(Step::Packet(Opening::Cancel, _)) => {
                 self.cancel(&client.packet, from).await;
@@ -46,11 +60,17 @@ impl Proxy {
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
             Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),
         };
-        let _place = match admitted {
+        let place = match admitted {
             Ok(place) => place,
             Err(error) => return self.refuse(client, error).await,
         };
-        let _held = self.config.counters.enter(endpoint);
+        let held = self.config.counters.enter(endpoint);
+        if let Some((pool, settings, verifier)) = pooled {
+            let counted = opts_out && endpoint == Endpoint::Rw;
+            let opts_out = counted.then(|| self.config.counters.opted_out.hold());
+            let admitted = Admitted { place, held, opts_out };
+            return self.pool(client, pool, settings, verifier, admitted).await;
+        }
         match self.log_in(endpoint, from, &mut client).await? {
             Some(Link { server, route, .. }) => {
                 let counted = opts_out && route.term.is_some();
@@ -61,7 +81,7 @@ impl Proxy {
         }
     }
 
-    async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
+    pub async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
         self.config.counters.refused.fetch_add(1, Relaxed);
         let mut message = Vec::new();
         error.encode(&mut message);
@@ -129,7 +149,7 @@ impl Proxy {
     }
 
     /// Takes the candidate with the fewest clients of this proxy, any of equals.
-    fn least_loaded(
+    pub fn least_loaded(
         &self,
         mut choice: Vec<(NodeName, Want)>,
         turn: u64,
@@ -146,6 +166,9 @@ impl Proxy {
     /// Passes a cancel request to every server: the key is one server's own, and the others
     /// ignore it. The client sees the end when all have.
     async fn cancel(&self, packet: &[u8], from: IpAddr) {
+        if let Some(pooler) = &self.pooler {
+            pooler.tell(Order::Cancel { key: packet[CANCEL_HEAD..].to_vec() });
+        }
         let now = self.topology.borrow().clone();
         for node in now.nodes.keys() {
             let request = async {
@@ -162,7 +185,7 @@ impl Proxy {
 
 /// A client that has said what it wants.
 pub struct Client {
-    pub stream: BoxStream,
+    pub stream: ClientStream,
     /// Its first packet.
     pub packet: Vec<u8>,
     /// What it sent after that and no server has got yet.
@@ -178,7 +201,12 @@ impl Client {
         let len = tcp.peek(&mut first).await?;
         let direct = matches!(opening(&first[..len]), Ok(Step::Packet(Opening::DirectTls, _)));
         if !direct && let Some(packet) = negotiate(&mut tcp).await? {
-            return Ok(Client { stream: Box::new(tcp), packet, early: Vec::new(), tls: false });
+            return Ok(Client {
+                stream: ClientStream::Plain(tcp),
+                packet,
+                early: Vec::new(),
+                tls: false,
+            });
         }
         let mut stream = tls.accept(tcp).await?;
         // As PostgreSQL does: who does not ask must say what he will speak.
@@ -186,7 +214,12 @@ impl Client {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let packet = read_packet(&mut stream).await?;
-        Ok(Client { stream: Box::new(stream), packet, early: Vec::new(), tls: true })
+        Ok(Client {
+            stream: ClientStream::Tls(Box::new(stream)),
+            packet,
+            early: Vec::new(),
+            tls: true,
+        })
     }
 }
 

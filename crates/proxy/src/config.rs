@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
+use howdah_spec::PoolMode;
 use howdah_spec::hba::HbaRule;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::{mpsc, watch};
 
 use crate::Counters;
 use crate::plea::Plea;
+use crate::pooled::VerifierAsk;
 
 /// One node's endpoints.
 #[derive(Clone, Debug)]
@@ -35,11 +37,16 @@ pub struct ProxyConfig {
     pub ro_max_lag: Bytes,
     pub ro_primary_fallback: bool,
     pub clients_max: u32,
+    pub pool_mode: PoolMode,
+    /// Servers of one pool.
+    pub pool_size: u32,
     pub connect_wait: Span,
     /// A silent connection is probed after this long, and given up after twice as long.
     pub keepalive: Span,
     pub user_timeout: Span,
     pub counters: Arc<Counters>,
+    /// Who knows the verifiers of this node's own server.
+    pub verifiers: mpsc::Sender<VerifierAsk>,
     /// Where peers' questions to this node's agent go.
     pub pleas: mpsc::Sender<Plea>,
     /// The server's `pg_wal`, for other nodes while it is down.
@@ -54,6 +61,8 @@ pub enum ProxyError {
          another `{endpoint}_port` or `listen`, or stop what uses the port (`ss -ltnp`)"
     )]
     Bind { endpoint: &'static str, address: SocketAddr, source: io::Error },
+    #[error("the pooler cannot start: {0}")]
+    Pooler(io::Error),
     #[error("an endpoint stopped listening")]
     Stopped,
 }

@@ -17,11 +17,16 @@
 
 mod arrival;
 mod client;
+mod client_stream;
 mod config;
 mod counters;
+mod data;
+mod gate;
 mod login;
+mod opener;
 mod peer;
 mod plea;
+mod pooled;
 mod relay;
 mod route;
 mod socket;
@@ -45,6 +50,7 @@ use tokio::task::JoinSet;
 pub use config::{ProxyConfig, ProxyError};
 pub use counters::Counters;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
+pub use pooled::{VERIFIER_ASKS_MAX, VerifierAsk};
 pub use route::Endpoint;
 pub use socket::{Bound, bind};
 pub use wal::{WalAsk, fetch_wal};
@@ -69,13 +75,21 @@ pub async fn serve(
     let mut tls = ServerConfig::clone(&config.server_tls);
     tls.alpn_protocols = vec![ALPN.to_vec()];
     config.server_tls = Arc::new(tls);
+    let (pooler, asks) = match pooled::start(&config).map_err(ProxyError::Pooler)? {
+        Some((pooler, asks)) => (Some(pooler), Some(asks)),
+        None => (None, None),
+    };
     let proxy = Arc::new(Proxy {
+        pooler: pooler.clone(),
         topology: topology.clone(),
         places: Arc::new(Semaphore::new(config.clients_max as usize)),
         load: Mutex::default(),
         config,
     });
     let mut endpoints = JoinSet::new();
+    if let (Some(pooler), Some(asks)) = (pooler, asks) {
+        endpoints.spawn(proxy.clone().serve_pooler(pooler, asks));
+    }
     for (endpoint, listener) in bound.0 {
         endpoints.spawn(proxy.clone().accept(endpoint, listener));
     }
@@ -88,6 +102,8 @@ pub async fn serve(
 /// What all connections of a node share.
 struct Proxy {
     config: ProxyConfig,
+    /// The thread that serves pooled clients, where there are to be any.
+    pooler: Option<data::Handle>,
     topology: watch::Receiver<Topology>,
     /// One for each of `clients_max`.
     places: Arc<Semaphore>,

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::client::Client;
-use crate::relay::BoxStream;
+use crate::relay::{BoxStream, Stream};
 use crate::route::Route;
 use crate::{Endpoint, Proxy};
 
@@ -32,7 +32,7 @@ const EARLY_BYTES_MAX: usize = 16 * 1024;
 /// `admin_shutdown`, `crash_shutdown`, `cannot_connect_now`; and, as the answer to a first packet,
 /// `invalid_authorization_specification`: the server's rules let in whoever comes from the proxy,
 /// and do so only while its gate is open. After a reload a server may take a moment to know them.
-const AWAY: [&[u8]; 4] = [b"57P01", b"57P02", b"57P03", b"28000"];
+pub(crate) const AWAY: [&[u8]; 4] = [b"57P01", b"57P02", b"57P03", b"28000"];
 
 /// A server that has answered, and what it said that the client has not heard.
 pub struct Link {
@@ -201,7 +201,7 @@ fn verdict(said: &[u8]) -> Option<Message<'_>> {
 }
 
 /// Keeps what a client says, and ends when it has hung up.
-async fn listen(stream: &mut BoxStream, early: &mut Vec<u8>) -> io::Error {
+async fn listen(stream: &mut impl Stream, early: &mut Vec<u8>) -> io::Error {
     loop {
         if let Err(gone) = more(stream, early).await {
             return gone;
@@ -211,7 +211,7 @@ async fn listen(stream: &mut BoxStream, early: &mut Vec<u8>) -> io::Error {
 
 /// Something more of the client's, up to the bound; a client waits for answers, so that is
 /// seldom much.
-async fn more(stream: &mut BoxStream, early: &mut Vec<u8>) -> io::Result<()> {
+async fn more(stream: &mut impl Stream, early: &mut Vec<u8>) -> io::Result<()> {
     if early.len() >= EARLY_BYTES_MAX {
         future::pending::<()>().await;
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::arrival::Arrival;
@@ -49,8 +50,19 @@ impl Proxy {
         client: IpAddr,
     ) -> io::Result<BoxStream> {
         if *to == self.config.node {
-            return Ok(Box::new(self.dial_server(want).await?));
+            return Ok(Box::new(self.dial_own(want).await?));
         }
+        Ok(Box::new(self.dial_peer(to, want, now, client).await?))
+    }
+
+    /// Connects to another node's server, through its proxy.
+    pub async fn dial_peer(
+        &self,
+        to: &NodeName,
+        want: Want,
+        now: &Topology,
+        client: IpAddr,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let route = now.nodes.get(to).ok_or(io::ErrorKind::NotFound)?;
         let name = ServerName::try_from(route.host.clone()).map_err(io::Error::other)?;
         let tcp = TcpStream::connect((route.host.as_str(), route.peer_port)).await?;
@@ -70,12 +82,12 @@ impl Proxy {
         };
         send(&mut peer, &preamble).await?;
         receive::<Result<(), String>>(&mut peer).await?.map_err(io::Error::other)?;
-        Ok(Box::new(peer))
+        Ok(peer)
     }
 
     /// The client counts as arriving before the last look at whether the server closes: whoever
     /// closes it sees every client that it has to let through.
-    async fn dial_server(&self, want: Want) -> io::Result<Arrival<TcpStream>> {
+    pub async fn dial_own(&self, want: Want) -> io::Result<Arrival<TcpStream>> {
         let arriving = (want != Want::Cancel).then(|| self.config.counters.arriving.hold());
         let now = self.topology.borrow().local;
         if arriving.is_some() && now.closing {
@@ -118,7 +130,7 @@ impl Proxy {
         let now = self.topology.borrow().clone();
         judge_peer(&now, *term, *want)?;
         tracing::debug!(%client, %term, ?want, "serving a peer's client");
-        self.dial_server(*want).await.map_err(|error| format!("the server is not there, {error}"))
+        self.dial_own(*want).await.map_err(|error| format!("the server is not there, {error}"))
     }
 }
 

@@ -5,7 +5,7 @@ use howdah_base::{NodeName, Term};
 use serde::{Deserialize, Serialize};
 
 /// A port of the proxy.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Endpoint {
     /// The primary.
     Rw,

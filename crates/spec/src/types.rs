@@ -291,6 +291,30 @@ pub struct VipSpec {
     pub interface: String,
 }
 
+/// For how long a client keeps a server of its pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PoolMode {
+    /// There are no pools: each client has a server of its own, from its login on.
+    Off,
+    /// As long as it is connected.
+    Session,
+    /// For a transaction.
+    Transaction,
+}
+
+impl PoolMode {
+    /// As the cluster file has them.
+    pub const WORDS: [(&str, PoolMode); 3] = [
+        ("off", PoolMode::Off),
+        ("session", PoolMode::Session),
+        ("transaction", PoolMode::Transaction),
+    ];
+
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, mode)| *mode == self).map_or("", |(word, _)| word)
+    }
+}
+
 /// Where clients connect, for every node.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EndpointsSpec {
@@ -300,7 +324,12 @@ pub struct EndpointsSpec {
     pub ro_primary_fallback: bool,
     /// Clients per node, over all endpoints.
     pub clients_max: u32,
-    /// How long a new client waits for a primary before it is refused.
+    /// For how long a client keeps a server.
+    pub pool_mode: PoolMode,
+    /// Servers for one database, user and endpoint of a node's.
+    pub pool_size: u32,
+    /// How long a new client waits for a primary before it is refused, and a pooled one for a
+    /// server.
     pub connect_wait: Span,
     pub keepalive: Span,
     /// TCP_USER_TIMEOUT.

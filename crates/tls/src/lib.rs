@@ -36,4 +36,4 @@ pub use identity::Identity;
 pub use pair::Pair;
 pub use pin::{Fingerprint, to_pinned};
 pub use refusal::{Refused, refused};
-pub use seal::{same, seal, sha256, unseal};
+pub use seal::{random, same, seal, sha256, unseal};

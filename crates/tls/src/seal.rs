@@ -37,6 +37,16 @@ pub fn same(one: &[u8], two: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(one, two).is_ok()
 }
 
+/// Bytes that nobody can guess.
+///
+/// # Panics
+/// The machine has no randomness to give, without which nothing here is safe.
+pub fn random<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the machine's randomness");
+    bytes
+}
+
 /// The hash of several parts, one behind the other.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);

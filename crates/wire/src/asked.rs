@@ -5,8 +5,31 @@
 //! `pg_split_opts` there cuts at white space, a backslash keeps the character after it.
 
 use crate::Startup;
+use crate::relay::session::Settings;
 
 impl Startup<'_> {
+    /// All settings that it asks for, by their names in lower case; `None`: `options` has a switch
+    /// that is none.
+    pub fn settings(&self) -> Option<Settings> {
+        let words = words(self.parameter("options").unwrap_or_default());
+        let understood = words.iter().enumerate().all(|(at, word)| {
+            let is_value = at > 0 && words[at - 1] == "-c";
+            is_value || word.starts_with("-c") || word.starts_with("--")
+        });
+        let others = ["user", "database", "options", "replication"];
+        let given = self.parameters().map(|(name, value)| {
+            (
+                String::from_utf8_lossy(name).into_owned(),
+                String::from_utf8_lossy(value).into_owned(),
+            )
+        });
+        let given =
+            given.filter(|(name, _)| !others.contains(&&**name) && !name.starts_with("_pq_."));
+        let all = settings(&words).into_iter().chain(given);
+        let all = all.map(|(name, value)| (name.to_ascii_lowercase().into(), value.into()));
+        understood.then(|| all.collect())
+    }
+
     /// The value that the session begins with, if the client asks for one. `name` in lower case.
     pub fn asks_for(&self, name: &str) -> Option<String> {
         let options = self.parameter("options").unwrap_or_default();

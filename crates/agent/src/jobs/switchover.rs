@@ -11,6 +11,7 @@ use howdah_base::NodeName;
 use howdah_ledger::seal_txn;
 use howdah_postgres::session::Session;
 use howdah_postgres::{PgError, control};
+use howdah_spec::PoolMode;
 use howdah_store::TxnOutcome;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,6 +29,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(5);
 /// A shutdown that takes longer than this is looked at on the disk, and how often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Transactions of pools, which were all begun before the seal.
+const POOLS_WITHIN: Duration = Duration::from_millis(300);
 /// Who is left is only for the log, and no reason to wait.
 const LEFT_WITHIN: Duration = Duration::from_millis(500);
 
@@ -45,6 +48,22 @@ async fn drain(order: &Order, session: &Session) -> Result<(), String> {
         sleep(ASK_EVERY).await;
     }
     Ok(())
+}
+
+/// The seal holds pooled clients back on every node: what they have begun may end. Those without a
+/// pool go on beginning, and are not waited for.
+async fn drain_pools(session: &Session) {
+    let begun = Instant::now();
+    while begun.elapsed() < POOLS_WITHIN {
+        let running = async {
+            let now = session.clock().await?;
+            session.transactions_before(&now).await
+        };
+        match answered(running).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => sleep(ASK_EVERY).await,
+        }
+    }
 }
 
 async fn answered<T>(answer: impl Future<Output = Result<T, PgError>>) -> Result<T, String> {
@@ -80,8 +99,11 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
         .map_err(|why| abandoned("the CHECKPOINT before the shutdown", why))?;
     let drained = drain(&order, &session).await;
     drained.map_err(|why| abandoned("letting transactions end", why))?;
-    drop(session);
     seal(&order).await.map_err(|why| abandoned("the last word before the shutdown", why))?;
+    if order.shared.spec().endpoints.pool_mode != PoolMode::Off {
+        drain_pools(&session).await;
+    }
+    drop(session);
     let mut closed = order.shared.closing.begin();
     closed.let_in().await;
     shut_down(&order).await?;

@@ -5,6 +5,7 @@ mod away;
 mod closing;
 mod peers;
 mod pg;
+mod pooled;
 mod rig;
 mod routing;
 mod tls;

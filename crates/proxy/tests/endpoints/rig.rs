@@ -109,11 +109,14 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         ro_max_lag: Bytes(1000),
         ro_primary_fallback: false,
         clients_max: 20,
+        pool_mode: howdah_spec::PoolMode::Off,
+        pool_size: 2,
         connect_wait: Span(Duration::from_millis(400)),
         keepalive: Span(Duration::from_secs(60)),
         user_timeout: Span(Duration::from_secs(30)),
         counters: Arc::default(),
         pleas: tokio::sync::mpsc::channel(1).0,
+        verifiers: tokio::sync::mpsc::channel(1).0,
         wal_dir: std::env::temp_dir(),
     }
 }
@@ -150,6 +153,11 @@ impl Node {
         self.topology.send_modify(|now| now.local.closing = closing);
     }
 
+    /// The primary is about to be shut down for another, or is not any more.
+    pub fn hands_over(&self, handing_over: bool) {
+        self.topology.send_modify(|now| now.handing_over = handing_over);
+    }
+
     /// It leads that term without a server, or does not any more.
     pub fn ended(&self, term: Option<u64>) {
         self.topology.send_modify(|now| now.local.ended = term.map(Term));
@@ -170,6 +178,7 @@ impl Node {
         };
         self.topology.send_replace(Topology {
             term: Term(term),
+            handing_over: false,
             primary: primary.map(|name| name.parse().expect("a name")),
             nodes: nodes
                 .iter()

@@ -119,6 +119,8 @@ pub(crate) const ENDPOINTS: Section = Section {
         "ro_max_lag",
         "ro_primary_fallback",
         "clients_max",
+        "pool_mode",
+        "pool_size",
         "connect_wait",
         "keepalive",
         "user_timeout",

@@ -206,6 +206,8 @@ fn write_endpoints(file: &mut Writer, spec: &ClusterSpec) {
     file.text("ro_max_lag", endpoints.ro_max_lag);
     file.value("ro_primary_fallback", endpoints.ro_primary_fallback);
     file.value("clients_max", endpoints.clients_max);
+    file.text("pool_mode", endpoints.pool_mode.word());
+    file.value("pool_size", endpoints.pool_size);
     file.text("connect_wait", endpoints.connect_wait);
     file.text("keepalive", endpoints.keepalive);
     file.text("user_timeout", endpoints.user_timeout);

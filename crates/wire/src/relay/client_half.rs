@@ -14,6 +14,7 @@ use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
 use super::server_half::{PEEK_MAX, ServerHalf};
+use super::session::{Leaves, left_by};
 use super::statements::{Has, Held, Known, Names, Sense, Statement};
 
 /// So many answers may be owed; then the client has to read some.
@@ -61,6 +62,8 @@ pub struct ClientHalf {
     parse_max: usize,
     /// It has said what may take all its statements away: what follows waits for the answer.
     resets: bool,
+    /// It has said what may leave something in its session.
+    leaves: Option<Leaves>,
 }
 
 impl ClientHalf {
@@ -71,12 +74,19 @@ impl ClientHalf {
             names: Names::default(),
             parse_max,
             resets: false,
+            leaves: None,
         }
     }
 
     /// What it calls its statements.
     pub fn names(&mut self) -> &mut Names {
         &mut self.names
+    }
+
+    /// What may be left in its session by what it has said since this was last asked, beside what
+    /// the tags of its statements tell.
+    pub fn take_leaves(&mut self) -> Option<Leaves> {
+        self.leaves.take()
     }
 
     /// No message is under way: its server may be taken away.
@@ -163,6 +173,14 @@ impl ClientHalf {
     fn plain(&mut self, asked: Option<Asked>, message: &Message<'_>, linked: &mut Linked<'_>) {
         if let Some(asked) = asked {
             self.resets |= asked == Asked::Query && resets(message.here);
+            match asked {
+                Asked::Query => self.note_leaves(left_by(message.here).as_ref()),
+                Asked::FunctionCall => self.note_leaves(Some(&Leaves::default())),
+                _ => {}
+            }
+            if asked == Asked::Query && !message.is_whole() {
+                self.note_leaves(Some(&Leaves::default()));
+            }
             // PostgreSQL gives the unnamed statement up at each Query.
             let gives_up = asked == Asked::Query && self.names.may_have(b"");
             let tag =
@@ -180,6 +198,9 @@ impl ClientHalf {
         let sense = Sense { text: text.into(), types: types.into(), settings: linked.settings };
         let statement = linked.known.of(sense);
         let number = statement.number;
+        if statement.leaves.is_some() {
+            note_leaves(&mut self.leaves, statement.leaves.as_ref());
+        }
         let has = match linked.held.has(number, linked.server.batch()) {
             // Then it must be the server that answers: an aborted transaction takes no Parse.
             Has::Yes if linked.server.may_have_failed() => Has::Perhaps,
@@ -241,6 +262,10 @@ impl ClientHalf {
         }
     }
 
+    fn note_leaves(&mut self, leaves: Option<&Leaves>) {
+        note_leaves(&mut self.leaves, leaves);
+    }
+
     /// Whether the server will hear it.
     fn ask(&mut self, asked: Asked, whose: Whose, tag: u32, linked: &mut Linked<'_>) -> bool {
         let heard = linked.server.ask(Question { asked, whose, tag });
@@ -255,6 +280,9 @@ impl ClientHalf {
     fn prepare(&mut self, name: &[u8], linked: &mut Linked<'_>) -> Option<u32> {
         let statement = self.names.get(name)?;
         let number = statement.number;
+        if statement.leaves.is_some() {
+            note_leaves(&mut self.leaves, statement.leaves.as_ref());
+        }
         let (batch, tag) = (linked.server.batch(), number);
         let has = linked.held.has(number, batch);
         if has != Has::Yes {
@@ -329,6 +357,10 @@ impl<'a> Message<'a> {
         })
     }
 
+    fn is_whole(&self) -> bool {
+        self.here.len() == self.body as usize
+    }
+
     fn end(&self) -> usize {
         self.at + HEAD_LEN + self.here.len()
     }
@@ -358,6 +390,12 @@ impl<'a> Message<'a> {
         });
         // Its zero comes along.
         to_server.pass(self.at + HEAD_LEN + from + name.len()..self.end());
+    }
+}
+
+fn note_leaves(all: &mut Option<Leaves>, leaves: Option<&Leaves>) {
+    if let Some(leaves) = leaves {
+        all.get_or_insert_default().add(leaves);
     }
 }
 

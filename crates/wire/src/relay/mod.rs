@@ -10,6 +10,7 @@ mod client_half;
 mod cuts;
 mod server_half;
 
+pub mod session;
 pub mod statements;
 
 pub use client_half::{ClientHalf, ClientLost, Followed, Linked, Then};

@@ -1,6 +1,7 @@
 //! What one server connection says: to whom each message goes, and whether the server is clean.
 
 use crate::Message;
+use crate::authentication::message;
 use crate::replies::{Asked, OutOfTurn, Question, Replies, Verdict, Whose};
 use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
@@ -32,6 +33,8 @@ pub enum Event<'a> {
     Parameter(&'a [u8]),
     /// CommandComplete of a client's statement, and whether all of it is here.
     Command(&'a [u8], bool),
+    /// A DataRow of the answer to the pooler's own question, and whether all of it is here.
+    Row(&'a [u8], bool),
     /// An error that answers nothing: the server is about to end.
     LastWords(&'a [u8]),
 }
@@ -80,6 +83,13 @@ impl ServerHalf {
         self.replies.ask(question)
     }
 
+    /// The pooler asks by itself. The client hears of its failure, unless it is `quiet`.
+    pub fn query(&mut self, text: &str, quiet: bool, to_server: &mut Cuts) {
+        let tag = if quiet { QUIET } else { 0 };
+        self.ask(Question { asked: Asked::Query, whose: Whose::Nobodys, tag });
+        to_server.make(|out| message(out, b'Q', &[text.as_bytes(), &[0]]));
+    }
+
     /// Has the server forget the statements that were used longest ago, as long as it has more than
     /// `max`. Only between two clients.
     pub fn close_beyond(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
@@ -123,6 +133,11 @@ impl ServerHalf {
         self.replies.take_failed()
     }
 
+    /// No message is under way.
+    pub fn is_between(&self) -> bool {
+        self.walk.is_between()
+    }
+
     /// Nothing is owed, no transaction is open, and no message is under way: another client may
     /// have it, as far as the protocol goes.
     pub fn is_clean(&self) -> bool {
@@ -156,7 +171,7 @@ impl ServerHalf {
                 }
                 Step::Head { kind, body } => {
                     let there = &bytes[at + HEAD_LEN..];
-                    if there.len() < peeked(kind, body) {
+                    if there.len() < peeked(kind, body, self.is_ours()) {
                         return Ok(at);
                     }
                     let here = there.len().min(body as usize);
@@ -193,6 +208,7 @@ impl ServerHalf {
             (b'E', Verdict::Failed(question)) => tell(Event::Failed(question, sqlstate(here))),
             (b'E', _) => tell(Event::LastWords(sqlstate(here))),
             (b'S', _) => tell(Event::Parameter(here)),
+            (b'D', Verdict::Drop) => tell(Event::Row(here, here.len() == body as usize)),
             (b'C', _) if asked_by_client => tell(Event::Command(here, here.len() == body as usize)),
             _ => {}
         }
@@ -210,8 +226,10 @@ impl ServerHalf {
             to_client.make(|out| out.extend_from_slice(&error));
             return Ok(false);
         }
-        // Whatever fails, the client hears of it: its own statement cannot be carried out.
-        Ok(asked_by_client || kind == b'E')
+        // Whatever fails that its own statements need, the client hears of it.
+        let quiet = Question { asked: Asked::Query, whose: Whose::Nobodys, tag: QUIET };
+        let quiet = verdict == Verdict::Failed(quiet);
+        Ok(asked_by_client || kind == b'E' && !quiet)
     }
 
     /// What the client hears of it, if it was asked in vain.
@@ -254,14 +272,18 @@ impl ServerHalf {
     }
 }
 
+/// The tag of a Query of the pooler's own of whose failure nobody hears.
+const QUIET: u32 = u32::MAX;
+
 /// `duplicate_prepared_statement`: it names the server's name.
 const TAKEN: &[u8] = b"42P05";
 
 /// Bytes of its body without which such a message is not judged.
-fn peeked(kind: u8, body: u32) -> usize {
+fn peeked(kind: u8, body: u32, ours: bool) -> usize {
     let body = body as usize;
     match kind {
         b'Z' | b'S' | b'E' | b'C' => body.min(PEEK_MAX),
+        b'D' if ours => body.min(PEEK_MAX),
         _ => 0,
     }
 }

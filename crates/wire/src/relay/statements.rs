@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::rc::Rc;
 
+use super::session::{Leaves, left_by};
 use crate::authentication::message;
 
 /// Bytes of a statement's name on servers.
@@ -31,6 +32,8 @@ pub struct Sense {
 pub struct Statement {
     pub number: u32,
     pub sense: Sense,
+    /// Carried out, it may leave something in its session that its tag does not tell.
+    pub leaves: Option<Leaves>,
 }
 
 impl Statement {
@@ -79,7 +82,8 @@ impl Known {
             return known.clone();
         }
         self.last = self.last.wrapping_add(1);
-        let statement = Rc::new(Statement { number: self.last, sense: sense.clone() });
+        let leaves = left_by(&sense.text);
+        let statement = Rc::new(Statement { number: self.last, sense: sense.clone(), leaves });
         self.bytes += statement.bytes();
         if self.bytes > self.bytes_max {
             self.forget_unused();

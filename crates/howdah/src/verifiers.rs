@@ -1,0 +1,47 @@
+//! The verifiers of this node's own server, for its pooler: asked anew for each login, so that a
+//! role that was made or given another password a moment ago can log in. Over the private socket,
+//! where no client is, by a query that takes the name as a value.
+
+use std::path::PathBuf;
+
+use howdah_base::Redacted;
+use howdah_postgres::session::Session;
+use howdah_proxy::VerifierAsk;
+use tokio::sync::mpsc;
+
+/// The database that is always there.
+const DATABASE: &str = "postgres";
+
+/// Answers until nobody asks any more.
+pub async fn serve(mut asks: mpsc::Receiver<VerifierAsk>, sockets: PathBuf, port: u16) {
+    let mut kept = None;
+    while let Some(VerifierAsk { role, reply }) = asks.recv().await {
+        // A session that was kept may be with a server that has ended.
+        let mut text = match &kept {
+            Some(session) => verifier(session, &role).await,
+            None => None,
+        };
+        if text.is_none() {
+            kept = Session::connect(&sockets, port, DATABASE).await.ok();
+            if let Some(session) = &kept {
+                text = verifier(session, &role).await;
+            }
+        }
+        match text {
+            Some(text) => drop(reply.send(text.and_then(|text| text.expose().parse().ok()))),
+            // The client is served as if there were no pool.
+            None => kept = None,
+        }
+    }
+}
+
+/// `None`: the server has not answered.
+async fn verifier(session: &Session, role: &str) -> Option<Option<Redacted<String>>> {
+    match session.verifier(role).await {
+        Ok(text) => Some(text),
+        Err(error) => {
+            tracing::debug!(%error, "cannot read a role's verifier");
+            None
+        }
+    }
+}

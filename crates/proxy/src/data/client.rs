@@ -1,0 +1,67 @@
+//! A pooled client, as its thread keeps it.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use howdah_wire::relay::ClientHalf;
+use howdah_wire::relay::session::{Leaves, Settings};
+
+use super::Places;
+use super::conn::Conn;
+
+/// A Parse of more bytes is refused: it is kept whole.
+pub(super) const PARSE_MAX: usize = 1024 * 1024;
+
+/// What a client is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Doing {
+    /// Nothing, and it has no server.
+    Idle,
+    /// It waits for a place in its pool.
+    Waiting {
+        since: Instant,
+    },
+    /// It has one, and waits for a server.
+    Owed {
+        since: Instant,
+    },
+    Linked(usize),
+}
+
+pub(super) struct Client {
+    pub conn: Conn,
+    pub half: ClientHalf,
+    pub pool: usize,
+    pub doing: Doing,
+    /// What its first packet asked for: what RESET goes back to.
+    pub startup: Rc<Settings>,
+    pub settings: Rc<Settings>,
+    /// With its place in the thread, what a cancel request of it says.
+    pub secret: [u8; 4],
+    /// It has been told that it is in.
+    pub welcomed: bool,
+    /// It has what cannot leave its server.
+    pub pinned: bool,
+    /// What it may have set by names of its own, and whether it must stay with its server for that.
+    pub leaves: Leaves,
+    /// What it said last waits for an answer to what it said before.
+    pub stuck: bool,
+    pub _places: Places,
+}
+
+impl Client {
+    pub fn server(&self) -> Option<usize> {
+        match self.doing {
+            Doing::Linked(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// Since when it has waited for a server.
+    pub fn waits_since(&self) -> Option<Instant> {
+        match self.doing {
+            Doing::Waiting { since } | Doing::Owed { since } => Some(since),
+            Doing::Idle | Doing::Linked(_) => None,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One connection of a data thread: a socket that does not block, TLS or none, what could not be
+//! written yet, and what has been read and not been followed.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use rustls::Connection;
+
+use super::poller::Ready;
+
+/// Stretches of one vectored write; what is beyond them is copied.
+const SLICES_MAX: usize = 32;
+
+/// A socket and its encryption, as whoever opened it hands it over.
+pub(crate) struct Line {
+    pub socket: TcpStream,
+    pub tls: Option<Box<Connection>>,
+}
+
+pub(super) struct Conn {
+    line: Line,
+    /// Read, and not used up: the beginning of a message, or what waits for a server.
+    pub rest: Vec<u8>,
+    /// What the socket did not take.
+    out: Vec<u8>,
+    /// There may be something to read.
+    pub readable: bool,
+    /// The other side has hung up.
+    pub gone: bool,
+}
+
+impl Conn {
+    pub fn new(line: Line, early: Vec<u8>) -> io::Result<Conn> {
+        line.socket.set_nonblocking(true)?;
+        let mut line = line;
+        if let Some(tls) = &mut line.tls {
+            tls.set_buffer_limit(None);
+        }
+        // What TLS has decrypted already nobody tells.
+        Ok(Conn { line, rest: early, out: Vec::new(), readable: true, gone: false })
+    }
+
+    pub fn socket(&self) -> &TcpStream {
+        &self.line.socket
+    }
+
+    pub fn note(&mut self, ready: Ready) {
+        self.readable |= ready.read;
+        self.gone |= ready.gone;
+    }
+
+    /// Reads what is there; `None`: nothing is, and its next readiness will be told.
+    ///
+    /// # Errors
+    /// The connection is over; its orderly end is `UnexpectedEof`.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            let read = match &mut self.line.tls {
+                Some(tls) => read_tls(&self.line.socket, tls, into),
+                None => (&self.line.socket).read(into),
+            };
+            return match read {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(len) => Ok(Some(len)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    Ok(None)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Writes all of it, now or as soon as the socket takes it.
+    pub fn send<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        match &mut self.line.tls {
+            Some(tls) => {
+                for slice in slices {
+                    tls.writer().write_all(slice)?;
+                }
+                self.flush()
+            }
+            None if self.out.is_empty() => self.send_now(slices),
+            None => {
+                slices.for_each(|slice| self.out.extend_from_slice(slice));
+                Ok(())
+            }
+        }
+    }
+
+    fn send_now<'a>(&mut self, mut slices: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        let mut first: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+        let mut count = 0;
+        for (place, slice) in first.iter_mut().zip(&mut slices) {
+            *place = slice;
+            count += 1;
+        }
+        let first = &first[..count];
+        let mut vectors = [IoSlice::new(&[]); SLICES_MAX];
+        for (vector, slice) in vectors.iter_mut().zip(first) {
+            *vector = IoSlice::new(slice);
+        }
+        let mut written = match count {
+            0 => 0,
+            _ => written((&self.line.socket).write_vectored(&vectors[..count]))?,
+        };
+        for slice in first.iter().copied().chain(slices) {
+            let gone = written.min(slice.len());
+            written -= gone;
+            self.out.extend_from_slice(&slice[gone..]);
+        }
+        Ok(())
+    }
+
+    /// Writes what has been left over, as far as the socket takes it.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.line.tls {
+            while tls.wants_write() {
+                match tls.write_tls(&mut &self.line.socket) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        while !self.out.is_empty() {
+            match written((&self.line.socket).write(&self.out))? {
+                0 => return Ok(()),
+                len => drop(self.out.drain(..len)),
+            }
+        }
+        if self.out.capacity() > KEPT {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// The other side reads too slowly: nothing more is to be read for it.
+    pub fn is_blocked(&self) -> bool {
+        !self.out.is_empty() || self.line.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Keeps what has not been used of what came.
+    pub fn keep(&mut self, came: &[u8]) {
+        self.rest.clear();
+        self.rest.extend_from_slice(came);
+        if self.rest.is_empty() && self.rest.capacity() > KEPT {
+            self.rest = Vec::new();
+        }
+    }
+
+    /// The last word, as far as it goes out at once.
+    pub fn close(mut self, word: &[u8]) {
+        let _ = self.send(std::iter::once(word));
+        if let Some(tls) = &mut self.line.tls {
+            tls.send_close_notify();
+        }
+        let _ = self.flush();
+        let _ = self.line.socket.shutdown(Shutdown::Write);
+    }
+}
+
+/// A buffer that has grown beyond this is given back when it is empty.
+const KEPT: usize = 4 * 1024;
+
+fn written(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => Ok(0),
+        other => other,
+    }
+}
+
+fn read_tls(mut socket: &TcpStream, tls: &mut Connection, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match tls.reader().read(into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        if tls.read_tls(&mut socket)? == 0 {
+            return Ok(0);
+        }
+        tls.process_new_packets()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if tls.wants_write() {
+            match tls.write_tls(&mut socket) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Who has which server: asked for, given, taken back, lost.
+
+use howdah_wire::ErrorResponse;
+
+use super::Ask;
+use super::client::Doing;
+use super::pool::CLASS;
+use super::thread::Thread;
+
+impl Thread {
+    /// A client needs a server. Whether it has one at once.
+    pub(super) fn request(&mut self, at: usize) -> bool {
+        let Some(client) = self.clients.get_mut(at) else { return false };
+        let pool = client.pool;
+        if self.pools[pool].shares.request(CLASS, at as u64) {
+            return self.seat(at);
+        }
+        client.doing = Doing::Waiting { since: self.now };
+        false
+    }
+
+    /// It has a place in its pool: any server that is free, else the next.
+    fn seat(&mut self, at: usize) -> bool {
+        let (client, now) = (&mut self.clients[at], self.now);
+        let number = client.pool;
+        let pool = &mut self.pools[number];
+        let Some(server) = pool.idle.pop() else {
+            client.doing = Doing::Owed { since: now };
+            pool.owed.push_back(at);
+            self.open_more(number);
+            return false;
+        };
+        self.link(at, server);
+        true
+    }
+
+    fn link(&mut self, client: usize, at: usize) {
+        self.clients[client].doing = Doing::Linked(at);
+        let server = &mut self.servers[at];
+        server.client = Some(client);
+        server.since = self.now;
+    }
+
+    /// A server that is free goes to whoever is owed one, or waits.
+    pub(super) fn give(&mut self, at: usize) {
+        let pool = &mut self.pools[self.servers[at].pool];
+        match pool.owed.pop_front() {
+            Some(client) => {
+                self.link(client, at);
+                self.todo.push_back(client);
+            }
+            None => pool.idle.push(at),
+        }
+    }
+
+    /// Places that have come free go to those who wait.
+    pub(super) fn grant(&mut self, pool: usize) {
+        while let Some((_, client)) = self.pools.get_mut(pool).and_then(|pool| pool.shares.grant())
+        {
+            // Waiters are clients' places in this thread.
+            let client = client as usize;
+            if self.seat(client) {
+                self.todo.push_back(client);
+            }
+        }
+    }
+
+    /// It has gone, or is to go, with these last words.
+    pub(super) fn end_client_with(&mut self, at: usize, error: &ErrorResponse) {
+        let mut word = Vec::new();
+        error.encode(&mut word);
+        self.end_client(at, &word);
+    }
+
+    pub(super) fn end_client(&mut self, at: usize, word: &[u8]) {
+        let Some(client) = self.clients.try_remove(at) else { return };
+        let number = client.pool;
+        self.pools[number].clients -= 1;
+        match client.doing {
+            Doing::Idle => {}
+            Doing::Waiting { .. } => self.pools[number].shares.give_up(CLASS, at as u64),
+            Doing::Owed { .. } => {
+                self.pools[number].owed.retain(|other| *other != at);
+                self.pools[number].shares.release(CLASS, 1);
+                self.grant(number);
+            }
+            Doing::Linked(server) => self.take_back(server),
+        }
+        client.conn.close(word);
+        self.forget_unused(number);
+    }
+
+    /// The client of a server has gone: what it left is thrown away, and what it has asked is
+    /// cancelled.
+    fn take_back(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        server.client = None;
+        server.since = self.now;
+        if server.half.is_clean() && server.checking.is_none() && server.cancelling == 0 {
+            server.resetting = true;
+            server.dirty = false;
+            server.half.query("DISCARD ALL", true, &mut self.to_server);
+            let sent = server.conn.send(self.to_server.slices(&[]));
+            self.to_server.clear();
+            if sent.is_ok() {
+                return;
+            }
+        } else if !server.half.replies().is_empty() {
+            let (route, key) = (server.route.clone(), server.key.clone());
+            // Its end is noticed by the server all the same, only later.
+            let _ = self.asks.try_send(Ask::Cancel { route, key, server: at, born: 0 });
+        }
+        let server = self.servers.remove(at);
+        let pool = &mut self.pools[server.pool];
+        pool.servers -= 1;
+        pool.shares.release(CLASS, 1);
+        server.conn.close(b"X\0\0\0\x04");
+        self.grant(server.pool);
+    }
+
+    /// A server is of no more use.
+    pub(super) fn lose_server(&mut self, at: usize) {
+        let Some(server) = self.servers.try_remove(at) else { return };
+        let number = server.pool;
+        let pool = &mut self.pools[number];
+        pool.servers -= 1;
+        pool.idle.retain(|other| *other != at);
+        let at_a_boundary = server.half.is_between();
+        server.conn.close(b"X\0\0\0\x04");
+        if server.client.is_some() || server.resetting {
+            pool.shares.release(CLASS, 1);
+        }
+        if let Some(client) = server.client {
+            self.clients[client].doing = Doing::Idle;
+            match self.clients[client].welcomed {
+                // Nothing has been done for it: another one will do.
+                false => {
+                    if self.request(client) {
+                        self.todo.push_back(client);
+                    }
+                }
+                true if at_a_boundary => {
+                    let error =
+                        ErrorResponse::fatal("57P01", "the server of this transaction is gone")
+                            .hint("whether it was committed is not known; connect again");
+                    self.end_client_with(client, &error);
+                }
+                true => self.end_client(client, &[]),
+            }
+        }
+        self.grant(number);
+        self.open_more(number);
+        self.forget_unused(number);
+    }
+
+    pub(super) fn forget_unused(&mut self, at: usize) {
+        if self.pools.get(at).is_some_and(|pool| pool.is_unused()) {
+            let pool = self.pools.remove(at);
+            self.by_key.remove(&pool.key);
+        }
+    }
+
+    /// A cancel request with this key: it goes to the server that works for that client now.
+    pub(super) fn cancel_of(&mut self, key: &[u8]) {
+        let Some(at) = self.of_key(key).and_then(|client| self.clients[client].server()) else {
+            return;
+        };
+        let server = &mut self.servers[at];
+        if server.half.replies().is_empty() {
+            return;
+        }
+        let (route, key, born) = (server.route.clone(), server.key.clone(), server.born);
+        if self.asks.try_send(Ask::Cancel { route, key, server: at, born }).is_ok() {
+            server.cancelling += 1;
+        }
+    }
+
+    pub(super) fn cancelled(&mut self, at: usize, born: u64) {
+        if let Some(server) = self.servers.get_mut(at).filter(|server| server.born == born) {
+            server.cancelling -= 1;
+            self.settle(at);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Where pooled clients and servers are served: one thread that waits for readiness and never for
+//! anything else. Logins, dials and cancel requests are others' work; they hand it sockets.
+//!
+//! ```text
+//! gate (SCRAM with the client) ── Order::Client ─►┐
+//! opener (dial, SCRAM with the server) ── Opened ─►├ Thread: clients ◄─ wire::relay ─► servers
+//! topology ── Routes ─────────────────────────────►┘        └── Ask::Open, Ask::Cancel ─►
+//! ```
+
+mod client;
+mod conn;
+mod interned;
+mod links;
+mod poller;
+mod pool;
+mod serve;
+mod server;
+mod thread;
+mod tick;
+mod welcome;
+
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+
+use howdah_base::{Held as Counted, topology::Topology};
+use howdah_spec::PoolMode;
+use howdah_wire::relay::session::Settings;
+use howdah_wire::scram::Secret;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::Endpoint;
+use crate::route::Route;
+
+pub(crate) use conn::Line;
+use poller::{Poller, Waker};
+pub(crate) use pool::Routes;
+
+/// Servers with the same login and the same role: any of them will do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct PoolKey {
+    pub endpoint: Endpoint,
+    pub database: String,
+    pub user: String,
+}
+
+/// What a data thread is told when it starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub mode: PoolMode,
+    /// Servers of one pool.
+    pub pool_size: u32,
+    /// How long a client may wait for a server.
+    pub wait: Duration,
+}
+
+/// A client that has proved who it is, and has not been told so.
+pub(crate) struct Newcomer {
+    pub line: Line,
+    /// What it has sent beyond its login.
+    pub early: Vec<u8>,
+    pub pool: PoolKey,
+    /// What its servers are logged into with.
+    pub secret: Arc<Secret>,
+    /// What its first packet asks for.
+    pub settings: Settings,
+    /// Its places among the counted.
+    pub places: Places,
+}
+
+/// Held as long as the client is there.
+pub(crate) struct Places {
+    pub _place: OwnedSemaphorePermit,
+    pub _held: Counted,
+    pub _opts_out: Option<Counted>,
+}
+
+/// What a server has reported of itself (ParameterStatus), by name.
+pub(crate) type Parameters = Vec<(Box<[u8]>, Box<[u8]>)>;
+
+/// A session with a server that has said that it is ready.
+pub(crate) struct NewServer {
+    pub line: Line,
+    pub early: Vec<u8>,
+    pub route: Route,
+    /// As BackendKeyData has it.
+    pub key: Vec<u8>,
+    /// What it has reported, by name.
+    pub parameters: Parameters,
+    pub load: Counted,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// The server's own word, which its clients hear: nothing but another login mends it.
+    Refused(Vec<u8>),
+    /// It is to be tried again.
+    Away(String),
+}
+
+/// What a data thread is told.
+pub(crate) enum Order {
+    Client(Box<Newcomer>),
+    Opened {
+        pool: PoolKey,
+        result: Result<Box<NewServer>, NotOpened>,
+    },
+    Topology(Arc<Topology>),
+    /// A cancel request with this key has come.
+    Cancel {
+        key: Vec<u8>,
+    },
+    /// A cancel request that this thread asked for has been heard.
+    Cancelled {
+        server: usize,
+        born: u64,
+    },
+}
+
+/// What a data thread wants done.
+pub(crate) enum Ask {
+    Open { pool: PoolKey, secret: Arc<Secret> },
+    Cancel { route: Route, key: Vec<u8>, server: usize, born: u64 },
+}
+
+/// Asks that wait for the control plane; more are made again later.
+const ASKS_MAX: usize = 1_024;
+
+/// The way to a data thread. It ends when the last of these is dropped.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    /// Bounded by who sends: clients have places, servers have been asked for.
+    orders: std_mpsc::Sender<Order>,
+    // Behind the sender: whoever wakes by it finds that nobody sends any more.
+    waker: Bell,
+}
+
+/// Rings once more when it is thrown away.
+#[derive(Clone)]
+struct Bell(Arc<Waker>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
+impl Handle {
+    /// Hands it over; `false`: the thread has ended.
+    pub fn tell(&self, order: Order) -> bool {
+        let told = self.orders.send(order).is_ok();
+        self.waker.0.wake();
+        told
+    }
+}
+
+/// Starts a data thread for the routes of `node`.
+///
+/// # Errors
+/// The machine has no thread or no descriptor left.
+pub(crate) fn start(
+    limits: Limits,
+    routes: Routes,
+) -> std::io::Result<(Handle, mpsc::Receiver<Ask>)> {
+    let (orders, inbox) = std_mpsc::channel();
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let poller = Poller::new()?;
+    let waker = poller.waker();
+    let serve = move || thread::Thread::new(limits, routes, poller, inbox, asks).run();
+    std::thread::Builder::new().name("pooling".to_owned()).spawn(serve)?;
+    Ok((Handle { orders, waker: Bell(waker) }, asked))
+}
+
+/// A ParameterStatus: name and value, each with a zero at its end.
+pub(crate) fn note_parameter(parameters: &mut Parameters, body: &[u8]) {
+    let mut fields = body.split(|byte| *byte == 0);
+    let (Some(name), Some(value)) = (fields.next(), fields.next()) else { return };
+    match parameters.iter_mut().find(|(known, _)| **known == *name) {
+        Some((_, known)) => *known = value.into(),
+        None => parameters.push((name.into(), value.into())),
+    }
+}

@@ -1,0 +1,144 @@
+//! Which sockets may be read or written: each change is told once (edge-triggered epoll, epoll(7)),
+//! and whoever has something for the thread can wake it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// Events taken at once.
+const EVENTS_MAX: usize = 256;
+const WAKE: u64 = u64::MAX;
+
+/// Whose socket it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Token {
+    Client(usize),
+    Server(usize),
+    /// There are orders.
+    Wake,
+}
+
+impl Token {
+    fn to_number(self) -> u64 {
+        match self {
+            Token::Client(at) => (at as u64) << 1,
+            Token::Server(at) => (at as u64) << 1 | 1,
+            Token::Wake => WAKE,
+        }
+    }
+
+    fn of_number(number: u64) -> Token {
+        match number {
+            WAKE => Token::Wake,
+            // Positions in this process's memory.
+            server if server & 1 == 1 => Token::Server((server >> 1) as usize),
+            client => Token::Client((client >> 1) as usize),
+        }
+    }
+}
+
+/// What has changed at a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ready {
+    pub read: bool,
+    pub write: bool,
+    /// The other side has hung up.
+    pub gone: bool,
+}
+
+pub(super) struct Poller {
+    epoll: Epoll,
+    waker: Arc<Waker>,
+    events: Vec<EpollEvent>,
+}
+
+impl Poller {
+    pub fn new() -> io::Result<Poller> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        epoll.add(&event, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKE))?;
+        let waker = Arc::new(Waker(event));
+        Ok(Poller { epoll, waker, events: vec![EpollEvent::empty(); EVENTS_MAX] })
+    }
+
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
+    /// From now on its changes are told, what it is ready for now among them.
+    pub fn add(&self, socket: &impl AsFd, token: Token) -> io::Result<()> {
+        let flags = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLET;
+        Ok(self.epoll.add(socket, EpollEvent::new(flags, token.to_number()))?)
+    }
+
+    /// Waits for changes at most so long, and puts them into `into`.
+    pub fn wait(&mut self, timeout: Duration, into: &mut Vec<(Token, Ready)>) -> io::Result<()> {
+        let timeout = EpollTimeout::try_from(timeout).unwrap_or(EpollTimeout::MAX);
+        let count = match self.epoll.wait(&mut self.events, timeout) {
+            Ok(count) => count,
+            Err(nix::errno::Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        into.extend(self.events[..count].iter().map(|event| {
+            let has = |flags| event.events().intersects(flags);
+            let gone = has(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+            let ready = Ready {
+                read: gone || has(EpollFlags::EPOLLIN),
+                write: has(EpollFlags::EPOLLOUT),
+                gone,
+            };
+            (Token::of_number(event.data()), ready)
+        }));
+        Ok(())
+    }
+
+    /// Takes the wake-ups so far.
+    pub fn woken(&self) {
+        // Nothing to take is fine: somebody else has woken it.
+        let _ = self.waker.0.read();
+    }
+}
+
+/// Wakes the thread from any other.
+pub(super) struct Waker(EventFd);
+
+impl Waker {
+    pub fn wake(&self) {
+        // Full means that it is about to wake.
+        let _ = self.0.write(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn changes_are_told_once_and_by_token() {
+        let mut poller = Poller::new().expect("epoll");
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        poller.add(&ours, Token::Server(7)).expect("added");
+        poller.waker().wake();
+        theirs.write_all(b"x").expect("written");
+        let mut seen = Vec::new();
+        poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
+        assert!(seen.iter().any(|(token, _)| *token == Token::Wake), "{seen:?}");
+        assert!(seen.contains(&(Token::Server(7), Ready { read: true, write: true, gone: false })));
+        seen.clear();
+        poller.wait(Duration::ZERO, &mut seen).expect("waited");
+        assert_eq!(seen, []);
+        drop(theirs);
+        poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
+        assert!(seen.iter().any(|(_, ready)| ready.gone), "{seen:?}");
+    }
+}

@@ -1,0 +1,344 @@
+//! What goes on between clients and servers: who gets one, what is said, and when they part.
+
+use std::io;
+use std::mem;
+use std::rc::Rc;
+
+use howdah_wire::ErrorResponse;
+use howdah_wire::relay::session::{self, Found, Settings};
+use howdah_wire::relay::statements::Names;
+use howdah_wire::relay::{Event, Linked, Then, note, note_failed};
+use howdah_wire::replies::{Asked, Question, Whose};
+
+use howdah_spec::PoolMode;
+
+use super::client::Doing;
+use super::server::{Check, STATEMENTS_MAX, Server};
+use super::thread::Thread;
+
+/// Reads of one connection before it is the others' turn.
+const TURNS: usize = 16;
+
+impl Thread {
+    /// A client has something to say, hears again, or has gone.
+    pub(super) fn client_ready(&mut self, at: usize) {
+        for _ in 0..TURNS {
+            match self.client_turn(at) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => return self.end_client(at, &[]),
+            }
+        }
+        self.todo.push_back(at);
+    }
+
+    /// Whether there may be more to do.
+    fn client_turn(&mut self, at: usize) -> io::Result<bool> {
+        let Some(client) = self.clients.get_mut(at) else { return Ok(false) };
+        let was_blocked = client.conn.is_blocked();
+        client.conn.flush()?;
+        let waits = match client.doing {
+            Doing::Idle => false,
+            Doing::Linked(server) => {
+                if was_blocked && !client.conn.is_blocked() {
+                    self.server_ready(server);
+                    return Ok(self.clients.contains(at));
+                }
+                client.stuck || self.servers[server].conn.is_blocked()
+            }
+            Doing::Waiting { .. } | Doing::Owed { .. } => {
+                return if client.conn.gone {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                } else {
+                    Ok(false)
+                };
+            }
+        };
+        if waits || !client.conn.readable {
+            return Ok(false);
+        }
+        let mut buffer = mem::take(&mut self.buffer);
+        let turned = self.read_client(at, &mut buffer);
+        self.buffer = buffer;
+        turned
+    }
+
+    fn read_client(&mut self, at: usize, buffer: &mut [u8]) -> io::Result<bool> {
+        let Some(client) = self.clients.get_mut(at) else { return Ok(false) };
+        let Some(len) = client.conn.read(buffer)? else { return Ok(false) };
+        let mut joined = mem::take(&mut client.conn.rest);
+        let came = match joined.is_empty() {
+            true => &buffer[..len],
+            false => {
+                joined.extend_from_slice(&buffer[..len]);
+                &joined
+            }
+        };
+        if client.doing == Doing::Idle {
+            if came[0] == b'X' && client.half.is_between() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if !self.request(at) {
+                if let Some(client) = self.clients.get_mut(at) {
+                    client.conn.keep(came);
+                }
+                return Ok(false);
+            }
+        }
+        self.follow(at, came)?;
+        Ok(true)
+    }
+
+    /// A client that has got a server, or an answer that it waited for, is followed further.
+    pub(super) fn go_on(&mut self, at: usize) {
+        let Some(client) = self.clients.get_mut(at) else { return };
+        client.stuck = false;
+        let came = mem::take(&mut client.conn.rest);
+        match self.follow(at, &came) {
+            Ok(()) => self.client_ready(at),
+            Err(_) => self.end_client(at, &[]),
+        }
+    }
+
+    /// Passes on what a client says.
+    fn follow(&mut self, at: usize, came: &[u8]) -> io::Result<()> {
+        let Some(client) = self.clients.get_mut(at) else { return Ok(()) };
+        let Some(number) = client.server() else {
+            client.conn.keep(came);
+            return Ok(());
+        };
+        let server = &mut self.servers[number];
+        if !Rc::ptr_eq(&server.settings, &client.settings) && server.half.is_clean() {
+            if let Some(text) = session::replay(&server.settings, &client.settings) {
+                server.half.query(&text, false, &mut self.to_server);
+            }
+            server.settings = Rc::clone(&client.settings);
+        }
+        let Server { half, held, .. } = server;
+        let (known, to_server) = (&mut self.known, &mut self.to_server);
+        let mut linked = Linked { server: half, held, known, settings: 0, to_server };
+        let followed = client.half.speak(came, &mut linked);
+        server.dirty |= client.pinned && !came.is_empty();
+        if let Some(leaves) = client.half.take_leaves() {
+            server.dirty = true;
+            client.leaves.add(&leaves);
+        }
+        let sent = server.conn.send(self.to_server.slices(came));
+        self.to_server.clear();
+        let followed = match followed {
+            Ok(followed) => followed,
+            Err(lost) => {
+                let error = ErrorResponse::fatal("08P01", lost.to_string());
+                self.end_client_with(at, &error);
+                return Ok(());
+            }
+        };
+        client.conn.keep(&came[followed.used..]);
+        client.stuck = followed.then == Then::Answers;
+        if followed.then == Then::Gone {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if sent.is_err() {
+            self.lose_server(number);
+            return Ok(());
+        }
+        // Answers that nobody else gives.
+        self.hear(number, &[]);
+        Ok(())
+    }
+
+    /// A server has something to say, takes more, or has gone.
+    pub(super) fn server_ready(&mut self, at: usize) {
+        for _ in 0..TURNS {
+            match self.server_turn(at) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => return self.lose_server(at),
+            }
+        }
+        self.turn_again(at);
+    }
+
+    fn server_turn(&mut self, at: usize) -> io::Result<bool> {
+        let Some(server) = self.servers.get_mut(at) else { return Ok(false) };
+        let was_blocked = server.conn.is_blocked();
+        server.conn.flush()?;
+        if let Some(client) = server.client {
+            if was_blocked && !server.conn.is_blocked() {
+                self.todo.push_back(client);
+            }
+            if self.clients[client].conn.is_blocked() {
+                return Ok(false);
+            }
+        }
+        if !server.conn.readable {
+            return Ok(false);
+        }
+        let mut buffer = mem::take(&mut self.buffer);
+        let len = server.conn.read(&mut buffer);
+        if let Ok(Some(len)) = len {
+            let mut joined = mem::take(&mut server.conn.rest);
+            match joined.is_empty() {
+                true => self.hear(at, &buffer[..len]),
+                false => {
+                    joined.extend_from_slice(&buffer[..len]);
+                    self.hear(at, &joined);
+                }
+            }
+        }
+        self.buffer = buffer;
+        Ok(len?.is_some())
+    }
+
+    /// Its socket will not tell again what it has told.
+    fn turn_again(&mut self, at: usize) {
+        match self.servers.get(at).and_then(|server| server.client) {
+            Some(client) => self.todo.push_back(client),
+            None => self.lose_server(at),
+        }
+    }
+
+    /// Passes on what a server says.
+    fn hear(&mut self, at: usize, came: &[u8]) {
+        let Some(server) = self.servers.get_mut(at) else { return };
+        let mut nobody = Names::default();
+        let mut client = server.client.and_then(|client| self.clients.get_mut(client));
+        let names = match &mut client {
+            Some(client) => client.half.names(),
+            None => &mut nobody,
+        };
+        let Server { half, held, parameters, dirty, checking, .. } = server;
+        let mut end = None;
+        let heard = half.hear(came, &mut self.to_client, |event| {
+            note(&event, names, held);
+            match event {
+                Event::Parameter(body) => super::note_parameter(parameters, body),
+                Event::Command(tag, _) => *dirty |= session::may_leave(tag),
+                Event::Row(row, whole) => {
+                    if let Some(check) = checking {
+                        check.found.take(row, whole);
+                    }
+                }
+                Event::Failed(Question { asked: Asked::Query, whose: Whose::Nobodys, .. }, _) => {
+                    match checking {
+                        // It is asked again after the next transaction.
+                        Some(check) => check.found.pinned = true,
+                        None => end = Some(()),
+                    }
+                }
+                Event::LastWords(_) => end = Some(()),
+                Event::Done(_) | Event::Failed(..) | Event::Ready(_) => {}
+            }
+        });
+        for question in half.take_failed() {
+            note_failed(question, names, held);
+        }
+        let Ok(used) = heard else {
+            self.to_client.clear();
+            return self.lose_server(at);
+        };
+        server.conn.keep(&came[used..]);
+        let mut told = Ok(());
+        if let Some(client) = client {
+            told = client.conn.send(self.to_client.slices(came));
+            if client.stuck {
+                client.stuck = false;
+                self.todo.extend(server.client);
+            }
+        }
+        self.to_client.clear();
+        match (end, told, server.client) {
+            (Some(()), _, Some(client)) => {
+                self.end_client(client, &[]);
+            }
+            (Some(()), _, None) => self.lose_server(at),
+            (None, Err(_), Some(client)) => self.end_client(client, &[]),
+            (None, ..) => self.settle(at),
+        }
+    }
+
+    /// Looks whether a server is done with its client.
+    pub(super) fn settle(&mut self, at: usize) {
+        let Some(server) = self.servers.get_mut(at) else { return };
+        if !server.half.is_clean() || server.cancelling > 0 {
+            return;
+        }
+        let Some(number) = server.client else {
+            if mem::take(&mut server.resetting) {
+                server.held.clear();
+                server.settings = self.interned.of(Default::default());
+                let pool = server.pool;
+                self.pools[pool].shares.release(super::pool::CLASS, 1);
+                self.give(at);
+                self.grant(pool);
+            }
+            return;
+        };
+        let client = &mut self.clients[number];
+        if !client.half.is_between() || client.stuck {
+            return;
+        }
+        match server.checking.take() {
+            // What is set is asked again before it leaves, and thrown away if it goes.
+            Some(Check { found, names }) if found.pinned || client.leaves.forever => {
+                client.pinned = true;
+                client.leaves.names.extend(names);
+            }
+            Some(Check { found: Found { settings, .. }, .. }) => {
+                let mut all = (*client.startup).clone();
+                all.extend(settings.clone());
+                client.settings = self.interned.of(all);
+                server.settings = self.interned.of(settings);
+                client.pinned = false;
+            }
+            None => {}
+        }
+        if !client.welcomed {
+            self.welcome(number, at);
+        } else if mem::take(&mut server.dirty) && self.limits.mode == PoolMode::Transaction {
+            let own = |settings: &Rc<Settings>| -> Vec<_> {
+                settings.keys().filter(|name| name.contains('.')).cloned().collect()
+            };
+            let mut names = mem::take(&mut client.leaves.names);
+            names.extend(own(&client.settings).into_iter().chain(own(&server.settings)));
+            let user = &self.pools[server.pool].key.user;
+            let text = session::check(user, names.iter().map(|name| &**name));
+            server.checking = Some(Check { found: Found::default(), names });
+            server.half.query(&text, true, &mut self.to_server);
+            let sent = server.conn.send(self.to_server.slices(&[]));
+            self.to_server.clear();
+            if sent.is_err() {
+                self.lose_server(at);
+            }
+            return;
+        }
+        let stays = self.limits.mode == PoolMode::Session;
+        if !stays && !self.clients[number].pinned {
+            self.part(number, at);
+        }
+    }
+
+    /// A client gives its server back; the server is clean.
+    fn part(&mut self, client: usize, at: usize) {
+        self.clients[client].doing = Doing::Idle;
+        let server = &mut self.servers[at];
+        server.client = None;
+        let busy = self.now.saturating_duration_since(server.since).as_micros();
+        server.since = self.now;
+        server.half.close_beyond(&mut server.held, STATEMENTS_MAX, &mut self.to_server);
+        let sent = match self.to_server.is_empty() {
+            true => Ok(()),
+            false => server.conn.send(self.to_server.slices(&[])),
+        };
+        self.to_server.clear();
+        let pool = server.pool;
+        self.pools[pool]
+            .shares
+            .release(super::pool::CLASS, u64::try_from(busy).unwrap_or(u64::MAX));
+        match sent {
+            Ok(()) => self.give(at),
+            Err(_) => self.lose_server(at),
+        }
+        self.grant(pool);
+    }
+}

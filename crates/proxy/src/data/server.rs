@@ -1,0 +1,51 @@
+//! A connection to a server, as its thread keeps it.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Instant;
+
+use howdah_base::Held as Counted;
+use howdah_wire::relay::ServerHalf;
+use howdah_wire::relay::session::{Found, Settings};
+use howdah_wire::relay::statements::Held;
+
+use super::Parameters;
+use super::conn::Conn;
+use crate::route::Route;
+
+/// Prepared statements that a server keeps.
+pub(super) const STATEMENTS_MAX: usize = 500;
+
+/// A question what a session has of its own, on its way.
+#[derive(Default)]
+pub(super) struct Check {
+    pub found: Found,
+    /// The names of the user's own that are asked for.
+    pub names: BTreeSet<Box<str>>,
+}
+
+pub(super) struct Server {
+    pub conn: Conn,
+    pub half: ServerHalf,
+    pub held: Held,
+    pub pool: usize,
+    pub client: Option<usize>,
+    /// What is set in its session.
+    pub settings: Rc<Settings>,
+    pub route: Route,
+    pub key: Vec<u8>,
+    /// Its number among all of the thread's: its place may be another's later.
+    pub born: u64,
+    pub since: Instant,
+    /// What it has reported, by name.
+    pub parameters: Parameters,
+    /// A client may have left something in the session.
+    pub dirty: bool,
+    /// The session has been asked what it has of its own.
+    pub checking: Option<Check>,
+    /// Cancel requests on their way: what they would hit must not be another client's.
+    pub cancelling: u32,
+    /// What its last client left is being thrown away.
+    pub resetting: bool,
+    pub _load: Counted,
+}

@@ -1,0 +1,251 @@
+//! The loop of a data thread, what it knows, and what it is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
+
+use howdah_base::topology::Topology;
+use howdah_wire::relay::session::Leaves;
+use howdah_wire::relay::statements::{Held, Known};
+use howdah_wire::relay::{ClientHalf, Cuts, ServerHalf};
+use slab::Slab;
+use tokio::sync::mpsc;
+
+use super::client::{Client, Doing, PARSE_MAX};
+use super::conn::Conn;
+use super::interned::Interned;
+use super::poller::{Poller, Ready, Token};
+use super::pool::{Pool, Routes};
+use super::server::Server;
+use super::{Ask, Limits, NewServer, Newcomer, NotOpened, Order, PoolKey};
+
+/// Read at once.
+const BUFFER: usize = 64 * 1024;
+/// Statements that clients have prepared, bytes.
+const KNOWN_MAX: usize = 64 * 1024 * 1024;
+
+pub(super) struct Thread {
+    pub limits: Limits,
+    pub routes: Routes,
+    pub poller: Poller,
+    inbox: std_mpsc::Receiver<Order>,
+    pub asks: mpsc::Sender<Ask>,
+    pub clients: Slab<Client>,
+    pub servers: Slab<Server>,
+    pub pools: Slab<Pool>,
+    pub by_key: BTreeMap<PoolKey, usize>,
+    pub topology: Arc<Topology>,
+    /// What clients have prepared.
+    pub known: Known,
+    pub interned: Interned,
+    /// Clients that have got a server, or more of what they said is to be followed.
+    pub todo: VecDeque<usize>,
+    /// What is read goes here first.
+    pub buffer: Vec<u8>,
+    pub to_server: Cuts,
+    pub to_client: Cuts,
+    pub now: Instant,
+    pub next_tick: Instant,
+    born: u64,
+    /// Nobody hands it anything any more.
+    ended: bool,
+}
+
+impl Thread {
+    pub fn new(
+        limits: Limits,
+        routes: Routes,
+        poller: Poller,
+        inbox: std_mpsc::Receiver<Order>,
+        asks: mpsc::Sender<Ask>,
+    ) -> Thread {
+        let now = Instant::now();
+        Thread {
+            limits,
+            routes,
+            poller,
+            inbox,
+            asks,
+            clients: Slab::new(),
+            servers: Slab::new(),
+            pools: Slab::new(),
+            by_key: BTreeMap::new(),
+            topology: Arc::default(),
+            known: Known::new(KNOWN_MAX, 0),
+            interned: Interned::default(),
+            todo: VecDeque::new(),
+            buffer: vec![0; BUFFER],
+            to_server: Cuts::default(),
+            to_client: Cuts::default(),
+            now,
+            next_tick: now,
+            born: 0,
+            ended: false,
+        }
+    }
+
+    /// Serves until nobody can tell it anything any more. All its connections end with it.
+    pub fn run(mut self) {
+        let mut changes = Vec::new();
+        while !self.ended {
+            let pause = match self.todo.is_empty() {
+                true => self.next_tick.saturating_duration_since(self.now),
+                false => Duration::ZERO,
+            };
+            if let Err(error) = self.poller.wait(pause, &mut changes) {
+                tracing::error!(%error, "the pooler cannot wait for its sockets and ends");
+                return;
+            }
+            self.now = Instant::now();
+            for (token, ready) in changes.drain(..) {
+                self.changed(token, ready);
+            }
+            for _ in 0..self.todo.len() {
+                if let Some(client) = self.todo.pop_front() {
+                    self.go_on(client);
+                }
+            }
+            if self.now >= self.next_tick {
+                self.tick();
+            }
+        }
+    }
+
+    fn changed(&mut self, token: Token, ready: Ready) {
+        match token {
+            Token::Wake => {
+                self.poller.woken();
+                self.take_orders();
+            }
+            Token::Client(at) => {
+                if let Some(client) = self.clients.get_mut(at) {
+                    client.conn.note(ready);
+                    self.client_ready(at);
+                }
+            }
+            Token::Server(at) => {
+                if let Some(server) = self.servers.get_mut(at) {
+                    server.conn.note(ready);
+                    self.server_ready(at);
+                }
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(Order::Client(client)) => self.take_client(*client),
+                Ok(Order::Opened { pool, result }) => self.take_server(&pool, result),
+                Ok(Order::Topology(topology)) => self.route_anew(topology),
+                Ok(Order::Cancel { key }) => self.cancel_of(&key),
+                Ok(Order::Cancelled { server, born }) => self.cancelled(server, born),
+                Err(std_mpsc::TryRecvError::Empty) => return,
+                Err(std_mpsc::TryRecvError::Disconnected) => {
+                    self.ended = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_client(&mut self, new: Newcomer) {
+        let Newcomer { line, early, pool, secret, settings, places } = new;
+        let Ok(conn) = Conn::new(line, early) else { return };
+        let pool = self.pool(pool, secret);
+        let settings = self.interned.of(settings);
+        let secret = howdah_tls::random();
+        let at = self.clients.insert(Client {
+            conn,
+            half: ClientHalf::new(PARSE_MAX),
+            pool,
+            doing: Doing::Idle,
+            startup: settings.clone(),
+            settings,
+            secret,
+            welcomed: false,
+            pinned: false,
+            leaves: Leaves::default(),
+            stuck: false,
+            _places: places,
+        });
+        self.pools[pool].clients += 1;
+        if self.poller.add(self.clients[at].conn.socket(), Token::Client(at)).is_err() {
+            return self.end_client(at, &[]);
+        }
+        if self.request(at) {
+            self.todo.push_back(at);
+        }
+    }
+
+    fn pool(&mut self, key: PoolKey, secret: Arc<howdah_wire::scram::Secret>) -> usize {
+        if let Some(&at) = self.by_key.get(&key) {
+            self.pools[at].secret = secret;
+            return at;
+        }
+        let mut pool = Pool::new(key.clone(), secret, &self.limits);
+        pool.hold(self.routes.hold(&self.topology, key.endpoint), &self.limits);
+        let at = self.pools.insert(pool);
+        self.by_key.insert(key, at);
+        at
+    }
+
+    fn take_server(&mut self, key: &PoolKey, result: Result<Box<NewServer>, NotOpened>) {
+        let Some(&pool) = self.by_key.get(key) else { return };
+        self.pools[pool].opening -= 1;
+        match result {
+            Ok(server) => self.add_server(pool, *server),
+            Err(why) => self.not_opened(pool, why),
+        }
+        self.forget_unused(pool);
+    }
+
+    fn add_server(&mut self, pool: usize, new: NewServer) {
+        let NewServer { line, early, mut route, key, parameters, load } = new;
+        let Ok(conn) = Conn::new(line, early) else { return };
+        if route.is_over(&self.topology) {
+            return;
+        }
+        self.born += 1;
+        let at = self.servers.insert(Server {
+            conn,
+            half: ServerHalf::default(),
+            held: Held::default(),
+            pool,
+            client: None,
+            settings: self.interned.of(BTreeMap::new()),
+            route,
+            key,
+            born: self.born,
+            since: self.now,
+            parameters,
+            dirty: false,
+            checking: None,
+            cancelling: 0,
+            resetting: false,
+            _load: load,
+        });
+        self.pools[pool].servers += 1;
+        self.pools[pool].retry_at = None;
+        match self.poller.add(self.servers[at].conn.socket(), Token::Server(at)) {
+            Ok(()) => self.give(at),
+            Err(_) => self.lose_server(at),
+        }
+    }
+
+    /// Which servers are what their clients want has changed.
+    fn route_anew(&mut self, topology: Arc<Topology>) {
+        self.topology = topology;
+        let over: Vec<_> = self
+            .servers
+            .iter_mut()
+            .filter_map(|(at, server)| server.route.is_over(&self.topology).then_some(at))
+            .collect();
+        over.into_iter().for_each(|at| self.lose_server(at));
+        for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
+            let pool = &mut self.pools[at];
+            pool.hold(self.routes.hold(&self.topology, pool.key.endpoint), &self.limits);
+            self.grant(at);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A pooled client proves that it knows its role's password, by SCRAM-SHA-256 and the role's own
+//! verifier. What it shows in doing so opens servers for it later; the password nobody here learns.
+
+use std::io;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use howdah_wire::scram::{self, Key, Refused, Verifier};
+use howdah_wire::{Authentication, InitialResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::relay::Stream;
+
+/// PostgreSQL's default `authentication_timeout`.
+pub(crate) const PROOF_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of an answer: PostgreSQL's PG_MAX_SASL_MESSAGE_LENGTH.
+const ANSWER_MAX: usize = 1_024;
+const NONCE_LEN: usize = 18;
+
+/// Asks a client for its proof. The key that it has shown, or why it is not let in.
+///
+/// # Errors
+/// It has gone.
+pub(crate) async fn prove(
+    client: &mut impl Stream,
+    verifier: &Verifier,
+) -> io::Result<Result<Key, Refused>> {
+    let mut offered = scram::MECHANISM.as_bytes().to_vec();
+    offered.push(0);
+    say(client, Authentication::Sasl { mechanisms: &offered }).await?;
+    let answer = hear(client).await?;
+    let Some(first) = InitialResponse::read(&answer) else { return Ok(Err(Refused::Malformed)) };
+    let begun = scram::answer_first(first.mechanism, first.data, &nonce(), verifier, None);
+    let (challenge, question) = match begun {
+        Ok(begun) => begun,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    say(client, Authentication::SaslContinue(question.as_bytes())).await?;
+    let answer = hear(client).await?;
+    let Ok(text) = std::str::from_utf8(&answer) else { return Ok(Err(Refused::Malformed)) };
+    match challenge.answer_final(text) {
+        Ok(accepted) => {
+            say(client, Authentication::SaslFinal(accepted.last.as_bytes())).await?;
+            Ok(Ok(accepted.client_key))
+        }
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+/// Drawn anew for each login.
+pub(crate) fn nonce() -> String {
+    STANDARD.encode(howdah_tls::random::<NONCE_LEN>())
+}
+
+async fn say(client: &mut impl Stream, message: Authentication<'_>) -> io::Result<()> {
+    let mut out = Vec::new();
+    message.write(&mut out);
+    client.write_all(&out).await?;
+    client.flush().await
+}
+
+/// The body of a message `p`, and not a byte beyond it.
+async fn hear(client: &mut impl Stream) -> io::Result<Vec<u8>> {
+    let kind = client.read_u8().await?;
+    let len = client.read_u32().await? as usize;
+    let body = len.checked_sub(4).filter(|len| kind == b'p' && *len <= ANSWER_MAX);
+    let mut answer = vec![0; body.ok_or(io::ErrorKind::InvalidData)?];
+    client.read_exact(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,194 @@
+//! A session with a server for a pool: chosen, dialled, logged into with what a client has shown.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use howdah_wire::scram::{Asked, Asking, ClientError, MECHANISM, Proved, Secret};
+use howdah_wire::{Authentication, ErrorResponse, InitialResponse, Message, sasl_response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::data::{Line, NewServer, NotOpened, Parameters, PoolKey};
+use crate::login::AWAY;
+use crate::relay::Stream;
+use crate::route::{Route, Want, candidates};
+use crate::{Proxy, gate};
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of one message before a session begins.
+const MESSAGE_MAX: usize = 64 * 1024;
+
+/// What a server has told when it is ready.
+#[derive(Default)]
+struct Told {
+    key: Vec<u8>,
+    parameters: Parameters,
+}
+
+impl Proxy {
+    /// Tries each server that is right, once.
+    pub(crate) async fn open(
+        &self,
+        pool: &PoolKey,
+        secret: &Secret,
+    ) -> Result<NewServer, NotOpened> {
+        let mut tried = BTreeSet::new();
+        let mut last = "no server is what is wanted".to_owned();
+        loop {
+            let mut now = self.topology.borrow().clone();
+            now.nodes.retain(|node, _| !tried.contains(node));
+            let (lag, fallback) = (self.config.ro_max_lag.0, self.config.ro_primary_fallback);
+            let choice = candidates(&now, &self.config.node, pool.endpoint, lag, fallback);
+            let Some((node, want, load)) = self.least_loaded(choice, 0) else {
+                return Err(NotOpened::Away(last));
+            };
+            tried.insert(node.clone());
+            let term = (want == Want::Primary).then_some(now.term);
+            let local = node == self.config.node;
+            let opening = async {
+                // Counted as arriving until the session has begun.
+                let (line, told, _arriving) = match local {
+                    true => {
+                        let (mut tcp, arriving) = self.dial_own(want).await?.into_parts();
+                        let told = log_in(&mut tcp, pool, secret).await?;
+                        (Line { socket: tcp.into_std()?, tls: None }, told, arriving)
+                    }
+                    false => {
+                        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                        let mut peer = self.dial_peer(&node, want, &now, client).await?;
+                        let told = log_in(&mut peer, pool, secret).await?;
+                        let (tcp, tls) = peer.into_inner();
+                        let tls = Some(Box::new(rustls::Connection::Client(tls)));
+                        (Line { socket: tcp.into_std()?, tls }, told, None)
+                    }
+                };
+                Ok::<_, Failed>((line, told))
+            };
+            last = match timeout(OPEN_TIMEOUT, opening).await {
+                Ok(Ok((line, told))) => {
+                    let route = Route { local, node, term };
+                    let Told { key, parameters } = told;
+                    return Ok(NewServer { line, early: Vec::new(), route, key, parameters, load });
+                }
+                Ok(Err(Failed::Refused(word))) => return Err(NotOpened::Refused(word)),
+                Ok(Err(Failed::Away(why))) => format!("{node}: {why}"),
+                Ok(Err(Failed::Io(error))) => format!("{node}: {error}"),
+                Err(_) => format!("{node}: not within {OPEN_TIMEOUT:?}"),
+            };
+        }
+    }
+}
+
+enum Failed {
+    Io(io::Error),
+    Away(String),
+    Refused(Vec<u8>),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        Failed::Io(error)
+    }
+}
+
+/// Where a login stands. AuthenticationOk counts only from a server that has proved itself.
+enum Stage {
+    Begun,
+    Asking(Asking),
+    Asked(Asked),
+    Proved(Proved),
+    In,
+}
+
+async fn log_in(server: &mut impl Stream, pool: &PoolKey, secret: &Secret) -> Result<Told, Failed> {
+    server.write_all(&startup(pool)).await?;
+    server.flush().await?;
+    let (mut stage, mut told) = (Stage::Begun, Told::default());
+    loop {
+        let (kind, body) = message(server).await?;
+        match kind {
+            b'R' => {
+                let mut out = Vec::new();
+                stage = step(stage, &body, secret, &mut out)?;
+                server.write_all(&out).await?;
+                server.flush().await?;
+            }
+            b'E' => return Err(refused(&body)),
+            b'S' => crate::data::note_parameter(&mut told.parameters, &body),
+            b'K' => told.key = body,
+            b'Z' if matches!(stage, Stage::In) => return Ok(told),
+            b'N' | b'v' => {}
+            _ => return Err(Failed::Away("it speaks another protocol".to_owned())),
+        }
+    }
+}
+
+fn step(stage: Stage, body: &[u8], secret: &Secret, out: &mut Vec<u8>) -> Result<Stage, Failed> {
+    let asked = Authentication::read(body);
+    let text = |data| std::str::from_utf8(data).unwrap_or_default();
+    match (stage, asked) {
+        (Stage::Begun, Some(offer @ Authentication::Sasl { .. })) if offer.offers(MECHANISM) => {
+            let asking = Asking::new(&gate::nonce(), None);
+            InitialResponse { mechanism: MECHANISM, data: &asking.first() }.write(out);
+            Ok(Stage::Asking(asking))
+        }
+        (Stage::Asking(asking), Some(Authentication::SaslContinue(question))) => {
+            let asked = asking.answer(text(question), secret).map_err(not_believed)?;
+            sasl_response(out, &asked.last);
+            Ok(Stage::Asked(asked))
+        }
+        (Stage::Asked(asked), Some(Authentication::SaslFinal(last))) => {
+            Ok(Stage::Proved(asked.check(text(last)).map_err(not_believed)?))
+        }
+        (Stage::Proved(_), Some(Authentication::Ok)) => Ok(Stage::In),
+        _ => Err(Failed::Away("it asks for another login than SCRAM-SHA-256".to_owned())),
+    }
+}
+
+fn not_believed(error: ClientError) -> Failed {
+    match error {
+        ClientError::OtherVerifier => {
+            let mut word = Vec::new();
+            ErrorResponse::fatal("28P01", "the role's password was changed after this login")
+                .hint("connect again")
+                .encode(&mut word);
+            Failed::Refused(word)
+        }
+        other => Failed::Away(other.to_string()),
+    }
+}
+
+fn refused(body: &[u8]) -> Failed {
+    let state = Message { kind: b'E', body }.sqlstate().unwrap_or_default();
+    if AWAY.contains(&state) {
+        return Failed::Away(format!("it says {}", String::from_utf8_lossy(state)));
+    }
+    let len = u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes();
+    Failed::Refused([&[b'E'][..], &len, body].concat())
+}
+
+/// StartupMessage, protocol 3.0; settings come later, with each client its own.
+fn startup(pool: &PoolKey) -> Vec<u8> {
+    let mut body = 0x0003_0000_u32.to_be_bytes().to_vec();
+    for (name, value) in [("user", &pool.user), ("database", &pool.database)] {
+        body.extend_from_slice(name.as_bytes());
+        body.push(0);
+        body.extend_from_slice(value.as_bytes());
+        body.push(0);
+    }
+    body.push(0);
+    let len = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [&len.to_be_bytes()[..], &body].concat()
+}
+
+/// One message, and not a byte beyond it.
+async fn message(server: &mut impl Stream) -> Result<(u8, Vec<u8>), Failed> {
+    let kind = server.read_u8().await?;
+    let len = server.read_u32().await? as usize;
+    let len = len.checked_sub(4).filter(|len| *len <= MESSAGE_MAX);
+    let mut body = vec![0; len.ok_or(io::Error::from(io::ErrorKind::InvalidData))?];
+    server.read_exact(&mut body).await?;
+    Ok((kind, body))
+}

@@ -1,0 +1,162 @@
+//! Pooled clients between their login and their thread: who proves that it is who it says is handed
+//! over, and what the thread wants from the outside is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_base::Held;
+use howdah_spec::PoolMode;
+use howdah_wire::scram::{Secret, Verifier};
+use howdah_wire::{ErrorResponse, Replication, Startup};
+use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::client::Client;
+use crate::data::{Ask, Handle, Limits, Newcomer, Order, Places, PoolKey, Routes};
+use crate::route::Want;
+use crate::{Proxy, ProxyConfig, data, gate};
+
+/// A role's verifier, asked of this node's own server.
+const VERIFIER_TIMEOUT: Duration = Duration::from_secs(3);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Cancel requests and logins into servers at once.
+const JOBS_MAX: usize = 256;
+
+/// The question which verifier a role has. `None`: it has none that SCRAM could go by, may not log
+/// in, or cannot be asked for now.
+#[derive(Debug)]
+pub struct VerifierAsk {
+    pub role: String,
+    pub reply: oneshot::Sender<Option<Verifier>>,
+}
+
+/// Questions that wait; more are not asked.
+pub const VERIFIER_ASKS_MAX: usize = 1_024;
+
+/// Starts the data thread, unless there is to be no pool.
+pub(crate) fn start(
+    config: &ProxyConfig,
+) -> std::io::Result<Option<(Handle, mpsc::Receiver<Ask>)>> {
+    if config.pool_mode == PoolMode::Off {
+        return Ok(None);
+    }
+    let limits =
+        Limits { mode: config.pool_mode, pool_size: config.pool_size, wait: config.connect_wait.0 };
+    let routes = Routes {
+        me: config.node.clone(),
+        ro_max_lag: config.ro_max_lag.0,
+        ro_primary_fallback: config.ro_primary_fallback,
+    };
+    data::start(limits, routes).map(Some)
+}
+
+/// What a client has to be let in, beside a password.
+pub(crate) struct Admitted {
+    pub place: OwnedSemaphorePermit,
+    pub held: Held,
+    pub opts_out: Option<Held>,
+}
+
+impl Proxy {
+    /// The verifier by which a client is asked before it gets a place in a pool; `None`: it is
+    /// served without one, and the server asks it.
+    pub(crate) async fn verifier(&self, startup: &Startup<'_>) -> Option<Verifier> {
+        self.pooler.as_ref()?;
+        if startup.replication != Replication::No {
+            return None;
+        }
+        let (reply, answer) = oneshot::channel();
+        let ask = VerifierAsk { role: startup.user().into_owned(), reply };
+        self.config.verifiers.try_send(ask).ok()?;
+        timeout(VERIFIER_TIMEOUT, answer).await.ok()?.ok()?
+    }
+
+    /// Lets a client into its pool.
+    pub(crate) async fn pool(
+        &self,
+        mut client: Client,
+        pool: PoolKey,
+        settings: howdah_wire::relay::session::Settings,
+        verifier: Verifier,
+        admitted: Admitted,
+    ) -> std::io::Result<()> {
+        let Some(pooler) = &self.pooler else { return Ok(()) };
+        let proved = timeout(gate::PROOF_TIMEOUT, gate::prove(&mut client.stream, &verifier));
+        let client_key = match proved.await?? {
+            Ok(client_key) => client_key,
+            Err(refused) => {
+                tracing::debug!(user = pool.user, %refused, "not let in");
+                let message = format!("password authentication failed for user \"{}\"", pool.user);
+                return self.refuse(client, ErrorResponse::fatal("28P01", message)).await;
+            }
+        };
+        let Admitted { place, held, opts_out } = admitted;
+        let newcomer = Newcomer {
+            line: client.stream.into_line()?,
+            early: client.early,
+            pool,
+            secret: Arc::new(Secret::Keys { client_key, verifier }),
+            settings,
+            places: Places { _place: place, _held: held, _opts_out: opts_out },
+        };
+        pooler.tell(Order::Client(Box::new(newcomer)));
+        Ok(())
+    }
+
+    /// Does what the data thread asks for, and tells it what it has to know, until dropped.
+    pub(crate) async fn serve_pooler(
+        self: Arc<Proxy>,
+        handle: Handle,
+        mut asks: mpsc::Receiver<Ask>,
+    ) {
+        let mut topology = self.topology.clone();
+        topology.mark_changed();
+        let mut jobs = JoinSet::new();
+        loop {
+            tokio::select! {
+                changed = topology.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = Arc::new(topology.borrow_and_update().clone());
+                    handle.tell(Order::Topology(now));
+                }
+                Some(_) = jobs.join_next() => {}
+                ask = asks.recv(), if jobs.len() < JOBS_MAX => match ask {
+                    Some(ask) => { jobs.spawn(self.clone().work(ask, handle.clone())); }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn work(self: Arc<Proxy>, ask: Ask, handle: Handle) {
+        match ask {
+            Ask::Open { pool, secret } => {
+                let result = self.open(&pool, &secret).await.map(Box::new);
+                handle.tell(Order::Opened { pool, result });
+            }
+            Ask::Cancel { route, key, server, born } => {
+                let now = self.topology.borrow().clone();
+                let request = async {
+                    let any = std::net::Ipv4Addr::LOCALHOST.into();
+                    let mut line = self.dial(&route.node, Want::Cancel, &now, any).await?;
+                    line.write_all(&cancel_request(&key)).await?;
+                    line.flush().await?;
+                    copy(&mut line, &mut sink()).await
+                };
+                let passed = timeout(CANCEL_TIMEOUT, request).await;
+                tracing::debug!(node = %route.node, ?passed, "cancel request of a pooled client");
+                handle.tell(Order::Cancelled { server, born });
+            }
+        }
+    }
+}
+
+/// PostgreSQL documentation, "Message Formats": CancelRequest.
+fn cancel_request(key: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(8 + key.len()).unwrap_or(u32::MAX);
+    [&len.to_be_bytes()[..], &[0x04, 0xd2, 0x16, 0x2e], key].concat()
+}
