@@ -11,9 +11,13 @@
 //! judges by its own knowledge and refuses a lower one. A connection to a server that stops
 //! being the primary is cut at once.
 //!
-//! Absent: pooling, and SCRAM with channel binding. TLS ends here and the server offers plain
-//! SCRAM-SHA-256, which libpq takes with `channel_binding=prefer` (its default);
-//! `channel_binding=require` fails.
+//! Where there are pools, a client proves itself to this node ([`gate`]) and is handed to the data
+//! thread ([`data`]), which leads it to a server of its pool for each transaction or for as long as
+//! it is connected. Others (replication, roles without a SCRAM verifier, while this node's own server
+//! is down) are served as if there were none.
+//!
+//! Absent: SCRAM with channel binding. TLS ends here and plain SCRAM-SHA-256 is offered, which libpq
+//! takes with `channel_binding=prefer` (its default); `channel_binding=require` fails.
 
 mod arrival;
 mod client;

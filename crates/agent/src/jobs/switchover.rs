@@ -29,6 +29,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(5);
 /// A shutdown that takes longer than this is looked at on the disk, and how often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Other nodes have heard of the seal by then, and their pools begin nothing more.
+const POOLS_HEAR_WITHIN: Duration = Duration::from_millis(50);
 /// Transactions of pools, which were all begun before the seal.
 const POOLS_WITHIN: Duration = Duration::from_millis(300);
 /// Who is left is only for the log, and no reason to wait.
@@ -60,8 +62,9 @@ async fn drain_pools(session: &Session) {
             session.transactions_before(&now).await
         };
         match answered(running).await {
-            Ok(0) | Err(_) => return,
+            Ok(0) if begun.elapsed() >= POOLS_HEAR_WITHIN => return,
             Ok(_) => sleep(ASK_EVERY).await,
+            Err(_) => return,
         }
     }
 }

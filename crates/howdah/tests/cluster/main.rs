@@ -31,6 +31,7 @@ mod machine_suspended;
 mod newcomers;
 mod operator;
 mod opted_out;
+mod pooled;
 mod postmaster_killed;
 mod rejoin;
 mod sizes;

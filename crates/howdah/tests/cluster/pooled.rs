@@ -1,0 +1,153 @@
+//! Clients that share servers while the primary moves, and while it is lost: in a switchover nobody
+//! hears of it, in a failover only who was in the middle of a transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use howdah_testkit::Cluster;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::{ROWS_WITHIN, TAKEOVER_WITHIN, three};
+
+/// Through each node's endpoint.
+const WRITERS_EACH: usize = 6;
+
+/// What one client has had confirmed, and what ended it.
+struct Wrote {
+    rows: u64,
+    ended: Option<tokio_postgres::Error>,
+}
+
+/// Clients that each keep one connection and write a row a transaction.
+struct Writers {
+    runtime: Runtime,
+    stop: Arc<AtomicBool>,
+    rows: Arc<AtomicU64>,
+    tasks: Vec<JoinHandle<Wrote>>,
+}
+
+impl Writers {
+    fn start(cluster: &Cluster) -> Writers {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let hosts = cluster.hosts(|ports| ports.rw);
+        runtime
+            .block_on(async {
+                let client = connect(&hosts[0]).await;
+                client.batch_execute("create table pooled_rows (writer int, row int)").await
+            })
+            .expect("a table");
+        let tasks = (0..hosts.len() * WRITERS_EACH).map(|at| {
+            let host = hosts[at % hosts.len()].clone();
+            runtime.spawn(write(host, at, stop.clone(), rows.clone()))
+        });
+        let tasks = tasks.collect();
+        Writers { runtime, stop, rows, tasks }
+    }
+
+    fn wait_for_more(&self, cluster: &Cluster, rows: u64) {
+        let until = self.rows.load(Ordering::Relaxed) + rows;
+        cluster.wait_for("rows are written", ROWS_WITHIN, || {
+            (self.rows.load(Ordering::Relaxed) >= until).then_some(())
+        });
+    }
+
+    fn stop(self) -> Vec<Wrote> {
+        self.stop.store(true, Ordering::Relaxed);
+        let Writers { runtime, tasks, .. } = self;
+        tasks.into_iter().map(|task| runtime.block_on(task).expect("no panic")).collect()
+    }
+}
+
+async fn connect(host: &Config) -> Client {
+    let (client, session) = host.connect(NoTls).await.expect("let in");
+    tokio::spawn(session);
+    client
+}
+
+async fn write(host: Config, at: usize, stop: Arc<AtomicBool>, rows: Arc<AtomicU64>) -> Wrote {
+    let client = connect(&host).await;
+    let mut wrote = Wrote { rows: 0, ended: None };
+    while !stop.load(Ordering::Relaxed) {
+        let sql = format!(
+            "begin; insert into pooled_rows values ({at}, {}); select pg_sleep(0.002); commit",
+            wrote.rows
+        );
+        if let Err(error) = client.simple_query(&sql).await {
+            wrote.ended = Some(error);
+            break;
+        }
+        wrote.rows += 1;
+        rows.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    wrote
+}
+
+fn setup() -> howdah_testkit::Setup {
+    three().set("endpoints", "pool_mode", "\"transaction\"").set("endpoints", "pool_size", "3")
+}
+
+fn confirmed(cluster: &Cluster, wrote: &[Wrote]) {
+    let sql = "select count(*)::text from (select writer, row from pooled_rows \
+               group by 1, 2 having count(*) = 1) as once";
+    let present = howdah_testkit::writer::query(&cluster.plan(), sql).expect("counted");
+    let present: u64 = present[0].parse().expect("a number");
+    let (rows, unclear) = wrote.iter().fold((0, 0), |(rows, unclear), wrote| {
+        (rows + wrote.rows, unclear + u64::from(wrote.ended.is_some()))
+    });
+    assert!((rows..=rows + unclear).contains(&present), "{present} of {rows}, {unclear} unclear");
+}
+
+#[test]
+fn a_switchover_costs_pooled_clients_nothing_but_a_moment() {
+    let cluster = setup().start();
+    let writers = Writers::start(&cluster);
+    writers.wait_for_more(&cluster, 300);
+    for _ in 0..2 {
+        let old = cluster.primary().name.clone();
+        cluster.howdah_ok(&["switchover"]);
+        cluster.wait_for_other_primary(&old, Duration::from_secs(10));
+        writers.wait_for_more(&cluster, 300);
+        cluster.wait_whole();
+    }
+    let wrote = writers.stop();
+    for (at, wrote) in wrote.iter().enumerate() {
+        assert!(wrote.ended.is_none(), "client {at}: {:?}\n{}", wrote.ended, cluster.seen());
+        assert!(wrote.rows > 10, "client {at}: {} rows", wrote.rows);
+    }
+    confirmed(&cluster, &wrote);
+}
+
+#[test]
+fn a_failover_ends_transactions_and_nobody_else() {
+    let cluster = setup().start();
+    let writers = Writers::start(&cluster);
+    let idle = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let idle = idle.expect("a runtime");
+    let hosts = cluster.hosts(|ports| ports.rw);
+    let clients: Vec<_> = hosts.iter().map(|host| idle.block_on(connect(host))).collect();
+    for client in &clients {
+        idle.block_on(client.batch_execute("set work_mem = '9MB'")).expect("set");
+    }
+    writers.wait_for_more(&cluster, 300);
+    let old = cluster.primary().name.clone();
+    cluster.primary().kill9_postmaster();
+    cluster.wait_for_other_primary(&old, TAKEOVER_WITHIN);
+    for client in &clients {
+        let row = idle.block_on(client.query_one("show work_mem", &[]));
+        let row = row.unwrap_or_else(|error| panic!("{error:?}\n{}", cluster.seen()));
+        assert_eq!(row.get::<_, &str>(0), "9MB");
+    }
+    cluster.wait_whole();
+    let wrote = writers.stop();
+    let ended = wrote.iter().filter(|wrote| wrote.ended.is_some()).count();
+    // Three servers a node ran transactions at the most.
+    assert!(ended <= 3 * hosts.len(), "{ended}");
+    assert!(ended < wrote.len(), "somebody waited for a server");
+    confirmed(&cluster, &wrote);
+}
