@@ -10,14 +10,13 @@ use std::{future, io};
 use howdah_base::{Held, NodeName};
 use howdah_spec::hba::{AddressMatch, Who, judge};
 use howdah_wire::{ErrorResponse, Opening, Replication, Startup, Step, opening};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client_stream::ClientStream;
-use crate::data::{Order, PoolKey};
 use crate::login::Link;
 use crate::pooled::Admitted;
 use crate::relay::Stream;
@@ -28,10 +27,6 @@ use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy, socket};
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between attempts when the topology does not change: a server may only be restarting.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// Bytes of a cancel request before its key.
-const CANCEL_HEAD: usize = 8;
-/// One server's answer to a cancel request, which is to hang up.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Proxy {
     pub async fn client(&self, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
@@ -43,13 +38,8 @@ impl Proxy {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
                 opts_out = startup.asks_for("synchronous_commit").is_some_and(|how| is_weak(&how));
                 let admitted = self.admit(&startup, from, client.tls);
-                if admitted.is_ok()
-                    && let Some(settings) = startup.settings()
-                    && let Some(verifier) = self.verifier(&startup).await
-                {
-                    let (database, user) =
-                        (startup.database().into_owned(), startup.user().into_owned());
-                    pooled = Some((PoolKey { endpoint, database, user }, settings, verifier));
+                if admitted.is_ok() {
+                    pooled = self.pool_for(endpoint, &startup).await;
                 }
                 admitted
             }
@@ -65,11 +55,11 @@ impl Proxy {
             Err(error) => return self.refuse(client, error).await,
         };
         let held = self.config.counters.enter(endpoint);
-        if let Some((pool, settings, verifier)) = pooled {
+        if let Some(pooled) = pooled {
             let counted = opts_out && endpoint == Endpoint::Rw;
             let opts_out = counted.then(|| self.config.counters.opted_out.hold());
             let admitted = Admitted { place, held, opts_out };
-            return self.pool(client, pool, settings, verifier, admitted).await;
+            return self.pool(client, pooled, admitted).await;
         }
         match self.log_in(endpoint, from, &mut client).await? {
             Some(Link { server, route, .. }) => {
@@ -161,25 +151,6 @@ impl Proxy {
         let (node, want) = choice.into_iter().min_by_key(held)?;
         let load = load.entry(node.clone()).or_default().hold();
         Some((node, want, load))
-    }
-
-    /// Passes a cancel request to every server: the key is one server's own, and the others
-    /// ignore it. The client sees the end when all have.
-    async fn cancel(&self, packet: &[u8], from: IpAddr) {
-        if let Some(pooler) = &self.pooler {
-            pooler.tell(Order::Cancel { key: packet[CANCEL_HEAD..].to_vec() });
-        }
-        let now = self.topology.borrow().clone();
-        for node in now.nodes.keys() {
-            let request = async {
-                let mut server = self.dial(node, Want::Cancel, &now, from).await?;
-                server.write_all(packet).await?;
-                server.flush().await?;
-                copy(&mut server, &mut sink()).await
-            };
-            let passed = timeout(CANCEL_TIMEOUT, request).await;
-            tracing::debug!(%node, ?passed, "cancel request");
-        }
     }
 }
 

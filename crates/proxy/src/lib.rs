@@ -20,6 +20,7 @@
 //! takes with `channel_binding=prefer` (its default); `channel_binding=require` fails.
 
 mod arrival;
+mod cancel;
 mod client;
 mod client_stream;
 mod config;

@@ -6,21 +6,19 @@ use std::time::Duration;
 
 use howdah_base::Held;
 use howdah_spec::PoolMode;
+use howdah_wire::relay::session::Settings;
 use howdah_wire::scram::{Secret, Verifier};
 use howdah_wire::{ErrorResponse, Replication, Startup};
-use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::data::{Ask, Handle, Limits, Newcomer, Order, Places, PoolKey, Routes};
-use crate::route::Want;
-use crate::{Proxy, ProxyConfig, data, gate};
+use crate::{Endpoint, Proxy, ProxyConfig, data, gate};
 
 /// A role's verifier, asked of this node's own server.
 const VERIFIER_TIMEOUT: Duration = Duration::from_secs(3);
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Cancel requests and logins into servers at once.
 const JOBS_MAX: usize = 256;
 
@@ -52,6 +50,14 @@ pub(crate) fn start(
     data::start(limits, routes).map(Some)
 }
 
+/// What a client finds before its pool.
+pub(crate) struct Entrance {
+    pool: PoolKey,
+    settings: Settings,
+    /// By which it is asked to prove itself.
+    verifier: Verifier,
+}
+
 /// What a client has to be let in, beside a password.
 pub(crate) struct Admitted {
     pub place: OwnedSemaphorePermit,
@@ -60,28 +66,33 @@ pub(crate) struct Admitted {
 }
 
 impl Proxy {
-    /// The verifier by which a client is asked before it gets a place in a pool; `None`: it is
-    /// served without one, and the server asks it.
-    pub(crate) async fn verifier(&self, startup: &Startup<'_>) -> Option<Verifier> {
+    /// The pool that a client may be let into; `None`: it is served without one, and the server
+    /// asks it who it is.
+    pub(crate) async fn pool_for(
+        &self,
+        endpoint: Endpoint,
+        startup: &Startup<'_>,
+    ) -> Option<Entrance> {
         self.pooler.as_ref()?;
         if startup.replication != Replication::No {
             return None;
         }
+        let settings = startup.settings()?;
+        let (database, user) = (startup.database().into_owned(), startup.user().into_owned());
         let (reply, answer) = oneshot::channel();
-        let ask = VerifierAsk { role: startup.user().into_owned(), reply };
-        self.config.verifiers.try_send(ask).ok()?;
-        timeout(VERIFIER_TIMEOUT, answer).await.ok()?.ok()?
+        self.config.verifiers.try_send(VerifierAsk { role: user.clone(), reply }).ok()?;
+        let verifier = timeout(VERIFIER_TIMEOUT, answer).await.ok()?.ok()??;
+        Some(Entrance { pool: PoolKey { endpoint, database, user }, settings, verifier })
     }
 
     /// Lets a client into its pool.
     pub(crate) async fn pool(
         &self,
         mut client: Client,
-        pool: PoolKey,
-        settings: howdah_wire::relay::session::Settings,
-        verifier: Verifier,
+        entrance: Entrance,
         admitted: Admitted,
     ) -> std::io::Result<()> {
+        let Entrance { pool, settings, verifier } = entrance;
         let Some(pooler) = &self.pooler else { return Ok(()) };
         let proved = timeout(gate::PROOF_TIMEOUT, gate::prove(&mut client.stream, &verifier));
         let client_key = match proved.await?? {
@@ -139,24 +150,9 @@ impl Proxy {
                 handle.tell(Order::Opened { pool, result });
             }
             Ask::Cancel { route, key, server, born } => {
-                let now = self.topology.borrow().clone();
-                let request = async {
-                    let any = std::net::Ipv4Addr::LOCALHOST.into();
-                    let mut line = self.dial(&route.node, Want::Cancel, &now, any).await?;
-                    line.write_all(&cancel_request(&key)).await?;
-                    line.flush().await?;
-                    copy(&mut line, &mut sink()).await
-                };
-                let passed = timeout(CANCEL_TIMEOUT, request).await;
-                tracing::debug!(node = %route.node, ?passed, "cancel request of a pooled client");
+                self.cancel_pooled(&route, &key).await;
                 handle.tell(Order::Cancelled { server, born });
             }
         }
     }
-}
-
-/// PostgreSQL documentation, "Message Formats": CancelRequest.
-fn cancel_request(key: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(8 + key.len()).unwrap_or(u32::MAX);
-    [&len.to_be_bytes()[..], &[0x04, 0xd2, 0x16, 0x2e], key].concat()
 }

@@ -1,0 +1,62 @@
+//! Requests to cancel what a server does: a client's, passed on, and those of the pooler for the
+//! server that a client of its has at the moment.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::time::timeout;
+
+use crate::Proxy;
+use crate::data::Order;
+use crate::relay::BoxStream;
+use crate::route::{Route, Want};
+
+/// Bytes of a cancel request before its key.
+const CANCEL_HEAD: usize = 8;
+/// One server's answer to a cancel request, which is to hang up.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Proxy {
+    /// Passes a cancel request to every server: the key is one server's own, and the others
+    /// ignore it. The client sees the end when all have.
+    pub async fn cancel(&self, packet: &[u8], from: IpAddr) {
+        if let Some(pooler) = &self.pooler {
+            pooler.tell(Order::Cancel { key: packet[CANCEL_HEAD..].to_vec() });
+        }
+        let now = self.topology.borrow().clone();
+        for node in now.nodes.keys() {
+            let request = async {
+                let server = self.dial(node, Want::Cancel, &now, from).await?;
+                pass_on(server, packet).await
+            };
+            let passed = timeout(CANCEL_TIMEOUT, request).await;
+            tracing::debug!(%node, ?passed, "cancel request");
+        }
+    }
+
+    /// Cancels what a server does for a pooled client.
+    pub async fn cancel_pooled(&self, route: &Route, key: &[u8]) {
+        let now = self.topology.borrow().clone();
+        let request = async {
+            let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let server = self.dial(&route.node, Want::Cancel, &now, from).await?;
+            pass_on(server, &cancel_request(key)).await
+        };
+        let passed = timeout(CANCEL_TIMEOUT, request).await;
+        tracing::debug!(node = %route.node, ?passed, "cancel request of a pooled client");
+    }
+}
+
+async fn pass_on(mut server: BoxStream, packet: &[u8]) -> io::Result<u64> {
+    server.write_all(packet).await?;
+    server.flush().await?;
+    copy(&mut server, &mut sink()).await
+}
+
+/// PostgreSQL documentation, "Message Formats": CancelRequest.
+fn cancel_request(key: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(8 + key.len()).unwrap_or(u32::MAX);
+    [&len.to_be_bytes()[..], &[0x04, 0xd2, 0x16, 0x2e], key].concat()
+}
