@@ -98,6 +98,16 @@ impl Replies {
         self.open.front()
     }
 
+    /// All that are open, in their order.
+    pub fn open(&self) -> impl Iterator<Item = &Question> {
+        self.open.iter()
+    }
+
+    /// Everything is passed over until a Sync that has not been asked.
+    pub fn is_passing_over(&self) -> bool {
+        self.passing_over
+    }
+
     /// Questions that are open; who asks bounds them.
     pub fn len(&self) -> usize {
         self.open.len()

@@ -1,10 +1,12 @@
 //! Who has which server: asked for, given, taken back, lost.
 
-use howdah_wire::ErrorResponse;
+use howdah_spec::PoolMode;
+use howdah_wire::{ErrorResponse, Severity};
 
 use super::Ask;
 use super::client::Doing;
 use super::pool::CLASS;
+use super::server::Server;
 use super::thread::Thread;
 
 impl Thread {
@@ -125,32 +127,47 @@ impl Thread {
         let pool = &mut self.pools[number];
         pool.servers -= 1;
         pool.idle.retain(|other| *other != at);
-        let at_a_boundary = server.half.is_between();
-        server.conn.close(b"X\0\0\0\x04");
         if server.client.is_some() || server.resetting {
             pool.shares.release(CLASS, 1);
         }
         if let Some(client) = server.client {
-            self.clients[client].doing = Doing::Idle;
-            match self.clients[client].welcomed {
-                // Nothing has been done for it: another one will do.
-                false => {
-                    if self.request(client) {
-                        self.todo.push_back(client);
-                    }
-                }
-                true if at_a_boundary => {
-                    let error =
-                        ErrorResponse::fatal("57P01", "the server of this transaction is gone")
-                            .hint("whether it was committed is not known; connect again");
-                    self.end_client_with(client, &error);
-                }
-                true => self.end_client(client, &[]),
-            }
+            self.bereave(client, &server);
         }
+        server.conn.close(b"X\0\0\0\x04");
         self.grant(number);
         self.open_more(number);
         self.forget_unused(number);
+    }
+
+    /// A client has lost its server: it hears so once and goes on, unless something of its session
+    /// is lost with it, or a message broke off in the middle.
+    fn bereave(&mut self, at: usize, server: &Server) {
+        let client = &mut self.clients[at];
+        client.doing = Doing::Idle;
+        client.stuck = false;
+        if !client.welcomed {
+            // Nothing has been done for it: another one will do.
+            if self.request(at) {
+                self.todo.push_back(at);
+            }
+            return;
+        }
+        let unknown = server.dirty || server.checking.is_some();
+        let stays = self.limits.mode == PoolMode::Session || client.pinned || unknown;
+        let mut error = gone(if stays { Severity::Fatal } else { Severity::Error });
+        if stays || !server.half.is_between() {
+            if !server.half.is_between() {
+                error.clear();
+            }
+            return self.end_client(at, &error);
+        }
+        let error = server.last_words.as_ref().unwrap_or(&error);
+        let mut out = Vec::new();
+        client.half.bereave(&server.half, error, &mut out);
+        match client.conn.send(std::iter::once(&out[..])) {
+            Ok(()) => self.todo.push_back(at),
+            Err(_) => self.end_client(at, &[]),
+        }
     }
 
     pub(super) fn forget_unused(&mut self, at: usize) {
@@ -181,4 +198,12 @@ impl Thread {
             self.settle(at);
         }
     }
+}
+
+fn gone(severity: Severity) -> Vec<u8> {
+    let mut out = Vec::new();
+    let message = "the server of this transaction is gone".to_owned();
+    let hint = Some("whether what was under way was committed is not known".to_owned());
+    ErrorResponse { severity, code: "57P01", message, hint }.encode(&mut out);
+    out
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use howdah_wire::ErrorResponse;
 use howdah_wire::relay::session::{self, Found, Settings};
 use howdah_wire::relay::statements::Names;
-use howdah_wire::relay::{Event, Linked, Then, note, note_failed};
+use howdah_wire::relay::{Event, Linked, Then, as_error, note, note_failed};
 use howdah_wire::replies::{Asked, Question, Whose};
 
 use howdah_spec::PoolMode;
@@ -74,6 +74,10 @@ impl Thread {
                 &joined
             }
         };
+        if client.half.is_alone() {
+            self.answer_alone(at, came)?;
+            return Ok(true);
+        }
         if client.doing == Doing::Idle {
             if came[0] == b'X' && client.half.is_between() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -94,10 +98,40 @@ impl Thread {
         let Some(client) = self.clients.get_mut(at) else { return };
         client.stuck = false;
         let came = mem::take(&mut client.conn.rest);
-        match self.follow(at, &came) {
+        let followed = if client.half.is_alone() {
+            self.answer_alone(at, &came)
+        } else if client.doing == Doing::Idle && !came.is_empty() && !self.request(at) {
+            return self.clients[at].conn.keep(&came);
+        } else {
+            self.follow(at, &came)
+        };
+        match followed {
             Ok(()) => self.client_ready(at),
             Err(_) => self.end_client(at, &[]),
         }
+    }
+
+    /// Answers a client that has lost its server in the middle of something.
+    fn answer_alone(&mut self, at: usize, came: &[u8]) -> io::Result<()> {
+        let Some(client) = self.clients.get_mut(at) else { return Ok(()) };
+        let mut out = Vec::new();
+        let followed = match client.half.speak_alone(came, &mut self.known, &mut out) {
+            Ok(followed) => followed,
+            Err(lost) => {
+                let error = ErrorResponse::fatal("08P01", lost.to_string());
+                self.end_client_with(at, &error);
+                return Ok(());
+            }
+        };
+        client.conn.send(std::iter::once(&out[..]))?;
+        client.conn.keep(&came[followed.used..]);
+        if followed.then == Then::Gone {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !client.half.is_alone() && !client.conn.rest.is_empty() {
+            self.todo.push_back(at);
+        }
+        Ok(())
     }
 
     /// Passes on what a client says.
@@ -207,8 +241,8 @@ impl Thread {
             Some(client) => client.half.names(),
             None => &mut nobody,
         };
-        let Server { half, held, parameters, dirty, checking, .. } = server;
-        let mut end = None;
+        let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
+        let (mut end, mut lost) = (None, false);
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
             match event {
@@ -226,7 +260,10 @@ impl Thread {
                         None => end = Some(()),
                     }
                 }
-                Event::LastWords(_) => end = Some(()),
+                Event::LastWords(body) => {
+                    *last_words = as_error(body);
+                    lost = true;
+                }
                 Event::Done(_) | Event::Failed(..) | Event::Ready(_) => {}
             }
         });
@@ -247,6 +284,9 @@ impl Thread {
             }
         }
         self.to_client.clear();
+        if lost {
+            return self.lose_server(at);
+        }
         match (end, told, server.client) {
             (Some(()), _, Some(client)) => {
                 self.end_client(client, &[]);

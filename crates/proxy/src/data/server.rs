@@ -43,6 +43,8 @@ pub(super) struct Server {
     pub dirty: bool,
     /// The session has been asked what it has of its own.
     pub checking: Option<Check>,
+    /// The error with which it ended, for its client.
+    pub last_words: Option<Vec<u8>>,
     /// Cancel requests on their way: what they would hit must not be another client's.
     pub cancelling: u32,
     /// What its last client left is being thrown away.

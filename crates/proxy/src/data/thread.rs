@@ -221,6 +221,7 @@ impl Thread {
             parameters,
             dirty: false,
             checking: None,
+            last_words: None,
             cancelling: 0,
             resetting: false,
             _load: load,

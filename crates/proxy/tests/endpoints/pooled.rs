@@ -222,8 +222,8 @@ async fn clients_without_a_transaction_outlive_the_loss_of_every_server() {
     let before = value(idle, PID).await;
     value(busy, "begin").await;
     node.learns(2, None, &[(&node, None)]);
-    let lost = busy.simple_query("select 1").await.expect_err("its server is gone");
-    assert!(lost.is_closed() || lost.code().is_some_and(|code| code.code() == "57P01"), "{lost:?}");
+    let lost = busy.simple_query("commit").await.expect_err("its transaction is gone");
+    assert_eq!(lost.code().map(|code| code.code()), Some("57P01"), "{lost:?}");
     let waits = value(late, PID);
     tokio::pin!(waits);
     let early = tokio::time::timeout(Duration::from_millis(200), &mut waits).await;
@@ -232,6 +232,34 @@ async fn clients_without_a_transaction_outlive_the_loss_of_every_server() {
     let after = waits.await;
     assert_ne!(after, before);
     assert_eq!(value(idle, "select 5").await, "5");
+    assert_eq!(value(busy, "select 6").await, "6", "it is connected as before");
+}
+
+#[tokio::test]
+async fn a_statement_that_loses_its_server_fails_and_its_client_goes_on() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled(&pg, &tls).await;
+    let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
+    value(one, "begin").await;
+    let statement = one.prepare("select $1::int + pg_backend_pid()").await.expect("prepared");
+    let sleeps = one.simple_query("select pg_sleep(30)");
+    let ends = async {
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
+                   where query ~ '^select pg_sleep'";
+        until("it is ended", async || match &*value(two, sql).await {
+            "t" => Ok(()),
+            other => Err(other.to_owned()),
+        })
+        .await;
+    };
+    let (slept, ()) = tokio::join!(sleeps, ends);
+    let error = slept.expect_err("its server is gone");
+    assert_eq!(error.code().map(|code| code.code()), Some("57P01"), "{error:?}");
+    let refused = one.query_one(&statement, &[&1_i32]).await.expect_err("it is aborted");
+    assert_eq!(refused.code().map(|code| code.code()), Some("25P02"), "{refused:?}");
+    one.batch_execute("rollback").await.expect("ended");
+    one.query_one(&statement, &[&1_i32]).await.expect("prepared anew elsewhere");
+    assert_eq!(value(two, "select 3").await, "3");
 }
 
 #[tokio::test]

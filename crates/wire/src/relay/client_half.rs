@@ -13,6 +13,7 @@ use crate::replies::{Asked, Question, Whose};
 use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
+use super::orphan::Orphan;
 use super::server_half::{PEEK_MAX, ServerHalf};
 use super::session::{Leaves, left_by};
 use super::statements::{Has, Held, Known, Names, Sense, Statement};
@@ -54,14 +55,16 @@ pub enum Then {
 /// The client's side of its connection, from its login on.
 #[derive(Debug)]
 pub struct ClientHalf {
-    walk: Walk,
+    pub(super) walk: Walk,
     /// The body under way is the server's.
-    passing: bool,
-    names: Names,
+    pub(super) passing: bool,
+    pub(super) names: Names,
     /// A Parse of more bytes is refused.
-    parse_max: usize,
+    pub(super) parse_max: usize,
+    /// It has lost its server in the middle of something.
+    pub(super) orphan: Option<Orphan>,
     /// It has said what may take all its statements away: what follows waits for the answer.
-    resets: bool,
+    pub(super) resets: bool,
     /// It has said what may leave something in its session.
     leaves: Option<Leaves>,
 }
@@ -73,6 +76,7 @@ impl ClientHalf {
             passing: false,
             names: Names::default(),
             parse_max,
+            orphan: None,
             resets: false,
             leaves: None,
         }

@@ -6,8 +6,10 @@
 //! bytes of a server ─► ServerHalf::hear ─► Cuts (for the client) + Event (for the pool)
 //! ```
 
+mod alone;
 mod client_half;
 mod cuts;
+mod orphan;
 mod server_half;
 
 pub mod session;
@@ -15,6 +17,7 @@ pub mod statements;
 
 pub use client_half::{ClientHalf, ClientLost, Followed, Linked, Then};
 pub use cuts::Cuts;
+pub use orphan::as_error;
 pub use server_half::{Event, PEEK_MAX, ServerHalf, ServerLost, Status};
 
 use crate::replies::{Asked, Question, Whose};

@@ -6,6 +6,7 @@ use crate::replies::{Asked, OutOfTurn, Question, Replies, Verdict, Whose};
 use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
+use super::orphan::is_last;
 use super::statements::{Held, Statement};
 
 /// So much of a body is looked into at most, bytes: whoever reads from a server has room for a
@@ -35,7 +36,7 @@ pub enum Event<'a> {
     Command(&'a [u8], bool),
     /// A DataRow of the answer to the pooler's own question, and whether all of it is here.
     Row(&'a [u8], bool),
-    /// An error that answers nothing: the server is about to end.
+    /// The body of an error with which the server is about to end. The client has not heard it.
     LastWords(&'a [u8]),
 }
 
@@ -133,6 +134,11 @@ impl ServerHalf {
         self.replies.take_failed()
     }
 
+    /// Something has been asked since the last Sync.
+    pub fn in_batch(&self) -> bool {
+        self.in_batch
+    }
+
     /// No message is under way.
     pub fn is_between(&self) -> bool {
         self.walk.is_between()
@@ -197,6 +203,10 @@ impl ServerHalf {
         to_client: &mut Cuts,
         tell: &mut impl FnMut(Event<'_>),
     ) -> Result<bool, ServerLost> {
+        if kind == b'E' && is_last(here) {
+            tell(Event::LastWords(here));
+            return Ok(false);
+        }
         let verdict = self.replies.hear(kind)?;
         let asked_by_client = match verdict {
             Verdict::Pass => true,
@@ -206,7 +216,7 @@ impl ServerHalf {
         };
         match (kind, verdict) {
             (b'E', Verdict::Failed(question)) => tell(Event::Failed(question, sqlstate(here))),
-            (b'E', _) => tell(Event::LastWords(sqlstate(here))),
+            (b'E', _) => tell(Event::LastWords(here)),
             (b'S', _) => tell(Event::Parameter(here)),
             (b'D', Verdict::Drop) => tell(Event::Row(here, here.len() == body as usize)),
             (b'C', _) if asked_by_client => tell(Event::Command(here, here.len() == body as usize)),
@@ -229,7 +239,8 @@ impl ServerHalf {
         // Whatever fails that its own statements need, the client hears of it.
         let quiet = Question { asked: Asked::Query, whose: Whose::Nobodys, tag: QUIET };
         let quiet = verdict == Verdict::Failed(quiet);
-        Ok(asked_by_client || kind == b'E' && !quiet)
+        let told = matches!(verdict, Verdict::Failed(_)) && !quiet;
+        Ok(asked_by_client && kind != b'E' || told)
     }
 
     /// What the client hears of it, if it was asked in vain.

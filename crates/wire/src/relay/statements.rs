@@ -195,6 +195,11 @@ impl Names {
         self.bytes -= before.as_ref().map_or(0, size);
     }
 
+    /// What is open will not be answered.
+    pub fn forget_open(&mut self) {
+        self.open.clear();
+    }
+
     /// DEALLOCATE ALL.
     pub fn clear(&mut self) {
         self.named.clear();

@@ -119,8 +119,12 @@ fn an_open_transaction_is_not_clean_and_last_words_are_told() {
     let said = [COMPLETE, b"Z\0\0\0\x05T"].concat();
     let (_, told) = hears(&[(Asked::Query, Whose::Clients)], &said);
     assert_eq!(told.last().map(String::as_str), Some("Open"));
-    let (heard, told) = hears(&[], ERROR);
-    assert_eq!((heard, told[0].as_str()), (ERROR.to_vec(), "last words 42601"));
+    let last = b"E\0\0\0\x18VFATAL\0C57P01\0Mend\0\0";
+    for asked in [&[][..], &[(Asked::Query, Whose::Clients)]] {
+        let (heard, told) = hears(asked, last);
+        let words = "last words VFATAL\\x00C57P01\\x00Mend\\x00\\x00";
+        assert_eq!((heard, told[0].as_str()), (Vec::new(), words));
+    }
 }
 
 #[test]
