@@ -36,8 +36,8 @@ impl Proxy {
         }
     }
 
-    /// Cancels what a server does for a pooled client.
-    pub async fn cancel_pooled(&self, route: &Route, key: &[u8]) {
+    /// Cancels what a server does for a pooled client. `false`: it may do so at any later time.
+    pub async fn cancel_pooled(&self, route: &Route, key: &[u8]) -> bool {
         let now = self.topology.borrow().clone();
         let request = async {
             let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -46,6 +46,7 @@ impl Proxy {
         };
         let passed = timeout(CANCEL_TIMEOUT, request).await;
         tracing::debug!(node = %route.node, ?passed, "cancel request of a pooled client");
+        matches!(passed, Ok(Ok(_)))
     }
 }
 

@@ -162,7 +162,8 @@ fn not_believed(error: ClientError) -> Failed {
 
 fn refused(body: &[u8]) -> Failed {
     let state = Message { kind: b'E', body }.sqlstate().unwrap_or_default();
-    if AWAY.contains(&state) {
+    // Class 53: there is no room for one more at the moment.
+    if AWAY.contains(&state) || state.starts_with(b"53") {
         return Failed::Away(format!("it says {}", String::from_utf8_lossy(state)));
     }
     let len = u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes();

@@ -150,8 +150,8 @@ impl Proxy {
                 handle.tell(Order::Opened { pool, result });
             }
             Ask::Cancel { route, key, server, born } => {
-                self.cancel_pooled(&route, &key).await;
-                handle.tell(Order::Cancelled { server, born });
+                let heard = self.cancel_pooled(&route, &key).await;
+                handle.tell(Order::Cancelled { server, born, heard });
             }
         }
     }

@@ -12,6 +12,31 @@ use super::conn::Conn;
 /// A Parse of more bytes is refused: it is kept whole.
 pub(super) const PARSE_MAX: usize = 1024 * 1024;
 
+/// A number for the settings on which the meaning of a statement's text depends: clients share
+/// statements only where they are the same.
+pub(super) fn sense(settings: &Settings) -> u32 {
+    const NAMES: [&str; 7] = [
+        "backslash_quote",
+        "client_encoding",
+        "role",
+        "search_path",
+        "standard_conforming_strings",
+        "transform_null_equals",
+        "xmloption",
+    ];
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for name in NAMES {
+        if let Some(value) = settings.get(name) {
+            parts.extend([name.as_bytes(), b"=", value.as_bytes(), b"\0"]);
+        }
+    }
+    if parts.is_empty() {
+        return 0;
+    }
+    let [a, b, c, d, ..] = howdah_tls::sha256(&parts);
+    u32::from_be_bytes([a, b, c, d])
+}
+
 /// What a client is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Doing {
@@ -36,8 +61,12 @@ pub(super) struct Client {
     /// What its first packet asked for: what RESET goes back to.
     pub startup: Rc<Settings>,
     pub settings: Rc<Settings>,
+    /// See [`sense`].
+    pub sense: u32,
     /// With its place in the thread, what a cancel request of it says.
     pub secret: [u8; 4],
+    /// What it sent before it had been told that it is in.
+    pub early: Vec<u8>,
     /// It has been told that it is in.
     pub welcomed: bool,
     /// It has what cannot leave its server.

@@ -110,7 +110,8 @@ impl Conn {
             written -= gone;
             self.out.extend_from_slice(&slice[gone..]);
         }
-        Ok(())
+        // Only a socket that was full tells when it is not.
+        if self.out.is_empty() { Ok(()) } else { self.flush() }
     }
 
     /// Writes what has been left over, as far as the socket takes it.

@@ -40,18 +40,31 @@ impl Thread {
         self.clients[client].doing = Doing::Linked(at);
         let server = &mut self.servers[at];
         server.client = Some(client);
+        server.used = false;
         server.since = self.now;
     }
 
     /// A server that is free goes to whoever is owed one, or waits.
     pub(super) fn give(&mut self, at: usize) {
-        let pool = &mut self.pools[self.servers[at].pool];
-        match pool.owed.pop_front() {
-            Some(client) => {
-                self.link(client, at);
-                self.todo.push_back(client);
+        if self.servers[at].stale {
+            return self.lose_server(at);
+        }
+        let pool = self.servers[at].pool;
+        self.pools[pool].idle.push(at);
+        self.pay(pool);
+    }
+
+    /// Clients that are owed a server get those that are free, unless nothing is to begin.
+    pub(super) fn pay(&mut self, at: usize) {
+        loop {
+            let Some(pool) = self.pools.get_mut(at).filter(|pool| !pool.is_held()) else { return };
+            if pool.owed.is_empty() {
+                return;
             }
-            None => pool.idle.push(at),
+            let Some(server) = pool.idle.pop() else { return };
+            let Some(client) = pool.owed.pop_front() else { return };
+            self.link(client, server);
+            self.todo.push_back(client);
         }
     }
 
@@ -86,7 +99,7 @@ impl Thread {
                 self.pools[number].shares.release(CLASS, 1);
                 self.grant(number);
             }
-            Doing::Linked(server) => self.take_back(server),
+            Doing::Linked(server) => self.take_back(server, client.half.is_between()),
         }
         client.conn.close(word);
         self.forget_unused(number);
@@ -94,11 +107,12 @@ impl Thread {
 
     /// The client of a server has gone: what it left is thrown away, and what it has asked is
     /// cancelled.
-    fn take_back(&mut self, at: usize) {
+    fn take_back(&mut self, at: usize, between: bool) {
         let server = &mut self.servers[at];
         server.client = None;
         server.since = self.now;
-        if server.half.is_clean() && server.checking.is_none() && server.cancelling == 0 {
+        let settled = server.half.is_clean() && server.checking.is_none();
+        if settled && between && server.cancelling == 0 && !server.stale {
             server.resetting = true;
             server.dirty = false;
             server.half.query("DISCARD ALL", true, &mut self.to_server);
@@ -127,7 +141,7 @@ impl Thread {
         let pool = &mut self.pools[number];
         pool.servers -= 1;
         pool.idle.retain(|other| *other != at);
-        if server.client.is_some() || server.resetting {
+        if server.client.is_some() || server.resetting || server.tidying {
             pool.shares.release(CLASS, 1);
         }
         if let Some(client) = server.client {
@@ -145,7 +159,7 @@ impl Thread {
         let client = &mut self.clients[at];
         client.doing = Doing::Idle;
         client.stuck = false;
-        if !client.welcomed {
+        if !client.welcomed || !server.used {
             // Nothing has been done for it: another one will do.
             if self.request(at) {
                 self.todo.push_back(at);
@@ -192,11 +206,26 @@ impl Thread {
         }
     }
 
-    pub(super) fn cancelled(&mut self, at: usize, born: u64) {
+    pub(super) fn cancelled(&mut self, at: usize, born: u64, heard: bool) {
         if let Some(server) = self.servers.get_mut(at).filter(|server| server.born == born) {
             server.cancelling -= 1;
+            // It might hit whoever has the server then.
+            server.stale |= !heard;
             self.settle(at);
         }
+    }
+
+    /// Servers that are not what their pool's clients want any more go when nobody uses them.
+    pub(super) fn look_who_is_stale(&mut self) {
+        let mut idle = Vec::new();
+        for (at, server) in &mut self.servers {
+            let endpoint = self.pools[server.pool].key.endpoint;
+            server.stale |= !self.routes.lead_to(&self.topology, endpoint, &server.route.node);
+            if server.stale && server.client.is_none() && !server.resetting && !server.tidying {
+                idle.push(at);
+            }
+        }
+        idle.into_iter().for_each(|at| self.lose_server(at));
     }
 }
 

@@ -111,9 +111,11 @@ pub(crate) enum Order {
         key: Vec<u8>,
     },
     /// A cancel request that this thread asked for has been heard.
+    /// `heard`: it has taken effect, or never will.
     Cancelled {
         server: usize,
         born: u64,
+        heard: bool,
     },
 }
 

@@ -23,6 +23,13 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
+    /// Whether clients of `endpoint` may be led to `node`.
+    pub fn lead_to(&self, now: &Topology, endpoint: Endpoint, node: &NodeName) -> bool {
+        let servers =
+            candidates(now, &self.me, endpoint, self.ro_max_lag, self.ro_primary_fallback);
+        servers.iter().any(|(other, _)| other == node)
+    }
+
     /// Whether clients of `endpoint` begin nothing now: there is no server for them, or the one
     /// that writes is about to hand over.
     pub fn hold(&self, now: &Topology, endpoint: Endpoint) -> bool {
@@ -78,6 +85,10 @@ impl Pool {
             self.held = held;
             self.shares.resize(if held { 0 } else { limits.pool_size });
         }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// How many servers are to be opened now.

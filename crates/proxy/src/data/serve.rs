@@ -12,8 +12,8 @@ use howdah_wire::replies::{Asked, Question, Whose};
 
 use howdah_spec::PoolMode;
 
-use super::client::Doing;
-use super::server::{Check, STATEMENTS_MAX, Server};
+use super::client::{Doing, sense};
+use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
 use super::thread::Thread;
 
 /// Reads of one connection before it is the others' turn.
@@ -35,16 +35,16 @@ impl Thread {
     /// Whether there may be more to do.
     fn client_turn(&mut self, at: usize) -> io::Result<bool> {
         let Some(client) = self.clients.get_mut(at) else { return Ok(false) };
-        let was_blocked = client.conn.is_blocked();
         client.conn.flush()?;
+        let blocked = client.conn.is_blocked();
         let waits = match client.doing {
             Doing::Idle => false,
-            Doing::Linked(server) => {
-                if was_blocked && !client.conn.is_blocked() {
-                    self.server_ready(server);
-                    return Ok(self.clients.contains(at));
+            Doing::Linked(number) => {
+                let server = &self.servers[number];
+                if !blocked && server.conn.readable {
+                    self.again.push_back(number);
                 }
-                client.stuck || self.servers[server].conn.is_blocked()
+                client.stuck || !client.welcomed || server.conn.is_blocked()
             }
             Doing::Waiting { .. } | Doing::Owed { .. } => {
                 return if client.conn.gone {
@@ -54,7 +54,7 @@ impl Thread {
                 };
             }
         };
-        if waits || !client.conn.readable {
+        if waits || blocked || !client.conn.readable {
             return Ok(false);
         }
         let mut buffer = mem::take(&mut self.buffer);
@@ -143,14 +143,13 @@ impl Thread {
         };
         let server = &mut self.servers[number];
         if !Rc::ptr_eq(&server.settings, &client.settings) && server.half.is_clean() {
-            if let Some(text) = session::replay(&server.settings, &client.settings) {
-                server.half.query(&text, false, &mut self.to_server);
-            }
-            server.settings = Rc::clone(&client.settings);
+            return self.replay(at, number, came);
         }
+        server.used |= !came.is_empty();
         let Server { half, held, .. } = server;
         let (known, to_server) = (&mut self.known, &mut self.to_server);
-        let mut linked = Linked { server: half, held, known, settings: 0, to_server };
+        let settings = client.sense;
+        let mut linked = Linked { server: half, held, known, settings, to_server };
         let followed = client.half.speak(came, &mut linked);
         server.dirty |= client.pinned && !came.is_empty();
         if let Some(leaves) = client.half.take_leaves() {
@@ -176,9 +175,37 @@ impl Thread {
             self.lose_server(number);
             return Ok(());
         }
-        // Answers that nobody else gives.
-        self.hear(number, &[]);
+        self.make_due(number);
         Ok(())
+    }
+
+    /// The server gets the client's settings first: what the client says must not be carried out
+    /// under another's.
+    fn replay(&mut self, at: usize, number: usize, came: &[u8]) -> io::Result<()> {
+        let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
+        client.conn.keep(came);
+        let text = session::replay(&server.settings, &client.settings);
+        server.settings = Rc::clone(&client.settings);
+        client.sense = sense(&client.settings);
+        let Some(text) = text else {
+            self.todo.push_back(at);
+            return Ok(());
+        };
+        client.stuck = true;
+        server.half.query(&text, false, &mut self.to_server);
+        let sent = server.conn.send(self.to_server.slices(&[]));
+        self.to_server.clear();
+        if sent.is_err() {
+            self.lose_server(number);
+        }
+        Ok(())
+    }
+
+    /// Answers that nobody else gives.
+    fn make_due(&mut self, number: usize) {
+        let Some(server) = self.servers.get_mut(number) else { return };
+        let rest = mem::take(&mut server.conn.rest);
+        self.hear(number, &rest);
     }
 
     /// A server has something to say, takes more, or has gone.
@@ -190,7 +217,8 @@ impl Thread {
                 Err(_) => return self.lose_server(at),
             }
         }
-        self.turn_again(at);
+        // Its socket will not tell again what it has told.
+        self.again.push_back(at);
     }
 
     fn server_turn(&mut self, at: usize) -> io::Result<bool> {
@@ -222,14 +250,6 @@ impl Thread {
         }
         self.buffer = buffer;
         Ok(len?.is_some())
-    }
-
-    /// Its socket will not tell again what it has told.
-    fn turn_again(&mut self, at: usize) {
-        match self.servers.get(at).and_then(|server| server.client) {
-            Some(client) => self.todo.push_back(client),
-            None => self.lose_server(at),
-        }
     }
 
     /// Passes on what a server says.
@@ -278,8 +298,7 @@ impl Thread {
         let mut told = Ok(());
         if let Some(client) = client {
             told = client.conn.send(self.to_client.slices(came));
-            if client.stuck {
-                client.stuck = false;
+            if client.stuck && !(came.is_empty() && self.to_client.is_empty()) {
                 self.todo.extend(server.client);
             }
         }
@@ -307,11 +326,13 @@ impl Thread {
             if mem::take(&mut server.resetting) {
                 server.held.clear();
                 server.settings = self.interned.of(Default::default());
-                let pool = server.pool;
-                self.pools[pool].shares.release(super::pool::CLASS, 1);
-                self.give(at);
-                self.grant(pool);
+            } else if !mem::take(&mut server.tidying) {
+                return;
             }
+            let pool = server.pool;
+            self.pools[pool].shares.release(super::pool::CLASS, 1);
+            self.give(at);
+            self.grant(pool);
             return;
         };
         let client = &mut self.clients[number];
@@ -335,7 +356,10 @@ impl Thread {
         }
         if !client.welcomed {
             self.welcome(number, at);
-        } else if mem::take(&mut server.dirty) && self.limits.mode == PoolMode::Transaction {
+            self.todo.push_back(number);
+        }
+        let (client, server) = (&mut self.clients[number], &mut self.servers[at]);
+        if mem::take(&mut server.dirty) && self.limits.mode == PoolMode::Transaction {
             let own = |settings: &Rc<Settings>| -> Vec<_> {
                 settings.keys().filter(|name| name.contains('.')).cloned().collect()
             };
@@ -365,20 +389,20 @@ impl Thread {
         server.client = None;
         let busy = self.now.saturating_duration_since(server.since).as_micros();
         server.since = self.now;
-        server.half.close_beyond(&mut server.held, STATEMENTS_MAX, &mut self.to_server);
-        let sent = match self.to_server.is_empty() {
-            true => Ok(()),
-            false => server.conn.send(self.to_server.slices(&[])),
-        };
-        self.to_server.clear();
-        let pool = server.pool;
-        self.pools[pool]
-            .shares
-            .release(super::pool::CLASS, u64::try_from(busy).unwrap_or(u64::MAX));
-        match sent {
-            Ok(()) => self.give(at),
-            Err(_) => self.lose_server(at),
+        if server.held.len() > STATEMENTS_MAX {
+            server.half.tidy(&mut server.held, STATEMENTS_KEPT, &mut self.to_server);
+            server.tidying = true;
+            let sent = server.conn.send(self.to_server.slices(&[]));
+            self.to_server.clear();
+            if sent.is_err() {
+                self.lose_server(at);
+            }
+            return;
         }
+        let pool = server.pool;
+        let busy = u64::try_from(busy).unwrap_or(u64::MAX);
+        self.pools[pool].shares.release(super::pool::CLASS, busy);
+        self.give(at);
         self.grant(pool);
     }
 }

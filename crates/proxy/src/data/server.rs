@@ -15,6 +15,8 @@ use crate::route::Route;
 
 /// Prepared statements that a server keeps.
 pub(super) const STATEMENTS_MAX: usize = 500;
+/// As many are left when there were more: closing some costs a round trip.
+pub(super) const STATEMENTS_KEPT: usize = 450;
 
 /// A question what a session has of its own, on its way.
 #[derive(Default)]
@@ -47,6 +49,12 @@ pub(super) struct Server {
     pub last_words: Option<Vec<u8>>,
     /// Cancel requests on their way: what they would hit must not be another client's.
     pub cancelling: u32,
+    /// Its client has said something to it.
+    pub used: bool,
+    /// It is not what its clients want any more, or not to be trusted: nobody else gets it.
+    pub stale: bool,
+    /// Statements that it is to forget are being closed.
+    pub tidying: bool,
     /// What its last client left is being thrown away.
     pub resetting: bool,
     pub _load: Counted,

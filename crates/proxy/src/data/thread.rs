@@ -11,7 +11,7 @@ use howdah_wire::relay::{ClientHalf, Cuts, ServerHalf};
 use slab::Slab;
 use tokio::sync::mpsc;
 
-use super::client::{Client, Doing, PARSE_MAX};
+use super::client::{Client, Doing, PARSE_MAX, sense};
 use super::conn::Conn;
 use super::interned::Interned;
 use super::poller::{Poller, Ready, Token};
@@ -40,6 +40,8 @@ pub(super) struct Thread {
     pub interned: Interned,
     /// Clients that have got a server, or more of what they said is to be followed.
     pub todo: VecDeque<usize>,
+    /// Servers that have more to say than their turn allowed.
+    pub again: VecDeque<usize>,
     /// What is read goes here first.
     pub buffer: Vec<u8>,
     pub to_server: Cuts,
@@ -74,6 +76,7 @@ impl Thread {
             known: Known::new(KNOWN_MAX, 0),
             interned: Interned::default(),
             todo: VecDeque::new(),
+            again: VecDeque::new(),
             buffer: vec![0; BUFFER],
             to_server: Cuts::default(),
             to_client: Cuts::default(),
@@ -88,7 +91,7 @@ impl Thread {
     pub fn run(mut self) {
         let mut changes = Vec::new();
         while !self.ended {
-            let pause = match self.todo.is_empty() {
+            let pause = match self.todo.is_empty() && self.again.is_empty() {
                 true => self.next_tick.saturating_duration_since(self.now),
                 false => Duration::ZERO,
             };
@@ -97,8 +100,19 @@ impl Thread {
                 return;
             }
             self.now = Instant::now();
+            let woken = changes.iter().any(|(token, _)| *token == Token::Wake);
             for (token, ready) in changes.drain(..) {
                 self.changed(token, ready);
+            }
+            // Who comes now has no changes among those.
+            if woken {
+                self.poller.woken();
+                self.take_orders();
+            }
+            for _ in 0..self.again.len() {
+                if let Some(server) = self.again.pop_front() {
+                    self.server_ready(server);
+                }
             }
             for _ in 0..self.todo.len() {
                 if let Some(client) = self.todo.pop_front() {
@@ -113,10 +127,7 @@ impl Thread {
 
     fn changed(&mut self, token: Token, ready: Ready) {
         match token {
-            Token::Wake => {
-                self.poller.woken();
-                self.take_orders();
-            }
+            Token::Wake => {}
             Token::Client(at) => {
                 if let Some(client) = self.clients.get_mut(at) {
                     client.conn.note(ready);
@@ -139,7 +150,7 @@ impl Thread {
                 Ok(Order::Opened { pool, result }) => self.take_server(&pool, result),
                 Ok(Order::Topology(topology)) => self.route_anew(topology),
                 Ok(Order::Cancel { key }) => self.cancel_of(&key),
-                Ok(Order::Cancelled { server, born }) => self.cancelled(server, born),
+                Ok(Order::Cancelled { server, born, heard }) => self.cancelled(server, born, heard),
                 Err(std_mpsc::TryRecvError::Empty) => return,
                 Err(std_mpsc::TryRecvError::Disconnected) => {
                     self.ended = true;
@@ -151,7 +162,7 @@ impl Thread {
 
     fn take_client(&mut self, new: Newcomer) {
         let Newcomer { line, early, pool, secret, settings, places } = new;
-        let Ok(conn) = Conn::new(line, early) else { return };
+        let Ok(conn) = Conn::new(line, Vec::new()) else { return };
         let pool = self.pool(pool, secret);
         let settings = self.interned.of(settings);
         let secret = howdah_tls::random();
@@ -160,9 +171,11 @@ impl Thread {
             half: ClientHalf::new(PARSE_MAX),
             pool,
             doing: Doing::Idle,
+            sense: sense(&settings),
             startup: settings.clone(),
             settings,
             secret,
+            early,
             welcomed: false,
             pinned: false,
             leaves: Leaves::default(),
@@ -224,6 +237,9 @@ impl Thread {
             last_words: None,
             cancelling: 0,
             resetting: false,
+            tidying: false,
+            used: false,
+            stale: false,
             _load: load,
         });
         self.pools[pool].servers += 1;
@@ -243,9 +259,12 @@ impl Thread {
             .filter_map(|(at, server)| server.route.is_over(&self.topology).then_some(at))
             .collect();
         over.into_iter().for_each(|at| self.lose_server(at));
+        self.look_who_is_stale();
         for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
             let pool = &mut self.pools[at];
             pool.hold(self.routes.hold(&self.topology, pool.key.endpoint), &self.limits);
+            self.pay(at);
+            self.open_more(at);
             self.grant(at);
         }
     }

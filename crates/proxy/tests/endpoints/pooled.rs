@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{SinkExt, StreamExt};
 use howdah_base::Span;
 use howdah_proxy::Endpoint::Rw;
 use howdah_proxy::{ProxyConfig, VerifierAsk};
@@ -83,32 +86,11 @@ async fn many_clients_share_few_servers() {
     for _ in 0..3 {
         let sql = "select pg_backend_pid() from pg_sleep(0.01)";
         let asked = clients.iter().map(|client| value(client, sql));
-        for pid in futures(asked).await {
+        for pid in join_all(asked).await {
             servers.insert(pid);
         }
     }
     assert_eq!(servers.len(), 2, "{servers:?}");
-}
-
-/// All at once.
-async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut all: Vec<_> = all.map(Box::pin).collect();
-    let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, done) in all.iter_mut().zip(&mut done) {
-            if done.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *done = Some(value);
-            }
-        }
-        match done.iter().all(Option::is_some) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    done.into_iter().flatten().collect()
 }
 
 #[tokio::test]
@@ -184,7 +166,7 @@ async fn what_cannot_leave_its_server_keeps_its_client_there() {
             assert_eq!(value(one, PID).await, server, "{makes}");
         }
         value(one, ends).await;
-        let servers = futures(
+        let servers = join_all(
             [two, three]
                 .map(|c| value(c, "select pg_backend_pid() from pg_sleep(0.1)"))
                 .into_iter(),
@@ -208,7 +190,7 @@ async fn prepared_statements_work_on_whatever_server() {
             let row = client.query_one(statement, &[&round]).await.expect("an answer");
             (row.get::<_, i32>(0), *at)
         });
-        for (sum, at) in futures(asked).await {
+        for (sum, at) in join_all(asked).await {
             assert_eq!(sum, round + i32::try_from(at).expect("small"));
         }
     }
@@ -232,6 +214,8 @@ async fn clients_without_a_transaction_outlive_the_loss_of_every_server() {
     let after = waits.await;
     assert_ne!(after, before);
     assert_eq!(value(idle, "select 5").await, "5");
+    // The COMMIT may have been on its way when the server was lost: then the block is open still.
+    busy.batch_execute("rollback").await.expect("ended");
     assert_eq!(value(busy, "select 6").await, "6", "it is connected as before");
 }
 
@@ -276,6 +260,70 @@ async fn a_handover_lets_transactions_end_and_holds_new_ones() {
     value(runs, "commit").await;
     node.hands_over(false);
     assert_eq!(waits.await, "7");
+}
+
+#[tokio::test]
+async fn large_answers_and_copies_pass_whole_beside_each_other() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled(&pg, &tls).await;
+    let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
+    let large = async |client: &Client| {
+        let sql = "select repeat('x', 1000) || n from generate_series(1, 20000) n";
+        let rows = client.query(sql, &[]).await.expect("rows");
+        let last = rows.last().expect("a row").get::<_, String>(0);
+        (rows.len(), last.len())
+    };
+    let seen = join_all([one, two].into_iter().map(large)).await;
+    assert_eq!(seen, [(20_000, 1_005); 2]);
+    value(one, "create table copied (line text)").await;
+    let sink = one.copy_in("copy copied from stdin").await.expect("begun");
+    let mut sink = std::pin::pin!(sink);
+    for _ in 0..200 {
+        let lines = Bytes::from(format!("{}\n", "y".repeat(99)).repeat(1_000));
+        sink.as_mut().feed(lines).await.expect("sent");
+    }
+    assert_eq!(sink.finish().await.expect("copied"), 200_000);
+    let out = two.copy_out("copy copied to stdout").await.expect("begun");
+    let sizes = out.map(|piece| piece.expect("a piece").len());
+    assert_eq!(sizes.fold(0, async |sum, size| sum + size).await, 20_000_000);
+    assert_eq!(value(one, "select 1").await, "1");
+}
+
+#[tokio::test]
+async fn pipelines_of_any_length_are_answered() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled(&pg, &tls).await;
+    let clients = clients(&node, 4).await;
+    let run = async |client: &Client| {
+        let statement = client.prepare("select $1::int + 1").await.expect("prepared");
+        let asked = (0..300).map(async |n: i32| {
+            let row = client.query_one(&statement, &[&n]).await.expect("an answer");
+            assert_eq!(row.get::<_, i32>(0), n + 1);
+        });
+        join_all(asked).await.len()
+    };
+    assert_eq!(join_all(clients.iter().map(run)).await, [300; 4]);
+}
+
+#[tokio::test]
+async fn more_statements_than_a_server_keeps_are_prepared_anew() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled_with(&pg, &tls, |config| config.pool_size = 1).await;
+    let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
+    let mut kept = Vec::new();
+    for number in 0..1_100_i32 {
+        let statement = one.prepare(&format!("select {number} + $1::int")).await.expect("prepared");
+        kept.push((number, statement));
+    }
+    let held = "select count(*) from pg_prepared_statements";
+    let count: u32 = value(two, held).await.parse().expect("a number");
+    assert!((400..=501).contains(&count), "{count}");
+    for (number, statement) in kept.iter().step_by(97) {
+        let row = one.query_one(statement, &[&1_i32]).await.expect("an answer");
+        assert_eq!(row.get::<_, i32>(0), number + 1);
+    }
+    let three = connect(node.address(Rw)).await.expect("let in");
+    assert_eq!(value(&three, "show work_mem").await, "4MB");
 }
 
 #[tokio::test]

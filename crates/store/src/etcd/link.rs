@@ -145,7 +145,10 @@ impl Member {
     fn suspect_tls(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Away { why, spoken: false }
-                if self.options.tls.is_none() && why.contains("connection error") =>
+                if self.options.tls.is_none()
+                    && ["connection error", "connection closed"]
+                        .iter()
+                        .any(|w| why.contains(w)) =>
             {
                 Fault::away(format!("{why}: does it want `https://`?"))
             }

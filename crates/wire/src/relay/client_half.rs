@@ -150,7 +150,7 @@ impl ClientHalf {
             b'P' if body > self.parse_max => Err(ClientLost::TooLong { max: self.parse_max }),
             b'P' | b'D' | b'C' => Ok(body),
             b'B' => Ok(body.min(PEEK_MAX)),
-            b'Q' => Ok(body.min(RESET_LEN)),
+            b'Q' => Ok(body.min(self.parse_max)),
             b'p' => Err(ClientLost::Stream(Lost::Kind(b'p'))),
             _ => Ok(0),
         }
@@ -177,13 +177,12 @@ impl ClientHalf {
     fn plain(&mut self, asked: Option<Asked>, message: &Message<'_>, linked: &mut Linked<'_>) {
         if let Some(asked) = asked {
             self.resets |= asked == Asked::Query && resets(message.here);
-            match asked {
-                Asked::Query => self.note_leaves(left_by(message.here).as_ref()),
-                Asked::FunctionCall => self.note_leaves(Some(&Leaves::default())),
-                _ => {}
+            if asked == Asked::Query {
+                self.note_leaves(left_by(message.here).as_ref());
             }
-            if asked == Asked::Query && !message.is_whole() {
-                self.note_leaves(Some(&Leaves::default()));
+            let unseen = asked == Asked::Query && !message.is_whole();
+            if unseen || asked == Asked::FunctionCall {
+                self.note_leaves(Some(&Leaves { forever: true, ..Leaves::default() }));
             }
             // PostgreSQL gives the unnamed statement up at each Query.
             let gives_up = asked == Asked::Query && self.names.may_have(b"");
@@ -402,9 +401,6 @@ fn note_leaves(all: &mut Option<Leaves>, leaves: Option<&Leaves>) {
         all.get_or_insert_default().add(leaves);
     }
 }
-
-/// The longer of the words below, and what may stand before them.
-const RESET_LEN: usize = 32;
 
 /// Whether a Query may be DISCARD or DEALLOCATE: as good a guess as its beginning allows, and one
 /// that is wrong costs a round trip where the client does not wait for the answer anyway.

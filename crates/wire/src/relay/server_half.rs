@@ -91,6 +91,13 @@ impl ServerHalf {
         to_server.make(|out| message(out, b'Q', &[text.as_bytes(), &[0]]));
     }
 
+    /// The same, answered at once: until then it is not clean.
+    pub fn tidy(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
+        self.close_beyond(held, max, to_server);
+        self.ask(Question { asked: Asked::Sync, whose: Whose::Nobodys, tag: 0 });
+        to_server.make(|out| message(out, b'S', &[]));
+    }
+
     /// Has the server forget the statements that were used longest ago, as long as it has more than
     /// `max`. Only between two clients.
     pub fn close_beyond(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {

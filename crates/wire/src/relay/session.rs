@@ -78,6 +78,9 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
     let set = to.iter().filter(|(name, value)| from.get(*name) != Some(value));
     let set = set.map(|(name, value)| (&**name, Some(&**value)));
     let mut calls: Vec<(&str, Option<&str>)> = reset.chain(set).collect();
+    if from.contains_key("role") && to.contains_key("role") && from["role"] != to["role"] {
+        calls.push(("role", None));
+    }
     // Whoever resets a role must be allowed what comes after, and whoever takes one what came before.
     calls.sort_by_key(|(name, value)| match (*name, value) {
         ("role", None) => 0,
@@ -94,7 +97,18 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
 
 /// A string that means the same whatever `standard_conforming_strings` is.
 fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+    let mut out = String::from("E'");
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str(r"\\"),
+            '\'' => out.push_str("''"),
+            letter if letter.is_ascii() => out.push(letter),
+            // Whatever client_encoding is.
+            letter => out.push_str(&format!("\\U{:08X}", u32::from(letter))),
+        }
+    }
+    out.push('\'');
+    out
 }
 
 /// Both fields of a DataRow with two.
@@ -154,20 +168,19 @@ impl Leaves {
 /// A function that sets such a setting by itself is not seen through.
 pub fn left_by(text: &[u8]) -> Option<Leaves> {
     let has = |word: &[u8]| text.windows(word.len()).any(|there| there.eq_ignore_ascii_case(word));
-    let pins = has(b"advisory") || has(b"temp");
-    if !pins && !has(b"set") {
+    if ![&b"advisory"[..], b"temp", b"set"].into_iter().any(has) {
         return None;
     }
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    let temporary = ["temp", "temporary", "pg_temp"].iter().any(|word| has_word(&text, word));
+    let pins = temporary || text.contains("advisory");
     let calls = text.contains("set_config");
     let mut leaves = Leaves::default();
     for (at, _) in text.match_indices("set") {
         let (before, after) = (&text[..at], &text[at + 3..]);
-        if before.ends_with(is_of_name) {
-            continue;
-        }
         let named = match after.strip_prefix("_config") {
             Some(call) => Some(literal_argument(call)),
+            None if before.ends_with(is_of_name) => continue,
             None => set_name(after),
         };
         match named {
@@ -186,25 +199,40 @@ fn is_of_name(letter: char) -> bool {
 /// The first argument of a call, if it is a plain string.
 fn literal_argument(call: &str) -> Option<&str> {
     let argument = call.trim_start().strip_prefix('(')?.trim_start().strip_prefix('\'')?;
-    let (name, _) = argument.split_once('\'')?;
-    name.chars().all(is_of_name).then_some(name)
+    let (name, rest) = argument.split_once('\'')?;
+    (rest.trim_start().starts_with(',') && name.chars().all(is_of_name)).then_some(name)
 }
 
-/// What stands behind SET: no name at all, one that cannot be read, or one.
+/// What stands behind SET: nothing that could be a setting, what cannot be read, or a name.
 fn set_name(after: &str) -> Option<Option<&str>> {
-    let mut rest = after.strip_prefix(|space: char| space.is_whitespace())?.trim_start();
-    for word in ["session ", "local "] {
-        rest = rest.strip_prefix(word).unwrap_or(rest).trim_start();
-    }
-    let end = rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len());
-    match &rest[..end] {
-        // A quoted name, or a comment.
-        "" => Some(None),
-        _ if !rest[end..].starts_with(|letter: char| letter.is_ascii()) && end < rest.len() => {
-            Some(None)
+    let mut rest = after;
+    loop {
+        let there = rest.trim_start();
+        if there.starts_with("/*") || there.starts_with("--") {
+            return Some(None);
         }
-        name => Some(Some(name)),
+        if let Some(quoted) = there.strip_prefix('"') {
+            let (name, rest) = quoted.split_once('"')?;
+            return Some((!rest.starts_with(['.', '"'])).then_some(name));
+        }
+        if there.len() == rest.len() || !there.starts_with(is_of_name) {
+            return None;
+        }
+        let end = there.find(|letter| !is_of_name(letter)).unwrap_or(there.len());
+        let (name, further) = there.split_at(end);
+        if !matches!(name, "session" | "local") {
+            let ends = further.is_empty() || further.starts_with(|letter: char| letter.is_ascii());
+            return Some(ends.then_some(name));
+        }
+        rest = further;
     }
+}
+
+/// Whether a word, or a part of a name between dots, is there.
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |letter: char| is_of_name(letter) && letter != '.';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
 }
 
 #[cfg(test)]
@@ -267,7 +295,14 @@ mod tests {
         );
         assert!([&b"SELECT 1\0"[..], b"INSERT 0 1\0"].iter().all(|tag| !may_leave(tag)));
         assert_eq!(left_by(b"select pg_try_ADVISORY_lock(1)"), Some(Leaves::default()));
-        for text in ["select 1", "set search_path = a", "update offset.t set a = 1"] {
+        for text in [
+            "select 1",
+            "set search_path = a",
+            "update offset.t set a = 1",
+            "update t set \"Name\" = $1, (a, b) = (1, 2)",
+            "update t set (a, b) = (1, 2)",
+            "insert into attempts values ('a set: of templates')",
+        ] {
             assert_eq!(left_by(text.as_bytes()), None, "{text}");
         }
         for (text, names, forever) in [
@@ -276,6 +311,13 @@ mod tests {
             ("begin; SET LOCAL app.x TO 1; set session a.b=2", &["a.b", "app.x"], false),
             ("set \"App\".x = 1", &[], true),
             ("set app.größe = 1", &[], true),
+            ("select pg_catalog.set_config('app.x', '1', false)", &["app.x"], false),
+            ("select set_config('app.' || $1, $2, false)", &[], true),
+            ("SET/**/app.x=1", &[], true),
+            ("set\tsession\napp.x = 1", &["app.x"], false),
+            ("set session /* */ app.x = 1", &[], true),
+            ("set \"app.x\" = 1", &["app.x"], false),
+            ("set \"app\".\"x\" = 1", &[], true),
         ] {
             let leaves = left_by(text.as_bytes()).expect("it may leave something");
             let found: Vec<_> = leaves.names.iter().map(|name| &**name).collect();

@@ -272,6 +272,14 @@ impl Held {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// DEALLOCATE ALL.
     pub fn clear(&mut self) {
         self.held.clear();
