@@ -9,6 +9,7 @@
 
 mod client;
 mod conn;
+mod hear;
 mod interned;
 mod links;
 mod poller;

@@ -1,3 +1,5 @@
+//! What a client hears that has lost its server, message by message.
+
 use super::*;
 use crate::Message;
 use crate::relay::Cuts;

@@ -1,0 +1,181 @@
+//! What servers say: passed on to clients, and taken as the sign that a server is done with one.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::rc::Rc;
+
+use howdah_spec::PoolMode;
+use howdah_wire::relay::session::{self, Found, Settings};
+use howdah_wire::relay::statements::Names;
+use howdah_wire::relay::{Event, as_error, note, note_failed};
+use howdah_wire::replies::{Asked, Question, Whose};
+
+use super::client::{Doing, sense};
+use super::pool::CLASS;
+use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
+use super::thread::Thread;
+
+impl Thread {
+    /// Passes on what a server says.
+    pub(super) fn hear(&mut self, at: usize, came: &[u8]) {
+        let Some(server) = self.servers.get_mut(at) else { return };
+        let mut nobody = Names::default();
+        let mut client = server.client.and_then(|client| self.clients.get_mut(client));
+        let names = match &mut client {
+            Some(client) => client.half.names(),
+            None => &mut nobody,
+        };
+        let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
+        let (mut end, mut lost) = (None, false);
+        let heard = half.hear(came, &mut self.to_client, |event| {
+            note(&event, names, held);
+            match event {
+                Event::Parameter(body) => super::note_parameter(parameters, body),
+                Event::Command(tag, _) => *dirty |= session::may_leave(tag),
+                Event::Row(row, whole) => {
+                    if let Some(check) = checking {
+                        check.found.take(row, whole);
+                    }
+                }
+                Event::Failed(Question { asked: Asked::Query, whose: Whose::Nobodys, .. }, _) => {
+                    match checking {
+                        // It is asked again after the next transaction.
+                        Some(check) => check.found.pinned = true,
+                        None => end = Some(()),
+                    }
+                }
+                Event::LastWords(body) => {
+                    *last_words = as_error(body);
+                    lost = true;
+                }
+                Event::Done(_) | Event::Failed(..) | Event::Ready(_) => {}
+            }
+        });
+        for question in half.take_failed() {
+            note_failed(question, names, held);
+        }
+        let Ok(used) = heard else {
+            self.to_client.clear();
+            return self.lose_server(at);
+        };
+        server.conn.keep(&came[used..]);
+        let mut told = Ok(());
+        if let Some(client) = client {
+            told = client.conn.send(self.to_client.slices(came));
+            if client.stuck && !(came.is_empty() && self.to_client.is_empty()) {
+                self.todo.extend(server.client);
+            }
+        }
+        self.to_client.clear();
+        if lost {
+            return self.lose_server(at);
+        }
+        match (end, told, server.client) {
+            (Some(()), _, Some(client)) => {
+                self.end_client(client, &[]);
+            }
+            (Some(()), _, None) => self.lose_server(at),
+            (None, Err(_), Some(client)) => self.end_client(client, &[]),
+            (None, ..) => self.settle(at),
+        }
+    }
+
+    /// Looks whether a server is done with its client.
+    pub(super) fn settle(&mut self, at: usize) {
+        let Some(server) = self.servers.get_mut(at) else { return };
+        if !server.half.is_clean() || server.cancelling > 0 {
+            return;
+        }
+        let Some(number) = server.client else {
+            if mem::take(&mut server.resetting) {
+                server.held.clear();
+                server.settings = self.interned.of(BTreeMap::new());
+            } else if !mem::take(&mut server.tidying) {
+                return;
+            }
+            let pool = server.pool;
+            self.pools[pool].shares.release(CLASS, 1);
+            self.give(at);
+            self.grant(pool);
+            return;
+        };
+        let client = &mut self.clients[number];
+        if !client.half.is_between() || client.stuck {
+            return;
+        }
+        self.take_check(number, at);
+        let client = &mut self.clients[number];
+        if !client.welcomed {
+            self.welcome(number, at);
+            self.todo.push_back(number);
+        }
+        let dirty = mem::take(&mut self.servers[at].dirty);
+        if dirty && self.limits.mode == PoolMode::Transaction {
+            return self.ask_check(number, at);
+        }
+        let stays = self.limits.mode == PoolMode::Session;
+        if !stays && !self.clients[number].pinned {
+            self.part(number, at);
+        }
+    }
+
+    /// What the session has of its own, if that was asked and is answered.
+    fn take_check(&mut self, number: usize, at: usize) {
+        let (client, server) = (&mut self.clients[number], &mut self.servers[at]);
+        let Some(Check { found, names }) = server.checking.take() else { return };
+        // What is set is asked again before it leaves, and thrown away if it goes.
+        client.pinned = found.pinned || client.leaves.forever;
+        if client.pinned {
+            client.leaves.names.extend(names);
+            return;
+        }
+        let mut all = (*client.startup).clone();
+        all.extend(found.settings.clone());
+        client.settings = self.interned.of(all);
+        client.sense = sense(&client.settings);
+        server.settings = self.interned.of(found.settings);
+    }
+
+    /// Asks it, behind the client's answer.
+    fn ask_check(&mut self, number: usize, at: usize) {
+        let (client, server) = (&mut self.clients[number], &mut self.servers[at]);
+        let own = |settings: &Rc<Settings>| -> Vec<_> {
+            settings.keys().filter(|name| name.contains('.')).cloned().collect()
+        };
+        let mut names = mem::take(&mut client.leaves.names);
+        names.extend(own(&client.settings).into_iter().chain(own(&server.settings)));
+        let user = &self.pools[server.pool].key.user;
+        let text = session::check(user, names.iter().map(|name| &**name));
+        server.checking = Some(Check { found: Found::default(), names });
+        server.half.query(&text, true, &mut self.to_server);
+        let sent = server.conn.send(self.to_server.slices(&[]));
+        self.to_server.clear();
+        if sent.is_err() {
+            self.lose_server(at);
+        }
+    }
+
+    /// A client gives its server back; the server is clean.
+    fn part(&mut self, client: usize, at: usize) {
+        self.clients[client].doing = Doing::Idle;
+        let server = &mut self.servers[at];
+        server.client = None;
+        let busy = self.now.saturating_duration_since(server.since).as_micros();
+        server.since = self.now;
+        if server.held.len() > STATEMENTS_MAX {
+            server.half.tidy(&mut server.held, STATEMENTS_KEPT, &mut self.to_server);
+            server.tidying = true;
+            let sent = server.conn.send(self.to_server.slices(&[]));
+            self.to_server.clear();
+            if sent.is_err() {
+                self.lose_server(at);
+            }
+            return;
+        }
+        let pool = server.pool;
+        let busy = u64::try_from(busy).unwrap_or(u64::MAX);
+        self.pools[pool].shares.release(CLASS, busy);
+        self.give(at);
+        self.grant(pool);
+    }
+}
