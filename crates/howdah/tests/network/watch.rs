@@ -74,7 +74,10 @@ impl<'c> Watch<'c> {
         let mut told = Vec::new();
         for (name, journal) in direct {
             check(&journal.missing_from(&present), &name, cluster);
-            told.extend(journal.acknowledged.iter().map(|row| (row.at, name.clone())));
+            // By when they were asked for: the answer of a host that was cut off comes late, when it
+            // is back, and its row is there all the same.
+            let asked = journal.acknowledged.iter().map(|row| row.at - row.took);
+            told.extend(asked.map(|at| (at, name.clone())));
         }
         let turns = turns(told);
         let writers: BTreeSet<&String> = turns.iter().collect();
@@ -105,7 +108,8 @@ fn terms(cluster: &Cluster) -> usize {
     usize::try_from(cluster.status().term.0).expect("a number")
 }
 
-/// Whose commits were acknowledged, in the order of time, each server once a turn.
+/// Whose commits were acknowledged, in the order in which they were asked for, each server once a
+/// turn.
 fn turns(mut told: Vec<(Instant, String)>) -> Vec<String> {
     told.sort();
     let mut turns: Vec<String> = told.into_iter().map(|(_, name)| name).collect();
