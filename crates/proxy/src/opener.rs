@@ -70,7 +70,7 @@ impl Proxy {
                 Ok(Ok((line, told))) => {
                     let route = Route { local, node, term };
                     let Told { key, parameters } = told;
-                    return Ok(NewServer { line, early: Vec::new(), route, key, parameters, load });
+                    return Ok(NewServer { line, route, key, parameters, load });
                 }
                 Ok(Err(Failed::Refused(word))) => return Err(NotOpened::Refused(word)),
                 Ok(Err(Failed::Away(why))) => format!("{node}: {why}"),

@@ -119,7 +119,7 @@ pub fn password_of(body: &[u8]) -> Option<&str> {
 }
 
 /// Appends a message of `parts`; they are bounded by what caused them.
-pub(crate) fn message(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
+pub fn message(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
     let len = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
     out.push(kind);
     out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());

@@ -29,7 +29,9 @@ pub mod replies;
 pub mod scram;
 pub mod walk;
 
-pub use authentication::{Authentication, InitialResponse, password, password_of, sasl_response};
+pub use authentication::{
+    Authentication, InitialResponse, message, password, password_of, sasl_response,
+};
 pub use backend::{GREETING_LEN_MAX, Message, Oversized, UntilReady};
 pub use error_response::{ErrorResponse, Severity};
 pub use opening::{Malformed, OPENING_BODY_MAX, Opening, Step, opening};

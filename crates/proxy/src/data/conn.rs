@@ -30,14 +30,14 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn new(line: Line, early: Vec<u8>) -> io::Result<Conn> {
+    pub fn new(line: Line) -> io::Result<Conn> {
         line.socket.set_nonblocking(true)?;
         let mut line = line;
         if let Some(tls) = &mut line.tls {
             tls.set_buffer_limit(None);
         }
         // What TLS has decrypted already nobody tells.
-        Ok(Conn { line, rest: early, out: Vec::new(), readable: true, gone: false })
+        Ok(Conn { line, rest: Vec::new(), out: Vec::new(), readable: true, gone: false })
     }
 
     pub fn socket(&self) -> &TcpStream {

@@ -81,7 +81,6 @@ pub(crate) type Parameters = Vec<(Box<[u8]>, Box<[u8]>)>;
 /// A session with a server that has said that it is ready.
 pub(crate) struct NewServer {
     pub line: Line,
-    pub early: Vec<u8>,
     pub route: Route,
     /// As BackendKeyData has it.
     pub key: Vec<u8>,

@@ -162,7 +162,7 @@ impl Thread {
 
     fn take_client(&mut self, new: Newcomer) {
         let Newcomer { line, early, pool, secret, settings, places } = new;
-        let Ok(conn) = Conn::new(line, Vec::new()) else { return };
+        let Ok(conn) = Conn::new(line) else { return };
         let pool = self.pool(pool, secret);
         let settings = self.interned.of(settings);
         let secret = howdah_tls::random();
@@ -214,8 +214,8 @@ impl Thread {
     }
 
     fn add_server(&mut self, pool: usize, new: NewServer) {
-        let NewServer { line, early, mut route, key, parameters, load } = new;
-        let Ok(conn) = Conn::new(line, early) else { return };
+        let NewServer { line, mut route, key, parameters, load } = new;
+        let Ok(conn) = Conn::new(line) else { return };
         if route.is_over(&self.topology) {
             return;
         }

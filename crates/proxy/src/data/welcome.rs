@@ -1,7 +1,7 @@
 //! What a client is told once it is in (PostgreSQL documentation, "Start-up"): that it is, what its
 //! settings are, how to cancel, and that it may begin.
 
-use howdah_wire::Authentication;
+use howdah_wire::{Authentication, message};
 
 use super::thread::Thread;
 
@@ -37,12 +37,4 @@ impl Thread {
 /// The process that a client is told is its server's; none has 0.
 fn process(at: usize) -> [u8; 4] {
     u32::try_from(at + 1).unwrap_or(u32::MAX).to_be_bytes()
-}
-
-/// Appends a message of `parts`, whose lengths a server has sent.
-fn message(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
-    let len = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
-    out.push(kind);
-    out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
-    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
