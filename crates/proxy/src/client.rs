@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client_stream::ClientStream;
+use crate::data::Places;
 use crate::login::Link;
-use crate::pooled::Admitted;
 use crate::relay::Stream;
 use crate::route::{Route, Want, candidates};
 use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy, socket};
@@ -58,8 +58,8 @@ impl Proxy {
         if let Some(pooled) = pooled {
             let counted = opts_out && endpoint == Endpoint::Rw;
             let opts_out = counted.then(|| self.config.counters.opted_out.hold());
-            let admitted = Admitted { place, held, opts_out };
-            return self.pool(client, pooled, admitted).await;
+            let places = Places { _place: place, _held: held, _opts_out: opts_out };
+            return self.pool(client, pooled, places).await;
         }
         match self.log_in(endpoint, from, &mut client).await? {
             Some(Link { server, route, .. }) => {

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_base::Held;
 use howdah_spec::PoolMode;
 use howdah_wire::relay::session::Settings;
 use howdah_wire::scram::{Secret, Verifier};
 use howdah_wire::{ErrorResponse, Replication, Startup};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -58,13 +57,6 @@ pub(crate) struct Entrance {
     verifier: Verifier,
 }
 
-/// What a client has to be let in, beside a password.
-pub(crate) struct Admitted {
-    pub place: OwnedSemaphorePermit,
-    pub held: Held,
-    pub opts_out: Option<Held>,
-}
-
 impl Proxy {
     /// The pool that a client may be let into; `None`: it is served without one, and the server
     /// asks it who it is.
@@ -90,7 +82,7 @@ impl Proxy {
         &self,
         mut client: Client,
         entrance: Entrance,
-        admitted: Admitted,
+        places: Places,
     ) -> std::io::Result<()> {
         let Entrance { pool, settings, verifier } = entrance;
         let Some(pooler) = &self.pooler else { return Ok(()) };
@@ -103,14 +95,13 @@ impl Proxy {
                 return self.refuse(client, ErrorResponse::fatal("28P01", message)).await;
             }
         };
-        let Admitted { place, held, opts_out } = admitted;
         let newcomer = Newcomer {
             line: client.stream.into_line()?,
             early: client.early,
             pool,
             secret: Arc::new(Secret::Keys { client_key, verifier }),
             settings,
-            places: Places { _place: place, _held: held, _opts_out: opts_out },
+            places,
         };
         pooler.tell(Order::Client(Box::new(newcomer)));
         Ok(())
