@@ -37,6 +37,7 @@ mod route;
 mod socket;
 mod wal;
 
+pub mod policy;
 pub mod pool;
 
 use std::collections::BTreeMap;

@@ -300,14 +300,17 @@ pub enum PoolMode {
     Session,
     /// For a transaction.
     Transaction,
+    /// For a statement: transactions of several are refused.
+    Statement,
 }
 
 impl PoolMode {
     /// As the cluster file has them.
-    pub const WORDS: [(&str, PoolMode); 3] = [
+    pub const WORDS: [(&str, PoolMode); 4] = [
         ("off", PoolMode::Off),
         ("session", PoolMode::Session),
         ("transaction", PoolMode::Transaction),
+        ("statement", PoolMode::Statement),
     ];
 
     pub fn word(self) -> &'static str {
