@@ -22,6 +22,8 @@ use howdah_api::{
 use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
 use howdah_proxy::{Counters, Plea, ProxyConfig, VerifierAsk};
+use howdah_spec::hba::HbaRule;
+use howdah_spec::pools::Policy;
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
 use howdah_store::Store;
 use howdah_tls::Identity;
@@ -89,18 +91,26 @@ struct Bound {
     keeper: Arc<Keeper>,
     pleas: mpsc::Receiver<Plea>,
     verifiers: mpsc::Receiver<VerifierAsk>,
-    spec: watch::Sender<Arc<Vec<howdah_spec::hba::HbaRule>>>,
+    rules: Rules,
+}
+
+/// What the endpoints are told anew when the cluster file changes.
+struct Rules {
+    hba: watch::Sender<Arc<Vec<HbaRule>>>,
+    pools: watch::Sender<Arc<Policy>>,
 }
 
 async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let spec = &prepared.spec;
     let own = &spec.nodes[node];
-    let (hba, rules) = watch::channel(Arc::new(spec.hba.clone()));
+    let (hba, hba_now) = watch::channel(Arc::new(spec.hba.clone()));
+    let (pools, pools_now) = watch::channel(Arc::new(spec.pools.clone()));
     let pair = howdah_tls::Pair::at(&prepared.layout.tls(), node.as_str());
     let identity = Identity::open(&pair)?;
     let (pleas_to, pleas) = mpsc::channel(howdah_proxy::PLEAS_MAX);
     let (verifiers_to, verifiers) = mpsc::channel(howdah_proxy::VERIFIER_ASKS_MAX);
-    let proxy = proxy_config(prepared, node, own, rules, &identity, (pleas_to, verifiers_to))?;
+    let rules_now = (hba_now, pools_now);
+    let proxy = proxy_config(prepared, node, own, rules_now, &identity, (pleas_to, verifiers_to))?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
     let listen = spec.lasting_addresses(own).into_iter();
@@ -113,7 +123,16 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let keeper = Arc::new(Keeper::new(prepared.layout.clone(), Arc::new(spec.clone())));
     let tls = howdah_tls::for_http(&prepared.layout.ca(), &identity)?;
     let api = api.with_tls(tls).with_doorkeeper(keeper.clone());
-    Ok(Bound { proxy, endpoints, api, identity, keeper, pleas, verifiers, spec: hba })
+    Ok(Bound {
+        proxy,
+        endpoints,
+        api,
+        identity,
+        keeper,
+        pleas,
+        verifiers,
+        rules: Rules { hba, pools },
+    })
 }
 
 /// Who may change something over HTTP.
@@ -133,7 +152,7 @@ fn proxy_config(
     prepared: &Prepared,
     node: &NodeName,
     own: &NodeSpec,
-    hba: watch::Receiver<Arc<Vec<howdah_spec::hba::HbaRule>>>,
+    (hba, policy): (watch::Receiver<Arc<Vec<HbaRule>>>, watch::Receiver<Arc<Policy>>),
     identity: &Arc<Identity>,
     (pleas, verifiers): (mpsc::Sender<Plea>, mpsc::Sender<VerifierAsk>),
 ) -> anyhow::Result<ProxyConfig> {
@@ -156,8 +175,7 @@ fn proxy_config(
         ro_max_lag: ends.ro_max_lag,
         ro_primary_fallback: ends.ro_primary_fallback,
         clients_max: ends.clients_max,
-        pool_mode: ends.pool_mode,
-        pool_size: ends.pool_size,
+        policy,
         connect_wait: ends.connect_wait,
         keepalive: ends.keepalive,
         user_timeout: ends.user_timeout,
@@ -224,11 +242,12 @@ async fn decide(
     let identity = admit::short_identity(prepared)?;
     let hooks = Hooks::start(serving, node, identity, &channels, hook_problems);
     let mut spec = channels.spec.clone();
-    let rules = bound.spec;
+    let rules = bound.rules;
     serving.spawn(async move {
         while spec.changed().await.is_ok() {
             let spec = spec.borrow_and_update().clone();
-            rules.send_replace(Arc::new(spec.hba.clone()));
+            rules.hba.send_replace(Arc::new(spec.hba.clone()));
+            rules.pools.send_replace(Arc::new(spec.pools.clone()));
             force.send_replace(spec);
         }
     });

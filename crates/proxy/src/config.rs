@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
-use howdah_spec::PoolMode;
 use howdah_spec::hba::HbaRule;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::{mpsc, watch};
 
 use crate::Counters;
 use crate::plea::Plea;
+use crate::policy::Policy;
 use crate::pooled::VerifierAsk;
 
 /// One node's endpoints.
@@ -37,9 +37,9 @@ pub struct ProxyConfig {
     pub ro_max_lag: Bytes,
     pub ro_primary_fallback: bool,
     pub clients_max: u32,
-    pub pool_mode: PoolMode,
-    /// Servers of one pool.
-    pub pool_size: u32,
+    /// The rules of pools; a change counts from then on. Whether there are any is decided once, by
+    /// the mode.
+    pub policy: watch::Receiver<Arc<Policy>>,
     pub connect_wait: Span,
     /// A silent connection is probed after this long, and given up after twice as long.
     pub keepalive: Span,

@@ -37,7 +37,6 @@ mod route;
 mod socket;
 mod wal;
 
-pub mod policy;
 pub mod pool;
 
 use std::collections::BTreeMap;
@@ -55,7 +54,9 @@ use tokio::task::JoinSet;
 
 pub use config::{ProxyConfig, ProxyError};
 pub use counters::Counters;
+pub use howdah_spec::pools as policy;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
+pub use policy::Policy;
 pub use pooled::{VERIFIER_ASKS_MAX, VerifierAsk};
 pub use route::Endpoint;
 pub use socket::{Bound, bind};

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::Client;
-use crate::data::{Ask, Handle, Limits, Newcomer, Order, Places, PoolKey, Routes};
+use crate::data::{Ask, Handle, Newcomer, Order, Places, PoolKey, Routes};
 use crate::{Endpoint, Proxy, ProxyConfig, data, gate};
 
 /// A role's verifier, asked of this node's own server.
@@ -36,17 +36,15 @@ pub const VERIFIER_ASKS_MAX: usize = 1_024;
 pub(crate) fn start(
     config: &ProxyConfig,
 ) -> std::io::Result<Option<(Handle, mpsc::Receiver<Ask>)>> {
-    if config.pool_mode == PoolMode::Off {
+    if config.policy.borrow().pool.mode == PoolMode::Off {
         return Ok(None);
     }
-    let limits =
-        Limits { mode: config.pool_mode, pool_size: config.pool_size, wait: config.connect_wait.0 };
     let routes = Routes {
         me: config.node.clone(),
         ro_max_lag: config.ro_max_lag.0,
         ro_primary_fallback: config.ro_primary_fallback,
     };
-    data::start(limits, routes).map(Some)
+    data::start(config.policy.borrow().clone(), routes).map(Some)
 }
 
 /// What a client finds before its pool.
@@ -115,6 +113,7 @@ impl Proxy {
     ) {
         let mut topology = self.topology.clone();
         topology.mark_changed();
+        let mut policy = self.config.policy.clone();
         let mut jobs = JoinSet::new();
         loop {
             tokio::select! {
@@ -124,6 +123,9 @@ impl Proxy {
                     }
                     let now = Arc::new(topology.borrow_and_update().clone());
                     handle.tell(Order::Topology(now));
+                }
+                Ok(()) = policy.changed() => {
+                    handle.tell(Order::Policy(policy.borrow_and_update().clone()));
                 }
                 Some(_) = jobs.join_next() => {}
                 ask = asks.recv(), if jobs.len() < JOBS_MAX => match ask {

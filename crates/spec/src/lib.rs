@@ -16,6 +16,7 @@ mod types;
 
 pub mod hba;
 pub mod parameters;
+pub mod pools;
 
 pub use effective::{
     Effective, LOG_FILE_PREFIX, LOG_FILE_SUFFIX, LOG_KEEP_DAYS, Source, effective, nodes_here,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
 
+use crate::pools::Policy;
+
 /// A whole, valid cluster file, defaults filled in.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ClusterSpec {
@@ -24,6 +26,7 @@ pub struct ClusterSpec {
     pub ha: HaSpec,
     pub store: StoreSpec,
     pub endpoints: EndpointsSpec,
+    pub pools: Policy,
     /// pg_hba lines for users, in order, after Howdah's own.
     pub hba: Vec<crate::hba::HbaRule>,
     pub http: HttpSpec,
@@ -327,10 +330,6 @@ pub struct EndpointsSpec {
     pub ro_primary_fallback: bool,
     /// Clients per node, over all endpoints.
     pub clients_max: u32,
-    /// For how long a client keeps a server.
-    pub pool_mode: PoolMode,
-    /// Servers for one database, user and endpoint of a node's.
-    pub pool_size: u32,
     /// How long a new client waits for a primary before it is refused, and a pooled one for a
     /// server.
     pub connect_wait: Span,

@@ -49,6 +49,7 @@ fn the_reference_example_shows_the_defaults() {
     assert_eq!(reference.ha, least.ha);
     assert_eq!(reference.store, least.store);
     assert_eq!(reference.endpoints, least.endpoints);
+    assert_eq!(reference.pools, least.pools);
     assert_eq!(reference.postgresql.locale, least.postgresql.locale);
     assert_eq!(reference.nodes[&node("n2")], least.nodes[&node("n2")]);
     let (mut shown, mut default) = (reference, least);

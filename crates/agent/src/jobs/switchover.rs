@@ -103,7 +103,7 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
     let drained = drain(&order, &session).await;
     drained.map_err(|why| abandoned("letting transactions end", why))?;
     seal(&order).await.map_err(|why| abandoned("the last word before the shutdown", why))?;
-    if order.shared.spec().endpoints.pool_mode != PoolMode::Off {
+    if order.shared.spec().pools.pool.mode != PoolMode::Off {
         drain_pools(&session).await;
     }
     drop(session);

@@ -102,7 +102,7 @@ async fn transaction(client: &Client, insert: &str) -> Result<(), tokio_postgres
 }
 
 fn setup() -> howdah_testkit::Setup {
-    three().set("endpoints", "pool_mode", "\"transaction\"").set("endpoints", "pool_size", "3")
+    three().set("pools", "mode", "\"transaction\"").set("pools", "size", "3")
 }
 
 fn confirmed(cluster: &Cluster, wrote: &[Wrote]) {

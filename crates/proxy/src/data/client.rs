@@ -57,7 +57,11 @@ pub(super) struct Client {
     pub conn: Conn,
     pub half: ClientHalf,
     pub pool: usize,
+    /// By whom it is preferred, see [`crate::policy::Policy::class`].
+    pub class: usize,
     pub doing: Doing,
+    /// When it said something last.
+    pub spoke: Instant,
     /// What its first packet asked for: what RESET goes back to.
     pub startup: Rc<Settings>,
     pub settings: Rc<Settings>,

@@ -5,15 +5,16 @@ use std::mem;
 use std::rc::Rc;
 
 use howdah_spec::PoolMode;
+use howdah_wire::ErrorResponse;
 use howdah_wire::relay::session::{self, Found, Settings};
 use howdah_wire::relay::statements::Names;
 use howdah_wire::relay::{Event, as_error, note, note_failed};
 use howdah_wire::replies::{Asked, Question, Whose};
 
 use super::client::{Doing, sense};
-use super::pool::CLASS;
 use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
 use super::thread::Thread;
+use crate::policy::Leaves;
 
 impl Thread {
     /// Passes on what a server says.
@@ -59,6 +60,9 @@ impl Thread {
             return self.lose_server(at);
         };
         server.conn.keep(&came[used..]);
+        if server.half.replies().is_empty() {
+            server.turned = self.now;
+        }
         let mut told = Ok(());
         if let Some(client) = client {
             told = client.conn.send(self.to_client.slices(came));
@@ -93,47 +97,64 @@ impl Thread {
             } else if !mem::take(&mut server.tidying) {
                 return;
             }
-            let pool = server.pool;
-            self.pools[pool].shares.release(CLASS, 1);
+            let (pool, class) = (server.pool, server.class);
+            self.accounts.release(self.pools[pool].account, class, 1);
             self.give(at);
-            self.grant(pool);
+            self.grant();
             return;
         };
         let client = &mut self.clients[number];
         if !client.half.is_between() || client.stuck {
             return;
         }
-        self.take_check(number, at);
+        if !self.take_check(number, at) {
+            let error = ErrorResponse::fatal("0A000", "the session would have to keep its server")
+                .hint(
+                    "this pool refuses temporary tables, session locks, LISTEN, cursors WITH HOLD \
+                     and PREPARE (`leaves = \"reject\"`)",
+                );
+            return self.end_client_with(number, &error);
+        }
         let client = &mut self.clients[number];
         if !client.welcomed {
             self.welcome(number, at);
             self.todo.push_back(number);
         }
         let dirty = mem::take(&mut self.servers[at].dirty);
-        if dirty && self.limits.mode == PoolMode::Transaction {
+        let mode = self.pools[self.servers[at].pool].rules.mode;
+        if dirty && mode != PoolMode::Session {
             return self.ask_check(number, at);
         }
-        let stays = self.limits.mode == PoolMode::Session;
+        let stays = mode == PoolMode::Session;
         if !stays && !self.clients[number].pinned {
             self.part(number, at);
         }
     }
 
     /// What the session has of its own, if that was asked and is answered.
-    fn take_check(&mut self, number: usize, at: usize) {
+    ///
+    /// `false`: what it has cannot leave its server, and that is not allowed here.
+    fn take_check(&mut self, number: usize, at: usize) -> bool {
         let (client, server) = (&mut self.clients[number], &mut self.servers[at]);
-        let Some(Check { found, names }) = server.checking.take() else { return };
+        let Some(Check { found, names }) = server.checking.take() else { return true };
         // What is set is asked again before it leaves, and thrown away if it goes.
         client.pinned = found.pinned || client.leaves.forever;
+        match self.pools[client.pool].rules.leaves {
+            Leaves::Track => {}
+            Leaves::Pin => client.pinned |= !found.settings.is_empty(),
+            Leaves::Reject if client.pinned => return false,
+            Leaves::Reject => {}
+        }
         if client.pinned {
             client.leaves.names.extend(names);
-            return;
+            return true;
         }
         let mut all = (*client.startup).clone();
         all.extend(found.settings.clone());
         client.settings = self.interned.of(all);
         client.sense = sense(&client.settings);
         server.settings = self.interned.of(found.settings);
+        true
     }
 
     /// Asks it, behind the client's answer.
@@ -172,10 +193,10 @@ impl Thread {
             }
             return;
         }
-        let pool = server.pool;
+        let (pool, class) = (server.pool, server.class);
         let busy = u64::try_from(busy).unwrap_or(u64::MAX);
-        self.pools[pool].shares.release(CLASS, busy);
+        self.accounts.release(self.pools[pool].account, class, busy);
         self.give(at);
-        self.grant(pool);
+        self.grant();
     }
 }

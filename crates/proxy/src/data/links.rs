@@ -5,7 +5,6 @@ use howdah_wire::{ErrorResponse, Severity};
 
 use super::Ask;
 use super::client::Doing;
-use super::pool::CLASS;
 use super::server::Server;
 use super::thread::Thread;
 
@@ -13,11 +12,16 @@ impl Thread {
     /// A client needs a server. Whether it has one at once.
     pub(super) fn request(&mut self, at: usize) -> bool {
         let Some(client) = self.clients.get_mut(at) else { return false };
-        let pool = client.pool;
-        if self.pools[pool].shares.request(CLASS, at as u64) {
+        let account = self.pools[client.pool].account;
+        if self.accounts.request(account, client.class, at as u64) {
             return self.seat(at);
         }
         client.doing = Doing::Waiting { since: self.now };
+        if self.accounts.waiting() > self.policy.waiting_max as usize {
+            let error = ErrorResponse::fatal("53300", "too many clients wait for a server")
+                .hint(format!("`{}` wait already", self.policy.waiting_max));
+            self.end_client_with(at, &error);
+        }
         false
     }
 
@@ -40,13 +44,15 @@ impl Thread {
         self.clients[client].doing = Doing::Linked(at);
         let server = &mut self.servers[at];
         server.client = Some(client);
+        server.class = self.clients[client].class;
         server.used = false;
-        server.since = self.now;
+        (server.since, server.turned) = (self.now, self.now);
+        server.timed_out = None;
     }
 
     /// A server that is free goes to whoever is owed one, or waits.
     pub(super) fn give(&mut self, at: usize) {
-        if self.servers[at].stale {
+        if self.servers[at].stale || self.is_old(at) {
             return self.lose_server(at);
         }
         let pool = self.servers[at].pool;
@@ -68,10 +74,16 @@ impl Thread {
         }
     }
 
+    /// Whether it has served as long as it is to.
+    fn is_old(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        let lifetime = self.pools[server.pool].rules.times.server_lifetime;
+        lifetime.is_some_and(|lifetime| self.now - server.opened > lifetime)
+    }
+
     /// Places that have come free go to those who wait.
-    pub(super) fn grant(&mut self, pool: usize) {
-        while let Some((_, client)) = self.pools.get_mut(pool).and_then(|pool| pool.shares.grant())
-        {
+    pub(super) fn grant(&mut self) {
+        while let Some((_, client)) = self.accounts.grant() {
             // Waiters are clients' places in this thread.
             let client = client as usize;
             if self.seat(client) {
@@ -91,16 +103,18 @@ impl Thread {
         let Some(client) = self.clients.try_remove(at) else { return };
         let number = client.pool;
         self.pools[number].clients -= 1;
+        let (account, class) = (self.pools[number].account, client.class);
         match client.doing {
             Doing::Idle => {}
-            Doing::Waiting { .. } => self.pools[number].shares.give_up(CLASS, at as u64),
+            Doing::Waiting { .. } => self.accounts.give_up(account, class, at as u64),
             Doing::Owed { .. } => {
                 self.pools[number].owed.retain(|other| *other != at);
-                self.pools[number].shares.release(CLASS, 1);
-                self.grant(number);
+                self.accounts.release(account, class, 1);
             }
             Doing::Linked(server) => self.take_back(server, client.half.is_between()),
         }
+        self.accounts.leave(account, class);
+        self.grant();
         client.conn.close(word);
         self.forget_unused(number);
     }
@@ -129,9 +143,9 @@ impl Thread {
         let server = self.servers.remove(at);
         let pool = &mut self.pools[server.pool];
         pool.servers -= 1;
-        pool.shares.release(CLASS, 1);
+        self.accounts.disconnect(pool.account);
+        self.accounts.release(pool.account, server.class, 1);
         server.conn.close(b"X\0\0\0\x04");
-        self.grant(server.pool);
     }
 
     /// A server is of no more use.
@@ -141,16 +155,28 @@ impl Thread {
         let pool = &mut self.pools[number];
         pool.servers -= 1;
         pool.idle.retain(|other| *other != at);
+        self.accounts.disconnect(pool.account);
         if server.client.is_some() || server.resetting || server.tidying {
-            pool.shares.release(CLASS, 1);
+            self.accounts.release(pool.account, server.class, 1);
         }
         if let Some(client) = server.client {
             self.bereave(client, &server);
         }
         server.conn.close(b"X\0\0\0\x04");
-        self.grant(number);
+        self.grant();
         self.open_more(number);
         self.forget_unused(number);
+    }
+
+    /// It makes room for one of another pool.
+    pub(super) fn drop_idle(&mut self, at: usize) {
+        let server = self.servers.remove(at);
+        let pool = &mut self.pools[server.pool];
+        pool.servers -= 1;
+        pool.idle.retain(|other| *other != at);
+        self.accounts.disconnect(pool.account);
+        server.conn.close(b"X\0\0\0\x04");
+        self.forget_unused(server.pool);
     }
 
     /// A client has lost its server: it hears so once and goes on, unless something of its session
@@ -167,7 +193,8 @@ impl Thread {
             return;
         }
         let unknown = server.dirty || server.checking.is_some();
-        let stays = self.limits.mode == PoolMode::Session || client.pinned || unknown;
+        let mode = self.pools[client.pool].rules.mode;
+        let stays = mode == PoolMode::Session || client.pinned || unknown;
         let mut error = gone(if stays { Severity::Fatal } else { Severity::Error });
         if stays || !server.half.is_between() {
             if !server.half.is_between() {
@@ -187,15 +214,20 @@ impl Thread {
     pub(super) fn forget_unused(&mut self, at: usize) {
         if self.pools.get(at).is_some_and(|pool| pool.is_unused()) {
             let pool = self.pools.remove(at);
+            self.accounts.close(pool.account);
             self.by_key.remove(&pool.key);
         }
     }
 
     /// A cancel request with this key: it goes to the server that works for that client now.
     pub(super) fn cancel_of(&mut self, key: &[u8]) {
-        let Some(at) = self.of_key(key).and_then(|client| self.clients[client].server()) else {
-            return;
-        };
+        if let Some(at) = self.of_key(key).and_then(|client| self.clients[client].server()) {
+            self.cancel(at);
+        }
+    }
+
+    /// What a server does for its client is cancelled.
+    pub(super) fn cancel(&mut self, at: usize) {
         let server = &mut self.servers[at];
         if server.half.replies().is_empty() {
             return;

@@ -21,15 +21,14 @@ mod tick;
 mod welcome;
 
 use std::sync::{Arc, mpsc as std_mpsc};
-use std::time::Duration;
 
 use howdah_base::{Held as Counted, topology::Topology};
-use howdah_spec::PoolMode;
 use howdah_wire::relay::session::Settings;
 use howdah_wire::scram::Secret;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::Endpoint;
+use crate::policy::Policy;
 use crate::route::Route;
 
 pub(crate) use conn::Line;
@@ -42,16 +41,6 @@ pub(crate) struct PoolKey {
     pub endpoint: Endpoint,
     pub database: String,
     pub user: String,
-}
-
-/// What a data thread is told when it starts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub mode: PoolMode,
-    /// Servers of one pool.
-    pub pool_size: u32,
-    /// How long a client may wait for a server.
-    pub wait: Duration,
 }
 
 /// A client that has proved who it is, and has not been told so.
@@ -106,6 +95,8 @@ pub(crate) enum Order {
         result: Result<Box<NewServer>, NotOpened>,
     },
     Topology(Arc<Topology>),
+    /// Other rules count from now on.
+    Policy(Arc<Policy>),
     /// A cancel request with this key has come.
     Cancel {
         key: Vec<u8>,
@@ -161,14 +152,14 @@ impl Handle {
 /// # Errors
 /// The machine has no thread or no descriptor left.
 pub(crate) fn start(
-    limits: Limits,
+    policy: Arc<Policy>,
     routes: Routes,
 ) -> std::io::Result<(Handle, mpsc::Receiver<Ask>)> {
     let (orders, inbox) = std_mpsc::channel();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let poller = Poller::new()?;
     let waker = poller.waker();
-    let serve = move || thread::Thread::new(limits, routes, poller, inbox, asks).run();
+    let serve = move || thread::Thread::new(policy, routes, poller, inbox, asks).run();
     std::thread::Builder::new().name("pooling".to_owned()).spawn(serve)?;
     Ok((Handle { orders, waker: Bell(waker) }, asked))
 }

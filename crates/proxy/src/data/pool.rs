@@ -9,9 +9,10 @@ use howdah_base::NodeName;
 use howdah_base::topology::Topology;
 use howdah_wire::scram::Secret;
 
-use super::{Limits, PoolKey};
+use super::PoolKey;
 use crate::Endpoint;
-use crate::pool::{Class, Shares};
+use crate::policy::{ClassRule, Policy, PoolRules};
+use crate::pool::{Accounts, Class, PoolLimits};
 use crate::route::{Want, candidates};
 
 /// By what a node chooses servers.
@@ -39,16 +40,15 @@ impl Routes {
     }
 }
 
-/// All are of one class as yet.
-pub(super) const CLASS: usize = 0;
-
 pub(super) struct Pool {
     pub key: PoolKey,
+    /// Its number among the accounts: who may have a server, and who waits. A place there is not a
+    /// server yet.
+    pub account: usize,
+    pub rules: PoolRules,
     /// Whoever logged in last has shown it.
     pub secret: Arc<Secret>,
     pub clients: usize,
-    /// Who may have a server, and who waits. A place in it is not a server yet.
-    pub shares: Shares,
     /// Servers that nobody uses; the one used last is the next.
     pub idle: Vec<usize>,
     /// Clients with a place, and without a server.
@@ -62,13 +62,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(key: PoolKey, secret: Arc<Secret>, limits: &Limits) -> Pool {
-        let class = Class { guaranteed: 0, weight: 1 };
+    pub fn new(key: PoolKey, account: usize, rules: PoolRules, secret: Arc<Secret>) -> Pool {
         Pool {
             key,
+            account,
+            rules,
             secret,
             clients: 0,
-            shares: Shares::new(limits.pool_size, &[class]),
             idle: Vec::new(),
             owed: VecDeque::new(),
             servers: 0,
@@ -79,11 +79,11 @@ impl Pool {
     }
 
     /// From now on nobody begins anything, or everybody may again.
-    pub fn hold(&mut self, held: bool, limits: &Limits) {
+    pub fn hold(&mut self, held: bool, accounts: &mut Accounts) {
         if self.held != held {
             tracing::debug!(database = self.key.database, user = self.key.user, held, "pool");
             self.held = held;
-            self.shares.resize(if held { 0 } else { limits.pool_size });
+            accounts.hold(self.account, held);
         }
     }
 
@@ -91,18 +91,36 @@ impl Pool {
         self.held
     }
 
-    /// How many servers are to be opened now.
-    pub fn wants(&self, limits: &Limits, now: Instant) -> u32 {
+    /// How many servers it is short of, as far as it may ask for any now.
+    pub fn wants(&self, now: Instant) -> u32 {
         if self.held || self.retry_at.is_some_and(|at| at > now) {
             return 0;
         }
         let owed = u32::try_from(self.owed.len()).unwrap_or(u32::MAX);
-        let room = limits.pool_size.saturating_sub(self.servers + self.opening);
-        owed.saturating_sub(self.opening).min(room)
+        let kept = match self.clients {
+            0 => 0,
+            _ => self.rules.min.saturating_sub(self.servers),
+        };
+        owed.max(kept).saturating_sub(self.opening)
     }
 
     /// Nobody needs it.
     pub fn is_unused(&self) -> bool {
         self.clients == 0 && self.servers == 0 && self.opening == 0
     }
+}
+
+/// What a pool's account is told.
+pub(super) fn limits(policy: &Policy, key: &PoolKey, rules: &PoolRules) -> PoolLimits {
+    PoolLimits {
+        size: rules.size,
+        reserve: rules.reserve,
+        database: policy.database_servers_max(&key.database),
+        role: policy.role_servers_max(&key.user),
+    }
+}
+
+pub(super) fn classes(policy: &Policy) -> Vec<Class> {
+    let class = |rule: &ClassRule| Class { guaranteed: rule.guaranteed, weight: rule.weight };
+    policy.classes.iter().map(class).collect()
 }

@@ -62,6 +62,7 @@ impl Thread {
     fn read_client(&mut self, at: usize, buffer: &mut [u8]) -> io::Result<bool> {
         let Some(client) = self.clients.get_mut(at) else { return Ok(false) };
         let Some(len) = client.conn.read(buffer)? else { return Ok(false) };
+        client.spoke = self.now;
         let mut joined = mem::take(&mut client.conn.rest);
         let came = match joined.is_empty() {
             true => &buffer[..len],
@@ -97,7 +98,10 @@ impl Thread {
         let followed = if client.half.is_alone() {
             self.answer_alone(at, &came)
         } else if client.doing == Doing::Idle && !came.is_empty() && !self.request(at) {
-            return self.clients[at].conn.keep(&came);
+            if let Some(client) = self.clients.get_mut(at) {
+                client.conn.keep(&came);
+            }
+            return;
         } else {
             self.follow(at, &came)
         };
@@ -142,6 +146,12 @@ impl Thread {
             return self.replay(at, number, came);
         }
         server.used |= !came.is_empty();
+        if server.half.replies().is_empty() {
+            if server.half.is_clean() {
+                server.begun = self.now;
+            }
+            server.turned = self.now;
+        }
         let Server { half, held, .. } = server;
         let (known, to_server) = (&mut self.known, &mut self.to_server);
         let settings = client.sense;

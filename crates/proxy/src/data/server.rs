@@ -32,13 +32,23 @@ pub(super) struct Server {
     pub held: Held,
     pub pool: usize,
     pub client: Option<usize>,
+    /// The class of whoever has its place, until that is given back.
+    pub class: usize,
     /// What is set in its session.
     pub settings: Rc<Settings>,
     pub route: Route,
     pub key: Vec<u8>,
     /// Its number among all of the thread's: its place may be another's later.
     pub born: u64,
+    pub opened: Instant,
+    /// Since when its client has it, or nobody.
     pub since: Instant,
+    /// When its client began a transaction, if it has one.
+    pub begun: Instant,
+    /// When it was asked something, or had answered all that it was asked.
+    pub turned: Instant,
+    /// Its client's statement was cancelled for taking too long.
+    pub timed_out: Option<Instant>,
     /// What it has reported, by name.
     pub parameters: Parameters,
     /// A client may have left something in the session.

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
 use howdah_base::topology::Topology;
-use howdah_wire::relay::session::Leaves;
+use howdah_wire::relay::session::{Leaves, Settings};
 use howdah_wire::relay::statements::{Held, Known};
 use howdah_wire::relay::{ClientHalf, Cuts, ServerHalf};
 use slab::Slab;
@@ -15,9 +15,11 @@ use super::client::{Client, Doing, PARSE_MAX, sense};
 use super::conn::Conn;
 use super::interned::Interned;
 use super::poller::{Poller, Ready, Token};
-use super::pool::{Pool, Routes};
+use super::pool::{self, Pool, Routes};
 use super::server::Server;
-use super::{Ask, Limits, NewServer, Newcomer, NotOpened, Order, PoolKey};
+use super::{Ask, NewServer, Newcomer, NotOpened, Order, PoolKey};
+use crate::policy::{Policy, Who};
+use crate::pool::Accounts;
 
 /// Read at once.
 const BUFFER: usize = 64 * 1024;
@@ -25,7 +27,8 @@ const BUFFER: usize = 64 * 1024;
 const KNOWN_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Thread {
-    pub limits: Limits,
+    pub policy: Arc<Policy>,
+    pub accounts: Accounts,
     pub routes: Routes,
     pub poller: Poller,
     inbox: std_mpsc::Receiver<Order>,
@@ -55,7 +58,7 @@ pub(super) struct Thread {
 
 impl Thread {
     pub fn new(
-        limits: Limits,
+        policy: Arc<Policy>,
         routes: Routes,
         poller: Poller,
         inbox: std_mpsc::Receiver<Order>,
@@ -63,7 +66,8 @@ impl Thread {
     ) -> Thread {
         let now = Instant::now();
         Thread {
-            limits,
+            accounts: Accounts::new(policy.servers_max, &pool::classes(&policy)),
+            policy,
             routes,
             poller,
             inbox,
@@ -149,6 +153,7 @@ impl Thread {
                 Ok(Order::Client(client)) => self.take_client(*client),
                 Ok(Order::Opened { pool, result }) => self.take_server(&pool, result),
                 Ok(Order::Topology(topology)) => self.route_anew(topology),
+                Ok(Order::Policy(policy)) => self.rule_anew(policy),
                 Ok(Order::Cancel { key }) => self.cancel_of(&key),
                 Ok(Order::Cancelled { server, born, heard }) => self.cancelled(server, born, heard),
                 Err(std_mpsc::TryRecvError::Empty) => return,
@@ -164,13 +169,16 @@ impl Thread {
         let Newcomer { line, early, pool, secret, settings, places } = new;
         let Ok(conn) = Conn::new(line) else { return };
         let pool = self.pool(pool, secret);
+        let class = self.class(pool, &settings);
         let settings = self.interned.of(settings);
         let secret = howdah_tls::random();
         let at = self.clients.insert(Client {
             conn,
             half: ClientHalf::new(PARSE_MAX),
             pool,
+            class,
             doing: Doing::Idle,
+            spoke: self.now,
             sense: sense(&settings),
             startup: settings.clone(),
             settings,
@@ -183,6 +191,7 @@ impl Thread {
             _places: places,
         });
         self.pools[pool].clients += 1;
+        self.accounts.enter(self.pools[pool].account, class);
         if self.poller.add(self.clients[at].conn.socket(), Token::Client(at)).is_err() {
             return self.end_client(at, &[]);
         }
@@ -196,8 +205,11 @@ impl Thread {
             self.pools[at].secret = secret;
             return at;
         }
-        let mut pool = Pool::new(key.clone(), secret, &self.limits);
-        pool.hold(self.routes.hold(&self.topology, key.endpoint), &self.limits);
+        let rules = self.policy.of(&key.database, &key.user);
+        let limits = pool::limits(&self.policy, &key, &rules);
+        let account = self.accounts.open(&key.database, &key.user, limits);
+        let mut pool = Pool::new(key.clone(), account, rules, secret);
+        pool.hold(self.routes.hold(&self.topology, key.endpoint), &mut self.accounts);
         let at = self.pools.insert(pool);
         self.by_key.insert(key, at);
         at
@@ -206,6 +218,7 @@ impl Thread {
     fn take_server(&mut self, key: &PoolKey, result: Result<Box<NewServer>, NotOpened>) {
         let Some(&pool) = self.by_key.get(key) else { return };
         self.pools[pool].opening -= 1;
+        self.accounts.disconnect(self.pools[pool].account);
         match result {
             Ok(server) => self.add_server(pool, *server),
             Err(why) => self.not_opened(pool, why),
@@ -226,11 +239,16 @@ impl Thread {
             held: Held::default(),
             pool,
             client: None,
+            class: 0,
             settings: self.interned.of(BTreeMap::new()),
             route,
             key,
             born: self.born,
+            opened: self.now,
             since: self.now,
+            begun: self.now,
+            turned: self.now,
+            timed_out: None,
             parameters,
             dirty: false,
             checking: None,
@@ -243,6 +261,7 @@ impl Thread {
             _load: load,
         });
         self.pools[pool].servers += 1;
+        self.accounts.connect(self.pools[pool].account);
         self.pools[pool].retry_at = None;
         match self.poller.add(self.servers[at].conn.socket(), Token::Server(at)) {
             Ok(()) => self.give(at),
@@ -262,10 +281,41 @@ impl Thread {
         self.look_who_is_stale();
         for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
             let pool = &mut self.pools[at];
-            pool.hold(self.routes.hold(&self.topology, pool.key.endpoint), &self.limits);
+            pool.hold(self.routes.hold(&self.topology, pool.key.endpoint), &mut self.accounts);
             self.pay(at);
             self.open_more(at);
-            self.grant(at);
         }
+        self.grant();
+    }
+
+    /// The class of a client with these settings.
+    fn class(&self, pool: usize, settings: &Settings) -> usize {
+        let PoolKey { endpoint, database, user } = &self.pools[pool].key;
+        let application_name = settings.get("application_name").map_or("", |name| name);
+        let endpoint = endpoint.name();
+        self.policy.class(&Who { endpoint, database, role: user, application_name })
+    }
+
+    /// Limits, times and classes are others from now on. Whoever waits does so in its old class.
+    fn rule_anew(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+        self.accounts.reload(self.policy.servers_max, &pool::classes(&self.policy));
+        for (_, pool) in &mut self.pools {
+            pool.rules = self.policy.of(&pool.key.database, &pool.key.user);
+            let limits = pool::limits(&self.policy, &pool.key, &pool.rules);
+            self.accounts.resize(pool.account, limits);
+        }
+        for at in self.clients.iter().map(|(at, _)| at).collect::<Vec<_>>() {
+            let client = &self.clients[at];
+            let (pool, old) = (client.pool, client.class);
+            if client.waits_since().is_none() {
+                let new = self.class(pool, &client.startup);
+                let account = self.pools[pool].account;
+                self.accounts.leave(account, old);
+                self.accounts.enter(account, new);
+                self.clients[at].class = new;
+            }
+        }
+        self.grant();
     }
 }

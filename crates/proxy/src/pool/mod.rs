@@ -1,5 +1,9 @@
-//! Pools as they are counted: pure.
+//! Who gets a server next, as pure accounting: limits in levels, classes with guaranteed parts.
 
-mod shares;
+mod accounts;
+mod level;
 
-pub use shares::{Class, Shares, Waiter};
+pub use accounts::{Accounts, Class, PoolLimits, Waiter};
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::pg::{PASSWORD, Pg};
-use crate::rig::{ALL, Node, Tls, config, connect, refusal, until};
+use crate::rig::{ALL, Node, Tls, config, connect, refusal, ruled, until};
 
 /// A node whose clients share two servers.
 async fn pooled(pg: &Pg, tls: &Tls) -> Node {
@@ -26,8 +26,8 @@ async fn pooled(pg: &Pg, tls: &Tls) -> Node {
 
 async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
     let mut config = config("a", tls, &[ALL]);
-    config.pool_mode = PoolMode::Transaction;
     config.connect_wait = Span(Duration::from_secs(5));
+    config.policy = ruled(|_| {});
     let (asks, inbox) = mpsc::channel(8);
     config.verifiers = asks;
     change(&mut config);
@@ -96,7 +96,7 @@ async fn many_clients_share_few_servers() {
 #[tokio::test]
 async fn settings_go_along_with_their_client_and_with_nobody_else() {
     let (pg, tls) = (Pg::start(), Tls::new());
-    let node = pooled_with(&pg, &tls, |config| config.pool_size = 1).await;
+    let node = pooled_with(&pg, &tls, |config| config.policy = ruled(|p| p.pool.size = 1)).await;
     let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
     let server = value(one, PID).await;
     value(one, "set work_mem = '77MB'").await;
@@ -122,7 +122,7 @@ async fn settings_go_along_with_their_client_and_with_nobody_else() {
 #[tokio::test]
 async fn what_a_client_asks_for_with_its_first_packet_it_has() {
     let (pg, tls) = (Pg::start(), Tls::new());
-    let node = pooled_with(&pg, &tls, |config| config.pool_size = 1).await;
+    let node = pooled_with(&pg, &tls, |config| config.policy = ruled(|p| p.pool.size = 1)).await;
     let with = async |options: &str, name: &str| {
         let mut config = Config::new();
         config.host("127.0.0.1").port(node.address(Rw).port()).dbname("postgres");
@@ -308,7 +308,7 @@ async fn pipelines_of_any_length_are_answered() {
 #[tokio::test]
 async fn more_statements_than_a_server_keeps_are_prepared_anew() {
     let (pg, tls) = (Pg::start(), Tls::new());
-    let node = pooled_with(&pg, &tls, |config| config.pool_size = 1).await;
+    let node = pooled_with(&pg, &tls, |config| config.policy = ruled(|p| p.pool.size = 1)).await;
     let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
     let mut kept = Vec::new();
     for number in 0..1_100_i32 {
@@ -330,8 +330,10 @@ async fn more_statements_than_a_server_keeps_are_prepared_anew() {
 async fn who_waits_too_long_for_a_server_is_told_so() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let short = |config: &mut ProxyConfig| {
-        config.pool_size = 1;
-        config.connect_wait = Span(Duration::from_millis(300));
+        config.policy = ruled(|policy| {
+            policy.pool.size = 1;
+            policy.pool.times.wait = Duration::from_millis(300);
+        });
     };
     let node = pooled_with(&pg, &tls, short).await;
     let [holds, waits] = &clients(&node, 2).await[..] else { panic!("two clients") };
@@ -396,8 +398,10 @@ async fn a_cancel_request_reaches_the_server_of_the_moment() {
 async fn in_session_mode_a_client_has_its_server_to_itself_and_leaves_nothing() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let session = |config: &mut ProxyConfig| {
-        config.pool_mode = PoolMode::Session;
-        config.pool_size = 1;
+        config.policy = ruled(|policy| {
+            policy.pool.mode = PoolMode::Session;
+            policy.pool.size = 1;
+        });
     };
     let node = pooled_with(&pg, &tls, session).await;
     let one = connect(node.address(Rw)).await.expect("let in");

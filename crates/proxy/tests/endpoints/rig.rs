@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use howdah_base::topology::{Local, Route, Topology};
 use howdah_base::{Bytes, Span, Term};
-use howdah_proxy::{Counters, Endpoint, ProxyConfig, bind, serve};
+use howdah_proxy::{Counters, Endpoint, Policy, ProxyConfig, bind, serve};
+use howdah_spec::PoolMode;
 use howdah_spec::hba::HbaRule;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -109,8 +110,7 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         ro_max_lag: Bytes(1000),
         ro_primary_fallback: false,
         clients_max: 20,
-        pool_mode: howdah_spec::PoolMode::Off,
-        pool_size: 2,
+        policy: ruled(|policy| policy.pool.mode = PoolMode::Off),
         connect_wait: Span(Duration::from_millis(400)),
         keepalive: Span(Duration::from_secs(60)),
         user_timeout: Span(Duration::from_secs(30)),
@@ -119,6 +119,16 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         verifiers: tokio::sync::mpsc::channel(1).0,
         wal_dir: std::env::temp_dir(),
     }
+}
+
+/// Pools of two servers, changed a little.
+pub fn ruled(change: impl FnOnce(&mut Policy)) -> watch::Receiver<Arc<Policy>> {
+    let mut policy = Policy::default();
+    policy.pool.mode = PoolMode::Transaction;
+    policy.pool.size = 2;
+    policy.pool.times.wait = Duration::from_secs(5);
+    change(&mut policy);
+    watch::channel(Arc::new(policy)).1
 }
 
 impl Node {

@@ -26,6 +26,7 @@ pub(crate) const TOP: Section = Section {
         "ha",
         "store",
         "endpoints",
+        "pools",
         "roles",
         "databases",
     ],
@@ -119,12 +120,60 @@ pub(crate) const ENDPOINTS: Section = Section {
         "ro_max_lag",
         "ro_primary_fallback",
         "clients_max",
-        "pool_mode",
-        "pool_size",
         "connect_wait",
         "keepalive",
         "user_timeout",
     ],
+};
+
+pub(crate) const POOLS: Section = Section {
+    path: "pools",
+    keys: &[
+        "mode",
+        "size",
+        "min",
+        "reserve",
+        "reserve_wait",
+        "leaves",
+        "unsure_commit",
+        "wait",
+        "query_timeout",
+        "transaction_timeout",
+        "idle_transaction_timeout",
+        "client_idle_timeout",
+        "server_idle_timeout",
+        "server_lifetime",
+        "servers_max",
+        "database_servers_max",
+        "database_clients_max",
+        "role_servers_max",
+        "role_clients_max",
+        "address_clients_max",
+        "waiting_max",
+        "databases",
+        "roles",
+        "classes",
+    ],
+};
+
+/// What a database says of its own; a role may too.
+pub(crate) const OWN_POOL: Section = Section {
+    path: "pools.databases.*",
+    keys: &[
+        "mode",
+        "size",
+        "min",
+        "reserve",
+        "leaves",
+        "server_lifetime",
+        "servers_max",
+        "clients_max",
+    ],
+};
+
+pub(crate) const CLASS: Section = Section {
+    path: "pools.classes",
+    keys: &["name", "guaranteed", "weight", "roles", "databases", "application_names", "endpoints"],
 };
 
 pub(crate) const ROLE: Section = Section {
@@ -139,7 +188,7 @@ pub(crate) const DATABASE: Section =
     Section { path: "databases.*", keys: &["owner", "extensions", "settings"] };
 
 #[cfg(test)]
-pub(crate) const SECTIONS: [&Section; 14] = [
+pub(crate) const SECTIONS: [&Section; 17] = [
     &TOP,
     &NODE,
     &TAGS,
@@ -148,6 +197,9 @@ pub(crate) const SECTIONS: [&Section; 14] = [
     &STORE,
     &ETCD,
     &ENDPOINTS,
+    &POOLS,
+    &OWN_POOL,
+    &CLASS,
     &HTTP,
     &HOOK,
     &VIP,
@@ -175,6 +227,7 @@ mod tests {
             include_str!("../../../../examples/reference.toml"),
             include_str!("../../../../examples/machines.toml"),
             include_str!("../../../../examples/own-etcd.toml"),
+            include_str!("../../../../examples/pools.toml"),
         ];
         let parsed = texts.map(|text| parse_with_places("example", text, &context).expect("valid"));
         for section in SECTIONS {

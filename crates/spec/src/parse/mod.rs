@@ -9,6 +9,7 @@ mod etcd;
 mod hooks;
 mod members;
 mod nodes;
+mod pools;
 mod reader;
 mod report;
 mod sections;
@@ -107,6 +108,7 @@ fn read_cluster(
     let default_base = context.default_base.join(cluster.as_str());
     let paths = Paths { relative_to: &context.relative_to };
     let base_dir = paths.read(top, "base_dir").unwrap_or(default_base);
+    let endpoints = sections::read_endpoints(top);
     ClusterSpec {
         durability: read_durability(top).unwrap_or(Durability::Quorum),
         strict: top.flag("strict").unwrap_or(false),
@@ -118,7 +120,8 @@ fn read_cluster(
         postgresql: sections::read_postgresql(top, &paths),
         ha: sections::read_ha(top, &paths),
         store: sections::read_store(top, &paths, &base_dir, &cluster),
-        endpoints: sections::read_endpoints(top),
+        pools: pools::read(top, endpoints.connect_wait),
+        endpoints,
         hba: read_hba(top),
         http: hooks::read_http(top, &base_dir),
         hooks: hooks::read(top),

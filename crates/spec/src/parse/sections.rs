@@ -9,7 +9,7 @@ use super::etcd;
 use super::keys;
 use super::reader::Table;
 use super::{Paths, choice};
-use crate::types::{EndpointsSpec, HaSpec, PoolMode, PostgresqlSpec, StoreSpec, WatchdogMode};
+use crate::types::{EndpointsSpec, HaSpec, PostgresqlSpec, StoreSpec, WatchdogMode};
 
 /// The oldest and the newest major version that Howdah runs; the oldest only as legacy.
 pub(crate) const MAJOR_MIN: u32 = 14;
@@ -94,11 +94,6 @@ pub(super) fn read_endpoints(top: &Table<'_>) -> EndpointsSpec {
         ro_max_lag: table.bytes("ro_max_lag").unwrap_or(Bytes(16 * MB)),
         ro_primary_fallback: table.flag("ro_primary_fallback").unwrap_or(true),
         clients_max: table.integer("clients_max", 1..=100_000).unwrap_or(1000),
-        pool_mode: table
-            .get("pool_mode")
-            .and_then(|mode| choice(mode, &PoolMode::WORDS))
-            .unwrap_or(PoolMode::Off),
-        pool_size: table.integer("pool_size", 1..=10_000).unwrap_or(20),
         connect_wait: span("connect_wait", 15),
         keepalive: span("keepalive", 30),
         user_timeout: span("user_timeout", 10),

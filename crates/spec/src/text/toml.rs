@@ -1,6 +1,8 @@
 //! A whole cluster file from typed values, nothing left to defaults: what `howdah up` writes
 //! for its nodes to read.
 
+mod pools;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
@@ -20,6 +22,7 @@ pub fn to_toml(spec: &ClusterSpec) -> String {
     write_postgresql(&mut file, spec);
     write_ha(&mut file, spec);
     write_endpoints(&mut file, spec);
+    pools::write(&mut file, &spec.pools);
     write_http(&mut file, &spec.http);
     for (name, hook) in &spec.hooks {
         write_hook(&mut file, name, hook);
@@ -206,8 +209,6 @@ fn write_endpoints(file: &mut Writer, spec: &ClusterSpec) {
     file.text("ro_max_lag", endpoints.ro_max_lag);
     file.value("ro_primary_fallback", endpoints.ro_primary_fallback);
     file.value("clients_max", endpoints.clients_max);
-    file.text("pool_mode", endpoints.pool_mode.word());
-    file.value("pool_size", endpoints.pool_size);
     file.text("connect_wait", endpoints.connect_wait);
     file.text("keepalive", endpoints.keepalive);
     file.text("user_timeout", endpoints.user_timeout);

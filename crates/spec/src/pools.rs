@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use howdah_spec::PoolMode;
-
-use crate::Endpoint;
+use crate::PoolMode;
 
 /// The rules of all pools of a process. `None` is "no limit" throughout.
 #[derive(Clone, PartialEq, Debug)]
@@ -61,6 +59,16 @@ pub enum Leaves {
     Reject,
 }
 
+impl Leaves {
+    pub const WORDS: [(&str, Leaves); 3] =
+        [("track", Leaves::Track), ("pin", Leaves::Pin), ("reject", Leaves::Reject)];
+
+    /// As the cluster file calls it.
+    pub fn word(self) -> &'static str {
+        Leaves::WORDS.iter().find(|(_, leaves)| *leaves == self).map_or("", |(word, _)| word)
+    }
+}
+
 /// Bounds in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Times {
@@ -108,7 +116,8 @@ pub struct ClassRule {
     pub roles: Vec<String>,
     pub databases: Vec<String>,
     pub application_names: Vec<String>,
-    pub endpoints: Vec<Endpoint>,
+    /// `rw`, `ro`, `any`.
+    pub endpoints: Vec<String>,
 }
 
 impl Policy {
@@ -156,7 +165,7 @@ impl Policy {
 /// By what a client is known to belong to a class.
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a> {
-    pub endpoint: Endpoint,
+    pub endpoint: &'a str,
     pub database: &'a str,
     pub role: &'a str,
     pub application_name: &'a str,
@@ -170,7 +179,7 @@ impl ClassRule {
             (!self.databases.is_empty()).then(|| named(&self.databases, who.database)),
             (!self.application_names.is_empty())
                 .then(|| named(&self.application_names, who.application_name)),
-            (!self.endpoints.is_empty()).then(|| self.endpoints.contains(&who.endpoint)),
+            (!self.endpoints.is_empty()).then(|| named(&self.endpoints, who.endpoint)),
         ];
         let mut said = says.into_iter().flatten().peekable();
         said.peek().is_some() && said.all(|says| says)
@@ -261,7 +270,7 @@ mod tests {
         ];
         let policy = Policy { classes, ..Policy::default() };
         let of = |role, application_name| {
-            policy.class(&Who { endpoint: Endpoint::Rw, database: "d", role, application_name })
+            policy.class(&Who { endpoint: "rw", database: "d", role, application_name })
         };
         assert_eq!([of("app", "web"), of("app", "cron"), of("jobs", "web")], [0, 1, 2]);
     }
