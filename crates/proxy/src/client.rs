@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client_stream::ClientStream;
+use crate::crowd::Member;
 use crate::data::Places;
 use crate::login::Link;
 use crate::relay::Stream;
@@ -51,14 +52,14 @@ impl Proxy {
             Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),
         };
         let place = match admitted {
-            Ok(place) => place,
+            Ok(admitted) => admitted,
             Err(error) => return self.refuse(client, error).await,
         };
         let held = self.config.counters.enter(endpoint);
         if let Some(pooled) = pooled {
             let counted = opts_out && endpoint == Endpoint::Rw;
             let opts_out = counted.then(|| self.config.counters.opted_out.hold());
-            let places = Places { _place: place, _held: held, _opts_out: opts_out };
+            let places = Places { _admitted: place, _held: held, _opts_out: opts_out };
             return self.pool(client, pooled, places).await;
         }
         match self.log_in(endpoint, from, &mut client).await? {
@@ -85,7 +86,7 @@ impl Proxy {
         startup: &Startup<'_>,
         from: IpAddr,
         tls: bool,
-    ) -> Result<OwnedSemaphorePermit, ErrorResponse> {
+    ) -> Result<Admitted, ErrorResponse> {
         let too_many = |_| ErrorResponse::fatal("53300", "sorry, too many clients already");
         let place = self.places.clone().try_acquire_owned().map_err(too_many)?;
         let rules = self.config.hba.borrow().clone();
@@ -100,7 +101,11 @@ impl Proxy {
         };
         match judge(&rules, &who).refusal(&who) {
             Some(message) => Err(ErrorResponse::fatal("28000", message)),
-            None => Ok(place),
+            None => {
+                let policy = self.config.policy.borrow().clone();
+                let member = self.crowd.enter(&policy, who.database, who.user, from)?;
+                Ok(Admitted { _place: place, _member: member })
+            }
         }
     }
 
@@ -152,6 +157,12 @@ impl Proxy {
         let load = load.entry(node.clone()).or_default().hold();
         Some((node, want, load))
     }
+}
+
+/// A client's places among those that are counted, for as long as it is there.
+pub(crate) struct Admitted {
+    _place: OwnedSemaphorePermit,
+    _member: Member,
 }
 
 /// A client that has said what it wants.

@@ -25,6 +25,7 @@ mod client;
 mod client_stream;
 mod config;
 mod counters;
+mod crowd;
 mod data;
 mod gate;
 mod login;
@@ -90,6 +91,7 @@ pub async fn serve(
         pooler: pooler.clone(),
         topology: topology.clone(),
         places: Arc::new(Semaphore::new(config.clients_max as usize)),
+        crowd: crowd::Crowd::default(),
         load: Mutex::default(),
         config,
     });
@@ -114,6 +116,8 @@ struct Proxy {
     topology: watch::Receiver<Topology>,
     /// One for each of `clients_max`.
     places: Arc<Semaphore>,
+    /// Clients by database, role and address.
+    crowd: crowd::Crowd,
     /// Clients of this proxy on each node.
     load: Mutex<BTreeMap<NodeName, Gauge>>,
 }

@@ -25,9 +25,10 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use howdah_base::{Held as Counted, topology::Topology};
 use howdah_wire::relay::session::Settings;
 use howdah_wire::scram::Secret;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::Endpoint;
+use crate::client::Admitted;
 use crate::policy::Policy;
 use crate::route::Route;
 
@@ -59,7 +60,7 @@ pub(crate) struct Newcomer {
 
 /// Held as long as the client is there.
 pub(crate) struct Places {
-    pub _place: OwnedSemaphorePermit,
+    pub _admitted: Admitted,
     pub _held: Counted,
     pub _opts_out: Option<Counted>,
 }

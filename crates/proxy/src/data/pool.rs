@@ -10,6 +10,7 @@ use howdah_base::topology::Topology;
 use howdah_wire::scram::Secret;
 
 use super::PoolKey;
+use super::welcome::Welcome;
 use crate::Endpoint;
 use crate::policy::{ClassRule, Policy, PoolRules};
 use crate::pool::{Accounts, Class, PoolLimits};
@@ -59,6 +60,8 @@ pub(super) struct Pool {
     /// No more is opened before: the last attempt has failed.
     pub retry_at: Option<Instant>,
     held: bool,
+    /// What its clients were told last when they came.
+    pub welcomes: Vec<Welcome>,
 }
 
 impl Pool {
@@ -75,6 +78,7 @@ impl Pool {
             opening: 0,
             retry_at: None,
             held: false,
+            welcomes: Vec::new(),
         }
     }
 

@@ -195,7 +195,7 @@ impl Thread {
         if self.poller.add(self.clients[at].conn.socket(), Token::Client(at)).is_err() {
             return self.end_client(at, &[]);
         }
-        if self.request(at) {
+        if self.welcome_at_once(at) || self.request(at) {
             self.todo.push_back(at);
         }
     }
@@ -281,6 +281,7 @@ impl Thread {
         self.look_who_is_stale();
         for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
             let pool = &mut self.pools[at];
+            pool.welcomes.clear();
             pool.hold(self.routes.hold(&self.topology, pool.key.endpoint), &mut self.accounts);
             self.pay(at);
             self.open_more(at);

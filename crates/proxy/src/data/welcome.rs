@@ -1,20 +1,61 @@
 //! What a client is told once it is in (PostgreSQL documentation, "Start-up"): that it is, what its
 //! settings are, how to cancel, and that it may begin.
 
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use howdah_wire::relay::session::Settings;
 use howdah_wire::{Authentication, message};
 
+use super::Parameters;
 use super::thread::Thread;
 
+/// Kept for so long: the server's own settings may change.
+const KEPT: Duration = Duration::from_secs(10);
+/// As many kinds of clients of one pool are remembered.
+const KINDS_MAX: usize = 32;
+
+/// What clients that ask for these settings are told.
+pub(super) struct Welcome {
+    settings: Rc<Settings>,
+    parameters: Rc<Parameters>,
+    heard: Instant,
+}
+
 impl Thread {
-    /// The server at `server` has the client's settings.
+    /// The server at `server` has the client's settings, which are thereby known to be good.
     pub(super) fn welcome(&mut self, at: usize, server: usize) {
-        let (Some(client), Some(server)) = (self.clients.get_mut(at), self.servers.get(server))
-        else {
-            return;
+        let parameters = Rc::new(self.servers[server].parameters.clone());
+        let client = &self.clients[at];
+        let welcomes = &mut self.pools[client.pool].welcomes;
+        welcomes.retain(|known| !Rc::ptr_eq(&known.settings, &client.settings));
+        if welcomes.len() >= KINDS_MAX {
+            welcomes.remove(0);
+        }
+        let (settings, parameters) = (Rc::clone(&client.settings), parameters);
+        welcomes.push(Welcome { settings, parameters: Rc::clone(&parameters), heard: self.now });
+        self.say_welcome(at, &parameters);
+    }
+
+    /// Another of its kind has been welcomed a moment ago: it need not wait for a server.
+    pub(super) fn welcome_at_once(&mut self, at: usize) -> bool {
+        let client = &self.clients[at];
+        let known = self.pools[client.pool].welcomes.iter().find(|known| {
+            Rc::ptr_eq(&known.settings, &client.settings)
+                && self.now.saturating_duration_since(known.heard) < KEPT
+        });
+        let Some(parameters) = known.map(|known| Rc::clone(&known.parameters)) else {
+            return false;
         };
+        self.say_welcome(at, &parameters);
+        true
+    }
+
+    fn say_welcome(&mut self, at: usize, parameters: &Parameters) {
+        let client = &mut self.clients[at];
         let mut out = Vec::new();
         Authentication::Ok.write(&mut out);
-        for (name, value) in &server.parameters {
+        for (name, value) in parameters {
             message(&mut out, b'S', &[name, &[0], value, &[0]]);
         }
         message(&mut out, b'K', &[&process(at), &client.secret]);

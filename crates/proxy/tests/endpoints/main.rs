@@ -3,6 +3,7 @@
 mod admission;
 mod away;
 mod closing;
+mod limits;
 mod peers;
 mod pg;
 mod pooled;

@@ -24,7 +24,7 @@ async fn pooled(pg: &Pg, tls: &Tls) -> Node {
     pooled_with(pg, tls, |_| {}).await
 }
 
-async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
+pub async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
     let mut config = config("a", tls, &[ALL]);
     config.connect_wait = Span(Duration::from_secs(5));
     config.policy = ruled(|_| {});
@@ -38,7 +38,7 @@ async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) 
 }
 
 /// A session past the proxy.
-async fn direct(pg: &Pg) -> Client {
+pub async fn direct(pg: &Pg) -> Client {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind((Ipv4Addr::new(127, 72, 68, 1), 0).into()).expect("the proxy's address");
     let tcp = socket.connect((Ipv4Addr::LOCALHOST, pg.port).into()).await.expect("a server");
@@ -58,7 +58,7 @@ async fn verifiers(mut asks: mpsc::Receiver<VerifierAsk>, client: Client) {
     }
 }
 
-async fn value(client: &Client, sql: &str) -> String {
+pub async fn value(client: &Client, sql: &str) -> String {
     let messages = client.simple_query(sql).await.unwrap_or_else(|e| panic!("`{sql}`: {e:?}"));
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
@@ -67,7 +67,7 @@ async fn value(client: &Client, sql: &str) -> String {
     row.unwrap_or_default().to_owned()
 }
 
-async fn clients(node: &Node, count: usize) -> Vec<Client> {
+pub async fn clients(node: &Node, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {
         clients.push(connect(node.address(Rw)).await.expect("let in"));
@@ -75,7 +75,7 @@ async fn clients(node: &Node, count: usize) -> Vec<Client> {
     clients
 }
 
-const PID: &str = "select pg_backend_pid()";
+pub const PID: &str = "select pg_backend_pid()";
 
 #[tokio::test]
 async fn many_clients_share_few_servers() {
@@ -197,7 +197,7 @@ async fn prepared_statements_work_on_whatever_server() {
 }
 
 #[tokio::test]
-async fn clients_without_a_transaction_outlive_the_loss_of_every_server() {
+pub async fn clients_without_a_transaction_outlive_the_loss_of_every_server() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let node = pooled(&pg, &tls).await;
     let [idle, busy, late] = &clients(&node, 3).await[..] else { panic!("three clients") };
