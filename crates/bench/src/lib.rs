@@ -8,6 +8,7 @@ pub mod idle;
 pub mod load;
 pub mod machine;
 pub mod patroni;
+pub mod proxy;
 pub mod report;
 pub mod round;
 pub mod stack;
