@@ -11,6 +11,7 @@
 mod admit;
 mod adopt;
 mod ask;
+mod bouncer;
 mod certificates;
 mod cli;
 mod diff;

@@ -21,7 +21,7 @@ mod input;
 mod left_out;
 mod names;
 mod parameters;
-mod pgbouncer;
+
 mod report;
 mod roles;
 mod run;
@@ -29,6 +29,7 @@ mod table;
 mod tree;
 
 pub mod patroni;
+pub mod pgbouncer;
 pub mod yaml;
 
 pub use conf::{INCLUDE_DEPTH_MAX, Include, IncludeWhat, includes};

@@ -10,13 +10,13 @@ use tokio::time::timeout;
 
 use crate::Proxy;
 use crate::data::Order;
-use crate::relay::BoxStream;
-use crate::route::{Route, Want};
+use crate::relay::Stream;
+use crate::route::{Site, Want};
 
 /// Bytes of a cancel request before its key.
-const CANCEL_HEAD: usize = 8;
+pub(crate) const CANCEL_HEAD: usize = 8;
 /// One server's answer to a cancel request, which is to hang up.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Proxy {
     /// Passes a cancel request to every server: the key is one server's own, and the others
@@ -37,7 +37,9 @@ impl Proxy {
     }
 
     /// Cancels what a server does for a pooled client. `false`: it may do so at any later time.
-    pub async fn cancel_pooled(&self, route: &Route, key: &[u8]) -> bool {
+    pub async fn cancel_pooled(&self, site: &Site, key: &[u8]) -> bool {
+        // There are no others in a cluster.
+        let Site::Node(route) = site else { return true };
         let now = self.topology.borrow().clone();
         let request = async {
             let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -50,14 +52,14 @@ impl Proxy {
     }
 }
 
-async fn pass_on(mut server: BoxStream, packet: &[u8]) -> io::Result<u64> {
+pub(crate) async fn pass_on(mut server: impl Stream, packet: &[u8]) -> io::Result<u64> {
     server.write_all(packet).await?;
     server.flush().await?;
     copy(&mut server, &mut sink()).await
 }
 
 /// PostgreSQL documentation, "Message Formats": CancelRequest.
-fn cancel_request(key: &[u8]) -> Vec<u8> {
+pub(crate) fn cancel_request(key: &[u8]) -> Vec<u8> {
     let len = u32::try_from(8 + key.len()).unwrap_or(u32::MAX);
     [&len.to_be_bytes()[..], &[0x04, 0xd2, 0x16, 0x2e], key].concat()
 }

@@ -33,7 +33,7 @@ impl Proxy {
     pub async fn client(&self, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
         self.tune(&tcp)?;
         let tls = TlsAcceptor::from(self.config.server_tls.clone());
-        let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, tls)).await??;
+        let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, Some(tls))).await??;
         let (mut opts_out, mut pooled) = (false, None);
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
@@ -161,8 +161,8 @@ impl Proxy {
 
 /// A client's places among those that are counted, for as long as it is there.
 pub(crate) struct Admitted {
-    _place: OwnedSemaphorePermit,
-    _member: Member,
+    pub _place: OwnedSemaphorePermit,
+    pub _member: Member,
 }
 
 /// A client that has said what it wants.
@@ -172,17 +172,17 @@ pub struct Client {
     pub packet: Vec<u8>,
     /// What it sent after that and no server has got yet.
     pub early: Vec<u8>,
-    tls: bool,
+    pub tls: bool,
 }
 
 impl Client {
     /// Reads up to the first packet that is no negotiation, and not a byte beyond: what an
     /// attacker might add before a handshake ends up in the handshake.
-    async fn open(mut tcp: TcpStream, tls: TlsAcceptor) -> io::Result<Client> {
+    pub async fn open(mut tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Client> {
         let mut first = [0];
         let len = tcp.peek(&mut first).await?;
         let direct = matches!(opening(&first[..len]), Ok(Step::Packet(Opening::DirectTls, _)));
-        if !direct && let Some(packet) = negotiate(&mut tcp).await? {
+        if !direct && let Some(packet) = negotiate(&mut tcp, tls.is_some()).await? {
             return Ok(Client {
                 stream: ClientStream::Plain(tcp),
                 packet,
@@ -190,6 +190,7 @@ impl Client {
                 tls: false,
             });
         }
+        let tls = tls.ok_or(io::ErrorKind::InvalidData)?;
         let mut stream = tls.accept(tcp).await?;
         // As PostgreSQL does: who does not ask must say what he will speak.
         if direct && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
@@ -206,11 +207,12 @@ impl Client {
 }
 
 /// Answers requests for encryption until TLS is agreed on; else gives the bare first packet.
-async fn negotiate(tcp: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+async fn negotiate(tcp: &mut TcpStream, offers_tls: bool) -> io::Result<Option<Vec<u8>>> {
     loop {
         let packet = read_packet(tcp).await?;
         match opening(&packet) {
             Ok(Step::Packet(Opening::GssEncRequest, _)) => tcp.write_all(b"N").await?,
+            Ok(Step::Packet(Opening::SslRequest, _)) if !offers_tls => tcp.write_all(b"N").await?,
             Ok(Step::Packet(Opening::SslRequest, _)) => {
                 tcp.write_all(b"S").await?;
                 return Ok(None);

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustls::Connection;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -17,6 +18,14 @@ pub enum ClientStream {
 }
 
 impl ClientStream {
+    /// The client's own, which the handshake has verified.
+    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            ClientStream::Plain(_) => None,
+            ClientStream::Tls(tls) => tls.get_ref().1.peer_certificates()?.first(),
+        }
+    }
+
     /// The socket and its encryption, for a thread of its own. All that was written is out.
     pub(crate) fn into_line(self) -> io::Result<Line> {
         let (tcp, tls) = match self {

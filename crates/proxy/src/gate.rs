@@ -53,7 +53,7 @@ pub(crate) fn nonce() -> String {
     STANDARD.encode(howdah_tls::random::<NONCE_LEN>())
 }
 
-async fn say(client: &mut impl Stream, message: Authentication<'_>) -> io::Result<()> {
+pub(crate) async fn say(client: &mut impl Stream, message: Authentication<'_>) -> io::Result<()> {
     let mut out = Vec::new();
     message.write(&mut out);
     client.write_all(&out).await?;
@@ -61,7 +61,7 @@ async fn say(client: &mut impl Stream, message: Authentication<'_>) -> io::Resul
 }
 
 /// The body of a message `p`, and not a byte beyond it.
-async fn hear(client: &mut impl Stream) -> io::Result<Vec<u8>> {
+pub(crate) async fn hear(client: &mut impl Stream) -> io::Result<Vec<u8>> {
     let kind = client.read_u8().await?;
     let len = client.read_u32().await? as usize;
     let body = len.checked_sub(4).filter(|len| kind == b'p' && *len <= ANSWER_MAX);

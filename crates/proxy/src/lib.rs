@@ -25,6 +25,7 @@ mod client;
 mod client_stream;
 mod config;
 mod counters;
+mod credentials;
 mod crowd;
 mod data;
 mod gate;
@@ -38,6 +39,7 @@ mod route;
 mod socket;
 mod wal;
 
+pub mod alone;
 pub mod pool;
 
 use std::collections::BTreeMap;

@@ -1,19 +1,22 @@
 //! A session with a server for a pool: chosen, dialled, logged into with what a client has shown.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+use std::{fmt, io};
 
 use howdah_wire::scram::{Asked, Asking, ClientError, MECHANISM, Proved, Secret};
-use howdah_wire::{Authentication, ErrorResponse, InitialResponse, Message, sasl_response};
+use howdah_wire::{
+    Authentication, ErrorResponse, InitialResponse, Message, md5, password, sasl_response,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::credentials::Credentials;
 use crate::data::{Line, NewServer, NotOpened, Parameters, PoolKey};
 use crate::login::AWAY;
 use crate::relay::Stream;
-use crate::route::{Route, Want, candidates};
+use crate::route::{Route, Site, Want, candidates};
 use crate::{Proxy, gate};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,9 +25,9 @@ const MESSAGE_MAX: usize = 64 * 1024;
 
 /// What a server has told when it is ready.
 #[derive(Default)]
-struct Told {
-    key: Vec<u8>,
-    parameters: Parameters,
+pub(crate) struct Told {
+    pub key: Vec<u8>,
+    pub parameters: Parameters,
 }
 
 impl Proxy {
@@ -32,8 +35,9 @@ impl Proxy {
     pub(crate) async fn open(
         &self,
         pool: &PoolKey,
-        secret: &Secret,
+        secret: &Credentials,
     ) -> Result<NewServer, NotOpened> {
+        let login = Login { user: &pool.user, database: &pool.database, secret, proof: true };
         let mut tried = BTreeSet::new();
         let mut last = "no server is what is wanted".to_owned();
         loop {
@@ -52,13 +56,13 @@ impl Proxy {
                 let (line, told, _arriving) = match local {
                     true => {
                         let (mut tcp, arriving) = self.dial_own(want).await?.into_parts();
-                        let told = log_in(&mut tcp, pool, secret).await?;
+                        let told = log_in(&mut tcp, &login).await?;
                         (Line { socket: tcp.into_std()?, tls: None }, told, arriving)
                     }
                     false => {
                         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
                         let mut peer = self.dial_peer(&node, want, &now, client).await?;
-                        let told = log_in(&mut peer, pool, secret).await?;
+                        let told = log_in(&mut peer, &login).await?;
                         let (tcp, tls) = peer.into_inner();
                         let tls = Some(Box::new(rustls::Connection::Client(tls)));
                         (Line { socket: tcp.into_std()?, tls }, told, None)
@@ -68,9 +72,9 @@ impl Proxy {
             };
             last = match timeout(OPEN_TIMEOUT, opening).await {
                 Ok(Ok((line, told))) => {
-                    let route = Route { local, node, term };
+                    let site = Site::Node(Route { local, node, term });
                     let Told { key, parameters } = told;
-                    return Ok(NewServer { line, route, key, parameters, load });
+                    return Ok(NewServer { line, site, key, parameters, load });
                 }
                 Ok(Err(Failed::Refused(word))) => return Err(NotOpened::Refused(word)),
                 Ok(Err(Failed::Away(why))) => format!("{node}: {why}"),
@@ -81,10 +85,37 @@ impl Proxy {
     }
 }
 
-enum Failed {
+/// Whom a session is for, and by what it is let in.
+pub(crate) struct Login<'a> {
+    pub user: &'a str,
+    pub database: &'a str,
+    pub secret: &'a Credentials,
+    /// Only a server will do that proves that it knows the password.
+    pub proof: bool,
+}
+
+/// Why there is no session.
+pub(crate) enum Failed {
     Io(io::Error),
     Away(String),
     Refused(Vec<u8>),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Io(error) => error.fmt(f),
+            Failed::Away(why) => f.write_str(why),
+            Failed::Refused(word) => f.write_str(&text_of(word)),
+        }
+    }
+}
+
+/// The message of a whole ErrorResponse.
+pub(crate) fn text_of(word: &[u8]) -> String {
+    let mut fields = word.get(5..).unwrap_or_default().split(|byte| *byte == 0);
+    let text = fields.find_map(|field| field.strip_prefix(b"M")).unwrap_or(b"refused");
+    String::from_utf8_lossy(text).into_owned()
 }
 
 impl From<io::Error> for Failed {
@@ -102,8 +133,8 @@ enum Stage {
     In,
 }
 
-async fn log_in(server: &mut impl Stream, pool: &PoolKey, secret: &Secret) -> Result<Told, Failed> {
-    server.write_all(&startup(pool)).await?;
+pub(crate) async fn log_in(server: &mut impl Stream, login: &Login<'_>) -> Result<Told, Failed> {
+    server.write_all(&startup(login)).await?;
     server.flush().await?;
     let (mut stage, mut told) = (Stage::Begun, Told::default());
     loop {
@@ -111,7 +142,7 @@ async fn log_in(server: &mut impl Stream, pool: &PoolKey, secret: &Secret) -> Re
         match kind {
             b'R' => {
                 let mut out = Vec::new();
-                stage = step(stage, &body, secret, &mut out)?;
+                stage = step(stage, &body, login, &mut out)?;
                 server.write_all(&out).await?;
                 server.flush().await?;
             }
@@ -125,7 +156,7 @@ async fn log_in(server: &mut impl Stream, pool: &PoolKey, secret: &Secret) -> Re
     }
 }
 
-fn step(stage: Stage, body: &[u8], secret: &Secret, out: &mut Vec<u8>) -> Result<Stage, Failed> {
+fn step(stage: Stage, body: &[u8], login: &Login<'_>, out: &mut Vec<u8>) -> Result<Stage, Failed> {
     let asked = Authentication::read(body);
     let text = |data| std::str::from_utf8(data).unwrap_or_default();
     match (stage, asked) {
@@ -135,6 +166,7 @@ fn step(stage: Stage, body: &[u8], secret: &Secret, out: &mut Vec<u8>) -> Result
             Ok(Stage::Asking(asking))
         }
         (Stage::Asking(asking), Some(Authentication::SaslContinue(question))) => {
+            let Credentials::Scram(secret) = login.secret else { return Err(no_password(login)) };
             let asked = asking.answer(text(question), secret).map_err(not_believed)?;
             sasl_response(out, &asked.last);
             Ok(Stage::Asked(asked))
@@ -143,8 +175,46 @@ fn step(stage: Stage, body: &[u8], secret: &Secret, out: &mut Vec<u8>) -> Result
             Ok(Stage::Proved(asked.check(text(last)).map_err(not_believed)?))
         }
         (Stage::Proved(_), Some(Authentication::Ok)) => Ok(Stage::In),
+        (Stage::Begun, Some(asked)) if !login.proof => trusting(asked, login, out),
         _ => Err(Failed::Away("it asks for another login than SCRAM-SHA-256".to_owned())),
     }
+}
+
+/// A server that proves nothing: whoever configured it so trusts the way to it.
+fn trusting(
+    asked: Authentication<'_>,
+    login: &Login<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Stage, Failed> {
+    match (asked, login.secret) {
+        (Authentication::Ok, _) => return Ok(Stage::In),
+        (Authentication::Cleartext, Credentials::Scram(Secret::Password(text))) => {
+            password(out, text);
+        }
+        (Authentication::Md5 { salt }, Credentials::Scram(Secret::Password(text))) => {
+            let answer = md5::answer(&md5::hash(text, login.user), salt);
+            password(out, &answer.unwrap_or_default());
+        }
+        (Authentication::Md5 { salt }, Credentials::Md5(hash)) => match md5::answer(hash, salt) {
+            Some(answer) => password(out, &answer),
+            None => return Err(no_password(login)),
+        },
+        (Authentication::Cleartext | Authentication::Md5 { .. }, _) => {
+            return Err(no_password(login));
+        }
+        _ => return Err(Failed::Away("it asks for a login that nobody here knows".to_owned())),
+    }
+    Ok(Stage::Begun)
+}
+
+/// What is known of the role will not do for the way in which the server asks.
+fn no_password(login: &Login<'_>) -> Failed {
+    let mut word = Vec::new();
+    let message = format!("server login failed: no password is known for user \"{}\"", login.user);
+    ErrorResponse::fatal("08P01", message)
+        .hint("the pooler needs the password itself, or the SCRAM verifier that the server has")
+        .encode(&mut word);
+    Failed::Refused(word)
 }
 
 fn not_believed(error: ClientError) -> Failed {
@@ -171,9 +241,9 @@ fn refused(body: &[u8]) -> Failed {
 }
 
 /// StartupMessage, protocol 3.0; settings come later, with each client its own.
-fn startup(pool: &PoolKey) -> Vec<u8> {
+fn startup(login: &Login<'_>) -> Vec<u8> {
     let mut body = 0x0003_0000_u32.to_be_bytes().to_vec();
-    for (name, value) in [("user", &pool.user), ("database", &pool.database)] {
+    for (name, value) in [("user", login.user), ("database", login.database)] {
         body.extend_from_slice(name.as_bytes());
         body.push(0);
         body.extend_from_slice(value.as_bytes());

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::Client;
+use crate::credentials::Credentials;
 use crate::data::{Ask, Handle, Newcomer, Order, Places, PoolKey, Routes};
 use crate::{Endpoint, Proxy, ProxyConfig, data, gate};
 
@@ -39,7 +40,7 @@ pub(crate) fn start(
     if config.policy.borrow().pool.mode == PoolMode::Off {
         return Ok(None);
     }
-    let routes = Routes {
+    let routes = Routes::Cluster {
         me: config.node.clone(),
         ro_max_lag: config.ro_max_lag.0,
         ro_primary_fallback: config.ro_primary_fallback,
@@ -97,7 +98,7 @@ impl Proxy {
             line: client.stream.into_line()?,
             early: client.early,
             pool,
-            secret: Arc::new(Secret::Keys { client_key, verifier }),
+            secret: Arc::new(Credentials::Scram(Secret::Keys { client_key, verifier })),
             settings,
             places,
         };
@@ -142,8 +143,8 @@ impl Proxy {
                 let result = self.open(&pool, &secret).await.map(Box::new);
                 handle.tell(Order::Opened { pool, result });
             }
-            Ask::Cancel { route, key, server, born } => {
-                let heard = self.cancel_pooled(&route, &key).await;
+            Ask::Cancel { site, key, server, born } => {
+                let heard = self.cancel_pooled(&site, &key).await;
                 handle.tell(Order::Cancelled { server, born, heard });
             }
         }

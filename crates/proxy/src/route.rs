@@ -1,5 +1,9 @@
 //! Which server a client gets, and when it must not keep it. Pure.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use howdah_base::topology::{Local, Topology};
 use howdah_base::{NodeName, Term};
 use serde::{Deserialize, Serialize};
@@ -80,6 +84,45 @@ pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> 
         Want::Primary => Err(format!("this server takes no writes in term `{term}`")),
         Want::Standby if now.local.readable => Ok(()),
         Want::Standby => Err("this server is no running standby".to_owned()),
+    }
+}
+
+/// Where a server stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Site {
+    /// At a node of the cluster, as long as that is what it was.
+    Node(Route),
+    /// At an address, whatever it is.
+    Fixed(Arc<Address>),
+}
+
+impl Site {
+    /// See [`Route::is_over`].
+    pub fn is_over(&mut self, now: &Topology) -> bool {
+        match self {
+            Site::Node(route) => route.is_over(now),
+            Site::Fixed(_) => false,
+        }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Address {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// Its socket, not the directory.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
     }
 }
 

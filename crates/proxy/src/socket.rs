@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use howdah_base::Span;
 use nix::ifaddrs::getifaddrs;
@@ -66,8 +67,18 @@ pub async fn call_server(port: u16) -> io::Result<TcpStream> {
     socket.connect((Ipv4Addr::LOCALHOST, port).into()).await
 }
 
+/// A stream of any kind as one of TCP: reading, writing and shutting down are the same calls.
+pub fn of_fd(socket: OwnedFd) -> io::Result<TcpStream> {
+    TcpStream::from_std(std::net::TcpStream::from(socket))
+}
+
 /// Finds a dead other side, and sends small packets at once.
-pub fn tune(tcp: &TcpStream, keepalive: Span, user_timeout: Span) -> io::Result<()> {
+pub fn tune(
+    tcp: &TcpStream,
+    keepalive: impl Into<Option<Span>>,
+    user_timeout: Span,
+) -> io::Result<()> {
+    let Some(keepalive) = keepalive.into() else { return tcp.set_nodelay(true) };
     let idle = u32::try_from(keepalive.0.as_secs()).unwrap_or(u32::MAX).clamp(1, KEEPALIVE_MAX_S);
     let timeout_ms = u32::try_from(user_timeout.0.as_millis()).unwrap_or(u32::MAX);
     tcp.set_nodelay(true)?;

@@ -83,6 +83,8 @@ pub enum Method {
     Cert,
     /// On `local` lines only.
     Peer,
+    /// Only where [`HbaRule::parse_trusting`] has read the rule.
+    Trust,
     Reject,
 }
 
@@ -108,9 +110,19 @@ pub enum Verdict<'a> {
     NoRule,
 }
 
+/// Judges a client that has come by a Unix socket to a pooler alone: `local` lines are about it.
+pub fn judge_local<'a>(rules: &'a [HbaRule], who: &Who<'_>) -> Verdict<'a> {
+    let about = |rule: &&HbaRule| rule.transport == Transport::Local && rule.names(who);
+    verdict(rules.iter().find(about))
+}
+
 /// Judges one client.
 pub fn judge<'a>(rules: &'a [HbaRule], who: &Who<'_>) -> Verdict<'a> {
-    match rules.iter().find(|rule| rule.matches(who)) {
+    verdict(rules.iter().find(|rule| rule.matches(who)))
+}
+
+fn verdict(first: Option<&HbaRule>) -> Verdict<'_> {
+    match first {
         None => Verdict::NoRule,
         Some(rule) if rule.method == Method::Reject => Verdict::Reject(rule),
         Some(rule) => Verdict::Allow(rule),
@@ -141,7 +153,12 @@ impl Verdict<'_> {
 impl HbaRule {
     /// Reads one line as PostgreSQL 15 does.
     pub fn parse(line: &str) -> Result<HbaRule, BadRule> {
-        parse::rule(line)
+        parse::rule(line, false)
+    }
+
+    /// Reads one line for a pooler alone, which has `trust` as well.
+    pub fn parse_trusting(line: &str) -> Result<HbaRule, BadRule> {
+        parse::rule(line, true)
     }
 
     /// Whether a client must show a certificate: `cert`, or a password method with `clientcert`.
@@ -152,7 +169,11 @@ impl HbaRule {
     fn matches(&self, who: &Who<'_>) -> bool {
         self.transport.matches(who.tls)
             && self.address.is_some_and(|address| address.matches(who))
-            && self.databases.iter().any(|database| database.matches(who))
+            && self.names(who)
+    }
+
+    fn names(&self, who: &Who<'_>) -> bool {
+        self.databases.iter().any(|database| database.matches(who))
             && self.roles.iter().any(|role| role.matches(who.user))
     }
 }

@@ -22,6 +22,7 @@ mod identity;
 mod pair;
 mod peer;
 mod pin;
+mod pooler;
 mod refusal;
 mod seal;
 
@@ -35,5 +36,6 @@ pub use files::{Owner, read_key, write};
 pub use identity::Identity;
 pub use pair::Pair;
 pub use pin::{Fingerprint, to_pinned};
+pub use pooler::{ServerCheck, for_anybody, to_servers};
 pub use refusal::{Refused, refused};
 pub use seal::{random, same, seal, sha256, unseal};

@@ -24,6 +24,7 @@ pub mod keep_store;
 pub mod list;
 pub mod logs;
 pub mod pause;
+pub mod pgbouncer;
 pub mod prepare;
 pub mod psql;
 pub mod query;

@@ -136,9 +136,9 @@ impl Thread {
                 return;
             }
         } else if !server.half.replies().is_empty() {
-            let (route, key) = (server.route.clone(), server.key.clone());
+            let (site, key) = (server.site.clone(), server.key.clone());
             // Its end is noticed by the server all the same, only later.
-            let _ = self.asks.try_send(Ask::Cancel { route, key, server: at, born: 0 });
+            let _ = self.asks.try_send(Ask::Cancel { site, key, server: at, born: 0 });
         }
         let server = self.servers.remove(at);
         let pool = &mut self.pools[server.pool];
@@ -232,8 +232,8 @@ impl Thread {
         if server.half.replies().is_empty() {
             return;
         }
-        let (route, key, born) = (server.route.clone(), server.key.clone(), server.born);
-        if self.asks.try_send(Ask::Cancel { route, key, server: at, born }).is_ok() {
+        let (site, key, born) = (server.site.clone(), server.key.clone(), server.born);
+        if self.asks.try_send(Ask::Cancel { site, key, server: at, born }).is_ok() {
             server.cancelling += 1;
         }
     }
@@ -252,7 +252,7 @@ impl Thread {
         let mut idle = Vec::new();
         for (at, server) in &mut self.servers {
             let endpoint = self.pools[server.pool].key.endpoint;
-            server.stale |= !self.routes.lead_to(&self.topology, endpoint, &server.route.node);
+            server.stale |= !self.routes.lead_to(&self.topology, endpoint, &server.site);
             if server.stale && server.client.is_none() && !server.resetting && !server.tidying {
                 idle.push(at);
             }

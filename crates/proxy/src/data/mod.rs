@@ -24,13 +24,13 @@ use std::sync::{Arc, mpsc as std_mpsc};
 
 use howdah_base::{Held as Counted, topology::Topology};
 use howdah_wire::relay::session::Settings;
-use howdah_wire::scram::Secret;
 use tokio::sync::mpsc;
 
 use crate::Endpoint;
 use crate::client::Admitted;
+use crate::credentials::Credentials;
 use crate::policy::Policy;
-use crate::route::Route;
+use crate::route::Site;
 
 pub(crate) use conn::Line;
 use poller::{Poller, Waker};
@@ -51,7 +51,7 @@ pub(crate) struct Newcomer {
     pub early: Vec<u8>,
     pub pool: PoolKey,
     /// What its servers are logged into with.
-    pub secret: Arc<Secret>,
+    pub secret: Arc<Credentials>,
     /// What its first packet asks for.
     pub settings: Settings,
     /// Its places among the counted.
@@ -71,7 +71,7 @@ pub(crate) type Parameters = Vec<(Box<[u8]>, Box<[u8]>)>;
 /// A session with a server that has said that it is ready.
 pub(crate) struct NewServer {
     pub line: Line,
-    pub route: Route,
+    pub site: Site,
     /// As BackendKeyData has it.
     pub key: Vec<u8>,
     /// What it has reported, by name.
@@ -113,8 +113,8 @@ pub(crate) enum Order {
 
 /// What a data thread wants done.
 pub(crate) enum Ask {
-    Open { pool: PoolKey, secret: Arc<Secret> },
-    Cancel { route: Route, key: Vec<u8>, server: usize, born: u64 },
+    Open { pool: PoolKey, secret: Arc<Credentials> },
+    Cancel { site: Site, key: Vec<u8>, server: usize, born: u64 },
 }
 
 /// Asks that wait for the control plane; more are made again later.
@@ -148,7 +148,7 @@ impl Handle {
     }
 }
 
-/// Starts a data thread for the routes of `node`.
+/// Starts a data thread.
 ///
 /// # Errors
 /// The machine has no thread or no descriptor left.

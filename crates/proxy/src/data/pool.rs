@@ -7,37 +7,47 @@ use std::time::Instant;
 
 use howdah_base::NodeName;
 use howdah_base::topology::Topology;
-use howdah_wire::scram::Secret;
 
 use super::PoolKey;
 use super::welcome::Welcome;
 use crate::Endpoint;
+use crate::credentials::Credentials;
 use crate::policy::{ClassRule, Policy, PoolRules};
 use crate::pool::{Accounts, Class, PoolLimits};
-use crate::route::{Want, candidates};
+use crate::route::{Route, Site, Want, candidates};
 
-/// By what a node chooses servers.
+/// By what servers are chosen.
 #[derive(Clone, Debug)]
-pub(crate) struct Routes {
-    pub me: NodeName,
-    pub ro_max_lag: u64,
-    pub ro_primary_fallback: bool,
+pub(crate) enum Routes {
+    /// As a node of a cluster chooses them.
+    Cluster { me: NodeName, ro_max_lag: u64, ro_primary_fallback: bool },
+    /// A database has its servers, whatever they are.
+    Fixed,
 }
 
 impl Routes {
-    /// Whether clients of `endpoint` may be led to `node`.
-    pub fn lead_to(&self, now: &Topology, endpoint: Endpoint, node: &NodeName) -> bool {
-        let servers =
-            candidates(now, &self.me, endpoint, self.ro_max_lag, self.ro_primary_fallback);
-        servers.iter().any(|(other, _)| other == node)
+    /// Whether clients of `endpoint` may be led there.
+    pub fn lead_to(&self, now: &Topology, endpoint: Endpoint, site: &Site) -> bool {
+        let Site::Node(Route { node, .. }) = site else { return true };
+        self.servers(now, endpoint)
+            .is_some_and(|servers| servers.iter().any(|(other, _)| other == node))
     }
 
     /// Whether clients of `endpoint` begin nothing now: there is no server for them, or the one
     /// that writes is about to hand over.
     pub fn hold(&self, now: &Topology, endpoint: Endpoint) -> bool {
-        let servers =
-            candidates(now, &self.me, endpoint, self.ro_max_lag, self.ro_primary_fallback);
-        servers.iter().all(|(_, want)| now.handing_over && *want == Want::Primary)
+        self.servers(now, endpoint).is_some_and(|servers| {
+            servers.iter().all(|(_, want)| now.handing_over && *want == Want::Primary)
+        })
+    }
+
+    fn servers(&self, now: &Topology, endpoint: Endpoint) -> Option<Vec<(NodeName, Want)>> {
+        match self {
+            Routes::Cluster { me, ro_max_lag, ro_primary_fallback } => {
+                Some(candidates(now, me, endpoint, *ro_max_lag, *ro_primary_fallback))
+            }
+            Routes::Fixed => None,
+        }
     }
 }
 
@@ -48,7 +58,7 @@ pub(super) struct Pool {
     pub account: usize,
     pub rules: PoolRules,
     /// Whoever logged in last has shown it.
-    pub secret: Arc<Secret>,
+    pub secret: Arc<Credentials>,
     pub clients: usize,
     /// Servers that nobody uses; the one used last is the next.
     pub idle: Vec<usize>,
@@ -65,7 +75,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(key: PoolKey, account: usize, rules: PoolRules, secret: Arc<Secret>) -> Pool {
+    pub fn new(key: PoolKey, account: usize, rules: PoolRules, secret: Arc<Credentials>) -> Pool {
         Pool {
             key,
             account,

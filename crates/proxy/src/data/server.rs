@@ -11,7 +11,7 @@ use howdah_wire::relay::statements::Held;
 
 use super::Parameters;
 use super::conn::Conn;
-use crate::route::Route;
+use crate::route::Site;
 
 /// Prepared statements that a server keeps.
 pub(super) const STATEMENTS_MAX: usize = 500;
@@ -36,7 +36,7 @@ pub(super) struct Server {
     pub class: usize,
     /// What is set in its session.
     pub settings: Rc<Settings>,
-    pub route: Route,
+    pub site: Site,
     pub key: Vec<u8>,
     /// Its number among all of the thread's: its place may be another's later.
     pub born: u64,

@@ -18,6 +18,7 @@ use super::poller::{Poller, Ready, Token};
 use super::pool::{self, Pool, Routes};
 use super::server::Server;
 use super::{Ask, NewServer, Newcomer, NotOpened, Order, PoolKey};
+use crate::credentials::Credentials;
 use crate::policy::{Policy, Who};
 use crate::pool::Accounts;
 
@@ -200,9 +201,12 @@ impl Thread {
         }
     }
 
-    fn pool(&mut self, key: PoolKey, secret: Arc<howdah_wire::scram::Secret>) -> usize {
+    fn pool(&mut self, key: PoolKey, secret: Arc<Credentials>) -> usize {
         if let Some(&at) = self.by_key.get(&key) {
-            self.pools[at].secret = secret;
+            // Who shows nothing takes nothing from those who did.
+            if *secret != Credentials::Nothing {
+                self.pools[at].secret = secret;
+            }
             return at;
         }
         let rules = self.policy.of(&key.database, &key.user);
@@ -227,9 +231,9 @@ impl Thread {
     }
 
     fn add_server(&mut self, pool: usize, new: NewServer) {
-        let NewServer { line, mut route, key, parameters, load } = new;
+        let NewServer { line, mut site, key, parameters, load } = new;
         let Ok(conn) = Conn::new(line) else { return };
-        if route.is_over(&self.topology) {
+        if site.is_over(&self.topology) {
             return;
         }
         self.born += 1;
@@ -241,7 +245,7 @@ impl Thread {
             client: None,
             class: 0,
             settings: self.interned.of(BTreeMap::new()),
-            route,
+            site,
             key,
             born: self.born,
             opened: self.now,
@@ -275,7 +279,7 @@ impl Thread {
         let over: Vec<_> = self
             .servers
             .iter_mut()
-            .filter_map(|(at, server)| server.route.is_over(&self.topology).then_some(at))
+            .filter_map(|(at, server)| server.site.is_over(&self.topology).then_some(at))
             .collect();
         over.into_iter().for_each(|at| self.lose_server(at));
         self.look_who_is_stale();

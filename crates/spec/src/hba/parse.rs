@@ -36,7 +36,7 @@ fn bad(what: &str, value: &str, hint: &'static str) -> BadRule {
     BadRule { message: format!("{what}: `{value}`"), hint: Some(hint) }
 }
 
-pub(super) fn rule(line: &str) -> Result<HbaRule, BadRule> {
+pub(super) fn rule(line: &str, trusts: bool) -> Result<HbaRule, BadRule> {
     let mut fields = Fields { line, left: split(line)?.into_iter() };
     let transport = transport(&fields.one("a connection type")?)?;
     let databases =
@@ -46,7 +46,10 @@ pub(super) fn rule(line: &str) -> Result<HbaRule, BadRule> {
         Transport::Local => None,
         _ => Some(address(&mut fields)?),
     };
-    let method = method(&fields.one("an authentication method")?, transport)?;
+    let method = match fields.one("an authentication method")? {
+        token if trusts && token.text == "trust" => Method::Trust,
+        token => method(&token, transport)?,
+    };
     let options = fields
         .left
         .flatten()

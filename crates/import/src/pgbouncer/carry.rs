@@ -1,5 +1,6 @@
-//! pgbouncer.ini: pools are not built yet, so that little of it has a place.
+//! pgbouncer.ini on its way into a cluster file: little of it has a place there.
 
+use super::lines::{Says, lines};
 use crate::draft::{Claim, Draft, Key, LeafId, Rank, Value};
 use crate::finding::Fate;
 use crate::input::Input;
@@ -9,26 +10,19 @@ const POOLER: &str = "transactions are not pooled yet; endpoints lead each clien
 
 /// Tells of every `name = value` below a `[section]`.
 pub(crate) fn carry(draft: &mut Draft, source: usize, input: &Input) {
-    let mut section = String::new();
-    for (place, line) in input.text.lines().enumerate() {
-        let (line, number) = (line.trim(), place + 1);
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            name.clone_into(&mut section);
-            continue;
-        }
-        let (name, value) = line.split_once('=').unwrap_or((line, ""));
-        let (name, value) = (name.trim(), value.trim());
-        // A line without an equals sign may hold anything.
-        let is_key = line.contains('=');
-        let key = if is_key { format!("{section}.{name}") } else { format!("line {number}") };
+    for line in lines(&input.file, &input.text) {
+        let (section, number) = (&line.section, line.number);
+        // A line that is not understood may hold anything.
+        let key = match &line.says {
+            Says::Key(name, _) => format!("{section}.{name}"),
+            Says::Include(_) => format!("{section}.%include"),
+            Says::Nothing => format!("line {number}"),
+        };
         let path = Path(vec![section.clone(), key.clone()]);
         let leaf = draft.leaves(source).add_at(&path, &key, number);
-        match name {
-            _ if !is_key => draft.tell(leaf, Fate::Unknown("not name = value".to_owned())),
-            "max_client_conn" => clients_max(draft, value, leaf),
+        match &line.says {
+            Says::Nothing => draft.tell(leaf, Fate::Unknown("not name = value".to_owned())),
+            Says::Key(name, value) if name == "max_client_conn" => clients_max(draft, value, leaf),
             _ => draft.tell(leaf, Fate::not_carried(POOLER)),
         }
     }

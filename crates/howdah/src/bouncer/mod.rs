@@ -1,0 +1,180 @@
+//! The pooler alone: from PgBouncer's files to a process that serves, reloads and ends.
+//!
+//! ```text
+//! ini, user list, hba, keys ──load──► settings ──watch──► howdah_proxy::alone
+//! SIGHUP ─────────────────────► load anew         SIGTERM, SIGINT, SIGQUIT ──► how it ends
+//! ```
+
+mod load;
+mod map;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use howdah_proxy::alone::{self, Listening, Stop};
+use nix::unistd::{Uid, User, setgid, setgroups, setuid};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::talk::say;
+use load::{Loaded, load};
+
+/// Threads that let clients in and reach servers; one more serves them.
+const SERVING_THREADS: usize = 2;
+
+/// What it runs from.
+#[derive(Debug)]
+pub enum Source {
+    File(PathBuf),
+    Environment(BTreeMap<String, String>),
+}
+
+impl Source {
+    /// This process's variables, if they say where a database is.
+    pub fn environment() -> Option<Source> {
+        let variables: BTreeMap<String, String> = std::env::vars().collect();
+        howdah_import::pgbouncer::ini_of(&variables)?;
+        Some(Source::Environment(variables))
+    }
+}
+
+/// Serves until told to stop. `check`: only says what the files come to.
+pub fn run(source: &Source, check: bool) -> anyhow::Result<()> {
+    howdah_tls::install_provider();
+    let loaded = load(source)?;
+    if check {
+        loaded.warnings.iter().for_each(say);
+        say("the files can be used");
+        return Ok(());
+    }
+    let journal = Journal::start()?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let ended = run_logged(source, loaded);
+    journal.flush();
+    ended
+}
+
+fn run_logged(source: &Source, loaded: Loaded) -> anyhow::Result<()> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(SERVING_THREADS)
+        .thread_name("serving")
+        .enable_all()
+        .build()
+        .context("start the serving threads")?;
+    let listening = {
+        let _entered = runtime.enter();
+        alone::bind(&loaded.listens).map_err(|error| Failure::refused(error.to_string()))?
+    };
+    become_user(loaded.user.as_deref())?;
+    let _pid = loaded.pid.as_ref().map(write_pid).transpose()?;
+    runtime.block_on(serve(source, loaded, listening))
+}
+
+async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow::Result<()> {
+    let addresses: Vec<String> = listening.names();
+    tracing::info!(
+        listens = addresses.join(", "),
+        databases = loaded.settings.databases.len(),
+        "pooling"
+    );
+    let (settings, seen) = watch::channel(loaded.settings);
+    let (stop, stopping) = watch::channel(Stop::No);
+    let mut serving = tokio::spawn(alone::serve(seen, listening, stopping));
+    let mut signals = Signals::listen()?;
+    loop {
+        tokio::select! {
+            ended = &mut serving => return ended.context("serve")?.context("serve"),
+            how = signals.next() => {
+                let Some(how) = how else {
+                    reload(source, &settings);
+                    continue;
+                };
+                // Asked twice, it does not wait any more.
+                if how == Stop::Now || *stop.borrow() != Stop::No {
+                    tracing::info!("asked to stop: at once");
+                    return Ok(());
+                }
+                tracing::info!(?how, "asked to stop");
+                stop.send_replace(how);
+            }
+        }
+    }
+}
+
+/// What cannot be read leaves everything as it is.
+fn reload(source: &Source, settings: &watch::Sender<Arc<alone::Settings>>) {
+    match load(source) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            settings.send_replace(loaded.settings);
+            tracing::info!("read anew");
+        }
+        Err(error) => tracing::error!("not read anew, everything stays as it is: {error:#}"),
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let on = |kind| signal(kind).context("listen for signals");
+        Ok(Signals {
+            hangup: on(SignalKind::hangup())?,
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            quit: on(SignalKind::quit())?,
+        })
+    }
+}
+
+impl Signals {
+    /// How to end; `None`: everything is to be read anew.
+    async fn next(&mut self) -> Option<Stop> {
+        tokio::select! {
+            _ = self.hangup.recv() => None,
+            _ = self.terminate.recv() => Some(Stop::WaitForClients),
+            _ = self.interrupt.recv() => Some(Stop::WaitForServers),
+            _ = self.quit.recv() => Some(Stop::Now),
+        }
+    }
+}
+
+/// Root becomes somebody else; anybody else stays who he is.
+fn become_user(name: Option<&str>) -> anyhow::Result<()> {
+    let Some(name) = name.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
+    let known = User::from_name(name).context("look up a user")?;
+    let user = known.ok_or_else(|| {
+        Failure::bad_input(format!("no such user: `{name}`")).hint("set `user` to one that exists")
+    })?;
+    setgroups(&[user.gid]).context("leave root's groups")?;
+    setgid(user.gid).context("become the user's group")?;
+    setuid(user.uid).context("become the user")?;
+    Ok(())
+}
+
+/// The file with this process's number, which goes with it.
+struct PidFile(PathBuf);
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Somebody else has removed it: as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn write_pid(path: &PathBuf) -> anyhow::Result<PidFile> {
+    let text = format!("{}\n", std::process::id());
+    std::fs::write(path, text).with_context(|| format!("write pidfile: `{}`", path.display()))?;
+    Ok(PidFile(path.clone()))
+}

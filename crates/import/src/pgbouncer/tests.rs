@@ -1,0 +1,1 @@
+//! Inis as text, and what they come to.

@@ -1,0 +1,163 @@
+//! A client, from its first byte until its thread has it, or it has been told why not.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use howdah_wire::relay::session::Settings as Startups;
+use howdah_wire::{ErrorResponse, Opening, Replication, Startup, Step, opening};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::listen::From;
+use super::{Alone, Database, Settings};
+use crate::cancel::CANCEL_HEAD;
+use crate::client::{Admitted, Client};
+use crate::credentials::Credentials;
+use crate::data::{Newcomer, Order, Places, PoolKey};
+use crate::{Endpoint, OPENING_TIMEOUT, socket};
+
+/// The database that is the pooler itself.
+const CONSOLE: &str = "pgbouncer";
+
+/// What a client wants, as it said it.
+pub(super) struct Wish {
+    pub database: String,
+    pub user: String,
+    pub settings: Startups,
+}
+
+impl Alone {
+    pub(super) async fn client(&self, tcp: TcpStream, from: From) -> io::Result<()> {
+        let now = self.now();
+        let tls = match from {
+            From::Tcp(..) => {
+                socket::tune(&tcp, now.tcp.keepalive, now.tcp.user_timeout)?;
+                now.client_tls.as_ref().map(|tls| TlsAcceptor::from(tls.config.clone()))
+            }
+            From::Unix { .. } => None,
+        };
+        let mut client = timeout(now.client_login_timeout, Client::open(tcp, tls)).await??;
+        let wish = match opening(&client.packet) {
+            Ok(Step::Packet(Opening::Startup(startup), _)) => wish(&startup, &now, from),
+            Ok(Step::Packet(Opening::Cancel, _)) => {
+                let key = client.packet[CANCEL_HEAD..].to_vec();
+                self.pooler.tell(Order::Cancel { key });
+                return Ok(());
+            }
+            Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
+            Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),
+        };
+        let wish = match wish {
+            Ok(wish) => wish,
+            Err(error) => return self.refuse(client, error).await,
+        };
+        let needs_tls = now.client_tls.as_ref().is_some_and(|tls| tls.required);
+        if needs_tls && !client.tls && matches!(from, From::Tcp(..)) {
+            return self.refuse(client, ErrorResponse::fatal("08P01", "SSL required")).await;
+        }
+        let proof = timeout(now.client_login_timeout, self.prove(&now, &wish, &mut client, from));
+        match proof.await?? {
+            Ok(credentials) => self.let_in(&now, wish, client, from, credentials).await,
+            Err(error) => self.refuse(client, error).await,
+        }
+    }
+
+    async fn let_in(
+        &self,
+        now: &Settings,
+        mut wish: Wish,
+        client: Client,
+        from: From,
+        credentials: Credentials,
+    ) -> io::Result<()> {
+        if wish.database == CONSOLE {
+            let error = ErrorResponse::fatal("0A000", "the console is not built yet");
+            return self.refuse(client, error).await;
+        }
+        let Some(database) = database(now, &wish.database) else {
+            let message = format!("no such database: {}", wish.database);
+            return self.refuse(client, ErrorResponse::fatal("3D000", message)).await;
+        };
+        let admitted = match self.admit(now, &wish, from) {
+            Ok(admitted) => admitted,
+            Err(error) => return self.refuse(client, error).await,
+        };
+        let user = database.user.clone().unwrap_or(wish.user);
+        for (name, value) in &database.begins_with {
+            let said = wish.settings.entry(name.as_str().into());
+            said.or_insert_with(|| value.as_str().into());
+        }
+        let held = self.counters.enter(Endpoint::Rw);
+        let places = Places { _admitted: admitted, _held: held, _opts_out: None };
+        if now.logs_connections {
+            tracing::info!(user, database = wish.database, ?from, tls = client.tls, "let in");
+        }
+        let newcomer = Newcomer {
+            line: client.stream.into_line()?,
+            early: client.early,
+            pool: PoolKey { endpoint: Endpoint::Rw, database: wish.database, user },
+            secret: Arc::new(credentials),
+            settings: wish.settings,
+            places,
+        };
+        self.pooler.tell(Order::Client(Box::new(newcomer)));
+        Ok(())
+    }
+
+    /// A place, unless there are too many clients already.
+    fn admit(&self, now: &Settings, wish: &Wish, from: From) -> Result<Admitted, ErrorResponse> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            ErrorResponse::fatal("53300", "no more connections allowed (max_client_conn)")
+        })?;
+        let from = match from {
+            From::Tcp(ip, _) => ip,
+            From::Unix { .. } => Ipv4Addr::LOCALHOST.into(),
+        };
+        let member = self.crowd.enter(&now.policy, &wish.database, &wish.user, from)?;
+        Ok(Admitted { _place: place, _member: member })
+    }
+
+    pub(super) async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
+        self.counters.refused.fetch_add(1, Relaxed);
+        let mut message = Vec::new();
+        error.encode(&mut message);
+        timeout(OPENING_TIMEOUT, client.stream.write_all(&message)).await??;
+        timeout(OPENING_TIMEOUT, client.stream.shutdown()).await?
+    }
+}
+
+/// The database that a name leads to.
+pub(super) fn database(now: &Settings, name: &str) -> Option<Arc<Database>> {
+    now.databases.get(name).or(now.fallback.as_ref()).cloned()
+}
+
+fn wish(startup: &Startup<'_>, now: &Settings, from: From) -> Result<Wish, ErrorResponse> {
+    if startup.replication != Replication::No {
+        let error = ErrorResponse::fatal("0A000", "replication does not go through this pooler");
+        return Err(error.hint("connect to the server itself"));
+    }
+    let Some(mut settings) = startup.settings() else {
+        let message = "unsupported startup parameter: options";
+        let hint = "only `-c name=value` and `--name=value` are understood in it";
+        return Err(ErrorResponse::fatal("08P01", message).hint(hint));
+    };
+    settings.retain(|name, _| !now.ignored.contains(&**name));
+    if let (true, From::Tcp(ip, port)) = (now.adds_host, from) {
+        let name = settings.get("application_name").map_or("app", |name| &**name);
+        let named = format!("{name} - {}:{port}", shown(ip));
+        settings.insert("application_name".into(), named.into());
+    }
+    let (database, user) = (startup.database().into_owned(), startup.user().into_owned());
+    Ok(Wish { database, user, settings })
+}
+
+fn shown(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}

@@ -1,0 +1,184 @@
+//! A pooler without a cluster: the same data thread, with servers at fixed addresses.
+//!
+//! ```text
+//! client -> TCP or Unix socket: TLS ends, first packet read (arrive), proof (prove)
+//!        -> data thread: a server of its pool for each transaction
+//! data thread -> open: dialled at its database's address, logged into -> data thread
+//! ```
+//!
+//! Absent: replication through it, GSSAPI, PAM and LDAP.
+
+mod arrive;
+mod ask;
+mod listen;
+mod open;
+mod prove;
+mod settings;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::{Duration, Instant};
+
+use howdah_base::Gauge;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::crowd::Crowd;
+use crate::data::{Ask, Handle, Order, Routes};
+use crate::{Counters, Endpoint, data};
+
+pub use listen::{BindError, Listening, bind};
+pub use settings::{
+    Asks, Auth, ClientTls, Console, Database, Kept, KeptSecret, Listens, ServerTls, Settings, Tcp,
+    UnixPlace,
+};
+
+pub use crate::route::Address;
+
+/// Cancel requests and logins into servers at once.
+const JOBS_MAX: usize = 256;
+/// Between two looks whether all clients have gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How it is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    No,
+    /// Nobody else comes in, and it ends when all clients have gone.
+    WaitForClients,
+    /// Nobody else comes in, nothing else begins, and it ends when all servers are free.
+    WaitForServers,
+    Now,
+}
+
+/// Serves clients until it is to end, or dropped.
+///
+/// # Errors
+/// The data thread cannot start, or has ended.
+pub async fn serve(
+    settings: watch::Receiver<Arc<Settings>>,
+    listening: Listening,
+    stop: watch::Receiver<Stop>,
+) -> io::Result<()> {
+    let now = settings.borrow().clone();
+    let (handle, asks) = data::start(Arc::new(now.policy.clone()), Routes::Fixed)?;
+    let alone = Arc::new(Alone {
+        settings,
+        pooler: handle.clone(),
+        places: Arc::new(Semaphore::new(now.clients_max as usize)),
+        counters: Counters::default(),
+        servers: Gauge::default(),
+        nobody: howdah_tls::random(),
+        turn: AtomicUsize::default(),
+        sessions: ask::Sessions::default(),
+        crowd: Crowd::default(),
+        started: Instant::now(),
+        complained: AtomicU64::default(),
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(alone.clone().serve_pooler(handle, asks));
+    for door in listening.0 {
+        tasks.spawn(alone.clone().accept(door, stop.clone()));
+    }
+    tokio::select! {
+        biased;
+        () = alone.ended(stop.clone()) => Ok(()),
+        () = all_but_one(&mut tasks, stop) => Err(io::Error::other("the pooler has stopped")),
+    }
+}
+
+/// Comes back when a task has ended that was not to end.
+async fn all_but_one(tasks: &mut JoinSet<()>, stop: watch::Receiver<Stop>) {
+    loop {
+        tasks.join_next().await;
+        if *stop.borrow() == Stop::No {
+            return;
+        }
+        if tasks.is_empty() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What all connections share.
+struct Alone {
+    settings: watch::Receiver<Arc<Settings>>,
+    pooler: Handle,
+    /// One for each client.
+    places: Arc<Semaphore>,
+    counters: Counters,
+    servers: Gauge,
+    /// Makes the questions for names that nobody has.
+    nobody: [u8; 32],
+    /// Which of a database's addresses is the next.
+    turn: AtomicUsize,
+    /// By which roles are asked for.
+    sessions: ask::Sessions,
+    crowd: Crowd,
+    started: Instant,
+    /// When it was last said why clients wait, in seconds since it started.
+    complained: AtomicU64,
+}
+
+impl Alone {
+    /// Comes back when it is to end and nothing is left to wait for.
+    async fn ended(&self, mut stop: watch::Receiver<Stop>) {
+        let how = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
+        if how == Stop::Now {
+            return;
+        }
+        while self.counters.clients[Endpoint::Rw as usize].held() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn now(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Does what the data thread asks for, until dropped.
+    async fn serve_pooler(self: Arc<Alone>, handle: Handle, mut asks: mpsc::Receiver<Ask>) {
+        let mut jobs = JoinSet::new();
+        let mut settings = self.settings.clone();
+        let mut before = settings.borrow_and_update().clone();
+        loop {
+            tokio::select! {
+                changed = settings.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = settings.borrow_and_update().clone();
+                    self.change(&before, &now, &handle);
+                    before = now;
+                }
+                Some(_) = jobs.join_next() => {}
+                ask = asks.recv(), if jobs.len() < JOBS_MAX => match ask {
+                    Some(ask) => { jobs.spawn(self.clone().work(ask, handle.clone())); }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Other settings count from now on.
+    fn change(&self, before: &Settings, now: &Settings, handle: &Handle) {
+        let (had, has) = (before.clients_max as usize, now.clients_max as usize);
+        self.places.add_permits(has.saturating_sub(had));
+        self.places.forget_permits(had.saturating_sub(has));
+        handle.tell(Order::Policy(Arc::new(now.policy.clone())));
+    }
+
+    async fn work(self: Arc<Alone>, ask: Ask, handle: Handle) {
+        match ask {
+            Ask::Open { pool, secret } => {
+                let result = self.open(&pool, &secret).await.map(Box::new);
+                handle.tell(Order::Opened { pool, result });
+            }
+            Ask::Cancel { site, key, server, born } => {
+                let heard = self.cancel(&site, &key).await;
+                handle.tell(Order::Cancelled { server, born, heard });
+            }
+        }
+    }
+}

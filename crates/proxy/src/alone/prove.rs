@@ -1,0 +1,247 @@
+//! How a client proves who it is, and what its servers are logged into with after that.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use howdah_spec::hba::{AddressMatch, HbaRule, Method, Verdict, Who, judge, judge_local};
+use howdah_wire::scram::{Secret, Verifier};
+use howdah_wire::{Authentication, ErrorResponse, md5, password_of};
+use nix::unistd::{Uid, User};
+
+use super::arrive::{Wish, database};
+use super::listen::From;
+use super::{Alone, Auth, Kept, KeptSecret, Settings};
+use crate::client::Client;
+use crate::credentials::Credentials;
+use crate::{gate, socket};
+
+/// How one client is to prove itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// Not at all; `known`: its name must be known.
+    Not {
+        known: bool,
+    },
+    Plain,
+    Md5,
+    Scram,
+    Cert,
+    /// By its user on this machine.
+    Peer,
+}
+
+/// What a client has shown of its password.
+enum Shown {
+    Nothing,
+    Password(String),
+    Keys(Secret),
+}
+
+impl Alone {
+    /// Asks the client for its proof, and gives what its servers are logged into with.
+    ///
+    /// # Errors
+    /// It has gone; the inner error is what it is told.
+    pub(super) async fn prove(
+        &self,
+        now: &Settings,
+        wish: &Wish,
+        client: &mut Client,
+        from: From,
+    ) -> io::Result<Result<Credentials, ErrorResponse>> {
+        let way = match way(now, wish, client, from) {
+            Ok(way) => way,
+            Err(message) => return Ok(Err(ErrorResponse::fatal("28000", message))),
+        };
+        let known = match now.auth {
+            Auth::Any => None,
+            _ => self.known(now, &wish.user, &wish.database).await,
+        };
+        let shown = match way {
+            Way::Not { known: true } if known.is_none() => None,
+            Way::Not { .. } => Some(Shown::Nothing),
+            Way::Plain => plain(client, &wish.user, &known).await?,
+            Way::Md5 if asks_md5(now, known.as_deref()) => {
+                by_md5(client, &wish.user, &known).await?
+            }
+            Way::Md5 | Way::Scram => self.by_scram(client, &wish.user, &known).await?,
+            Way::Cert => named_by(client, &wish.user).then_some(Shown::Nothing),
+            Way::Peer => is_user(from, &wish.user).then_some(Shown::Nothing),
+        };
+        let Some(shown) = shown else {
+            tracing::info!(user = wish.user, database = wish.database, ?from, "not let in");
+            let message = format!("password authentication failed for user \"{}\"", wish.user);
+            return Ok(Err(ErrorResponse::fatal("28P01", message)));
+        };
+        Ok(Ok(credentials(now, wish, shown, known.as_deref())))
+    }
+
+    async fn by_scram(
+        &self,
+        client: &mut Client,
+        user: &str,
+        known: &Option<Arc<Kept>>,
+    ) -> io::Result<Option<Shown>> {
+        let verifier = match known.clone() {
+            // PBKDF2 is nothing for a thread that serves others.
+            Some(kept) => blocking(move || kept.verifier().cloned()).await,
+            None => None,
+        };
+        let verifier = verifier.unwrap_or_else(|| Verifier::of_nobody(user, &self.nobody));
+        let key = gate::prove(&mut client.stream, &verifier).await?.ok();
+        Ok(key.map(|client_key| Shown::Keys(Secret::Keys { client_key, verifier })))
+    }
+}
+
+fn way(now: &Settings, wish: &Wish, client: &Client, from: From) -> Result<Way, String> {
+    Ok(match now.auth {
+        Auth::Any => Way::Not { known: false },
+        Auth::Trust => Way::Not { known: true },
+        Auth::Plain => Way::Plain,
+        Auth::Md5 => Way::Md5,
+        Auth::Scram => Way::Scram,
+        Auth::Cert => Way::Cert,
+        Auth::Hba => return by_rules(now, wish, client, from),
+    })
+}
+
+fn by_rules(now: &Settings, wish: &Wish, client: &Client, from: From) -> Result<Way, String> {
+    let asked = now.hba.iter().any(|rule| rule.address == Some(AddressMatch::SameHost));
+    let address = match from {
+        From::Tcp(ip, _) => ip,
+        From::Unix { .. } => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let who = Who {
+        database: &wish.database,
+        user: &wish.user,
+        address,
+        same_host: asked && socket::is_own(address),
+        tls: client.tls,
+        replication: false,
+    };
+    let verdict = match from {
+        From::Tcp(..) => judge(&now.hba, &who),
+        From::Unix { .. } => judge_local(&now.hba, &who),
+    };
+    let Verdict::Allow(rule) = verdict else {
+        return Err(verdict.refusal(&who).unwrap_or_default());
+    };
+    if !certified(rule, client, &wish.user) {
+        return Err("connection requires a valid client certificate".to_owned());
+    }
+    Ok(match rule.method {
+        Method::Trust => Way::Not { known: true },
+        Method::Password => Way::Plain,
+        Method::Md5 => Way::Md5,
+        Method::ScramSha256 => Way::Scram,
+        Method::Cert => Way::Cert,
+        Method::Peer => Way::Peer,
+        Method::Reject => return Err("pg_hba.conf rejects connection".to_owned()),
+    })
+}
+
+/// Whether what `clientcert` asks for is there.
+fn certified(rule: &HbaRule, client: &Client, user: &str) -> bool {
+    match rule.options.iter().find(|(name, _)| name == "clientcert") {
+        Some((_, value)) if value == "verify-full" => named_by(client, user),
+        Some(_) => client.stream.certificate().is_some(),
+        None => true,
+    }
+}
+
+/// Whether the client's certificate, which the handshake has verified, has the name.
+fn named_by(client: &Client, user: &str) -> bool {
+    let certificate = client.stream.certificate();
+    let certificate = certificate.and_then(|der| howdah_tls::Certificate::of(der).ok());
+    certificate.is_some_and(|certificate| certificate.common_name == user)
+}
+
+fn is_user(from: From, name: &str) -> bool {
+    let From::Unix { uid: Some(uid) } = from else { return false };
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.is_some_and(|user| user.name == name)
+}
+
+/// Whether MD5 is asked for: of nobody, what most are asked.
+fn asks_md5(now: &Settings, known: Option<&Kept>) -> bool {
+    let known = known.or_else(|| now.roles.values().next().map(|kept| &**kept));
+    !known.is_some_and(|kept| matches!(kept.secret, KeptSecret::Verifier(_)))
+}
+
+async fn plain(
+    client: &mut Client,
+    user: &str,
+    known: &Option<Arc<Kept>>,
+) -> io::Result<Option<Shown>> {
+    gate::say(&mut client.stream, Authentication::Cleartext).await?;
+    let body = gate::hear(&mut client.stream).await?;
+    let (Some(text), Some(kept)) = (password_of(&body).map(str::to_owned), known.clone()) else {
+        return Ok(None);
+    };
+    let user = user.to_owned();
+    let shown = blocking(move || fits(&kept.secret, &user, &text).then_some(text)).await;
+    Ok(shown.map(Shown::Password))
+}
+
+fn fits(secret: &KeptSecret, user: &str, text: &str) -> bool {
+    let same = |one: &str, other: &str| howdah_tls::same(one.as_bytes(), other.as_bytes());
+    match secret {
+        KeptSecret::Nothing => false,
+        KeptSecret::Password(password) => same(password, text),
+        KeptSecret::Verifier(verifier) => verifier.accepts(text),
+        KeptSecret::Md5(hash) => same(hash, &md5::hash(text, user)),
+    }
+}
+
+async fn by_md5(
+    client: &mut Client,
+    user: &str,
+    known: &Option<Arc<Kept>>,
+) -> io::Result<Option<Shown>> {
+    let salt = howdah_tls::random();
+    gate::say(&mut client.stream, Authentication::Md5 { salt }).await?;
+    let body = gate::hear(&mut client.stream).await?;
+    let hash = match known.as_ref().map(|kept| &kept.secret) {
+        Some(KeptSecret::Password(text)) => md5::hash(text, user),
+        Some(KeptSecret::Md5(hash)) => hash.clone(),
+        _ => return Ok(None),
+    };
+    let fits = password_of(&body).is_some_and(|answer| md5::accepts(&hash, salt, answer));
+    Ok(fits.then_some(Shown::Nothing))
+}
+
+/// By what the servers of a client's pool are logged into: the ini's word, that of the role whom
+/// everybody is there, the list's, the client's own.
+fn credentials(now: &Settings, wish: &Wish, shown: Shown, known: Option<&Kept>) -> Credentials {
+    let database = database(now, &wish.database);
+    if let Some(password) = database.as_ref().and_then(|database| database.password.as_ref()) {
+        return of_kept(&Kept::of(password.expose()).secret);
+    }
+    let forced = database.as_ref().and_then(|database| database.user.as_ref());
+    if let Some(user) = forced.filter(|user| **user != wish.user) {
+        return now.roles.get(user).map_or(Credentials::Nothing, |kept| of_kept(&kept.secret));
+    }
+    match (shown, known.map(|kept| &kept.secret)) {
+        (_, Some(secret @ KeptSecret::Password(_))) => of_kept(secret),
+        (Shown::Password(text), _) => Credentials::Scram(Secret::Password(text)),
+        (Shown::Keys(keys), _) => Credentials::Scram(keys),
+        (Shown::Nothing, Some(secret)) => of_kept(secret),
+        (Shown::Nothing, None) => Credentials::Nothing,
+    }
+}
+
+pub(super) fn of_kept(secret: &KeptSecret) -> Credentials {
+    match secret {
+        KeptSecret::Password(text) => Credentials::Scram(Secret::Password(text.clone())),
+        KeptSecret::Md5(hash) => Credentials::Md5(hash.clone()),
+        // A verifier proves others, not its holder.
+        KeptSecret::Verifier(_) | KeptSecret::Nothing => Credentials::Nothing,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Option<T> + Send + 'static,
+) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok().flatten()
+}
