@@ -13,6 +13,7 @@ pub const ROLE: &str = "bench";
 const SCALE: &str = "10";
 
 /// A running server and a folder for all the rest.
+#[derive(Debug)]
 pub struct Ground {
     pub dir: PathBuf,
     pub port: u16,

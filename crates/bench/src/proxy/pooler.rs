@@ -22,6 +22,7 @@ pub enum Socket {
     Tls,
 }
 
+#[derive(Debug)]
 pub struct Pooler {
     pub name: String,
     /// It has no prepared statements in transaction mode.

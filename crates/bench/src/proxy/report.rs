@@ -115,7 +115,7 @@ fn mid(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
 /// What the peer would spend on prepared statements if it had them.
 pub fn reckon(row: &Row, simple: &Sample) -> Option<Sample> {
     (row.protocol == Protocol::Prepared)
-        .then(|| Sample { processor_us: simple.processor_us * PREPARED_FACTOR, ..*simple })
+        .then_some(Sample { processor_us: simple.processor_us * PREPARED_FACTOR, ..*simple })
 }
 
 #[cfg(test)]
