@@ -85,17 +85,28 @@ pub struct Replies {
     passing_over: bool,
     /// COPY FROM has begun.
     copying: bool,
+    /// Something was heard of the first one.
+    begun: bool,
+    /// Syncs that COPY FROM was sent before the end of its data: it passes over what it reads, and
+    /// leaves what it has not read to the session when it fails.
+    early: u32,
+    /// Of those, what a failed one may have left: each may be answered yet, or not.
+    stray: u32,
 }
 
 impl Replies {
     /// Nothing is owed, and the next message will be heard.
     pub fn is_settled(&self) -> bool {
-        self.open.is_empty() && !self.passing_over && !self.copying
+        self.is_quiet() && self.stray == 0
     }
 
-    /// The one that is answered next.
-    pub fn first(&self) -> Option<&Question> {
-        self.open.front()
+    /// Nothing is owed for sure, and something perhaps.
+    pub fn is_spent(&self) -> bool {
+        self.is_quiet() && self.stray > 0
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.open.is_empty() && !self.passing_over && !self.copying
     }
 
     /// All that are open, in their order.
@@ -127,6 +138,11 @@ impl Replies {
         self.copying
     }
 
+    /// Data that comes now may be read: COPY FROM has begun, or may with what is asked.
+    pub fn expects_data(&self) -> bool {
+        self.copying || !self.open.is_empty()
+    }
+
     /// A question is asked after all others. Whether the server will hear it: what it is known to
     /// pass over has failed already.
     pub fn ask(&mut self, question: Question) -> bool {
@@ -143,12 +159,13 @@ impl Replies {
             _ => false,
         };
         if unheard {
+            self.early += u32::from(asked == Asked::Sync);
             return true;
         }
         if asked == Asked::Sync {
             self.passing_over = false;
         }
-        self.syncs += u32::from(ends_a_batch(asked));
+        self.syncs += u32::from(is_ready_owed(&question));
         self.open.push_back(question);
         true
     }
@@ -159,6 +176,19 @@ impl Replies {
         let made = self.open.pop_front();
         self.forget_copy_ends();
         made
+    }
+
+    /// The whole answer to a Query is to be made, and nothing else comes before it.
+    pub fn is_ready_made(&self) -> bool {
+        self.open.iter().take_while(|q| q.whose == Whose::Made).any(|q| q.asked == Asked::Query)
+    }
+
+    /// The answers that are next are not made: what comes after them has failed, and the client is
+    /// to hear of none of it.
+    pub fn unmake(&mut self) {
+        while let Some(made) = self.made() {
+            self.failed.push(made);
+        }
     }
 
     /// What has failed since this was last asked: the server has done nothing of it.
@@ -177,14 +207,19 @@ impl Replies {
     /// # Errors
     /// It fits no question.
     pub fn hear(&mut self, kind: u8) -> Result<Verdict, OutOfTurn> {
+        if matches!(kind, b'N' | b'S' | b'A') {
+            return Ok(Verdict::Aside);
+        }
+        if kind == b'Z' && self.is_stray() {
+            self.stray -= 1;
+            self.passing_over = false;
+            return Ok(Verdict::Pass);
+        }
         let Some(question) = self.open.front().copied() else {
-            return match kind {
-                b'N' | b'S' | b'A' | b'E' => Ok(Verdict::Aside),
-                _ => Err(OutOfTurn(kind)),
-            };
+            return if kind == b'E' { Ok(Verdict::Aside) } else { Err(OutOfTurn(kind)) };
         };
+        self.begun = true;
         match (kind, question.asked) {
-            (b'N' | b'S' | b'A', _) => Ok(Verdict::Aside),
             (b'E', _) => Ok(self.fail(question)),
             (b'1', Asked::Parse)
             | (b'2', Asked::Bind)
@@ -208,9 +243,20 @@ impl Replies {
         }
     }
 
+    /// A ReadyForQuery that answers none of what is open: a Query's answer begins otherwise.
+    fn is_stray(&self) -> bool {
+        let fits = match self.open.front() {
+            Some(question) if question.asked == Asked::Sync => true,
+            Some(question) => ends_a_batch(question.asked) && self.begun,
+            None => false,
+        };
+        self.stray > 0 && !fits
+    }
+
     fn finish(&mut self, question: Question) -> Verdict {
         self.open.pop_front();
-        self.syncs -= u32::from(ends_a_batch(question.asked));
+        self.begun = false;
+        self.syncs -= u32::from(is_ready_owed(&question));
         if matches!(question.asked, Asked::Execute | Asked::Query) {
             self.end_copy(0);
         }
@@ -221,14 +267,16 @@ impl Replies {
     /// The server passes over everything up to the next Sync; of a Query and its like only the
     /// rest of it, which its ReadyForQuery ends.
     fn fail(&mut self, question: Question) -> Verdict {
-        self.copying = false;
+        let early = std::mem::take(&mut self.early);
+        self.stray += if std::mem::take(&mut self.copying) { early } else { 0 };
         if ends_a_batch(question.asked) {
             return Verdict::Failed(question);
         }
         let until = self.open.iter().position(|q| q.asked == Asked::Sync);
         self.passing_over = until.is_none();
+        self.begun = false;
         for passed_over in self.open.drain(..until.unwrap_or(self.open.len())) {
-            self.syncs -= u32::from(ends_a_batch(passed_over.asked));
+            self.syncs -= u32::from(is_ready_owed(&passed_over));
             self.failed.push(passed_over);
         }
         Verdict::Failed(question)
@@ -240,16 +288,18 @@ impl Replies {
         let end = self.open.iter().position(|q| q.asked == Asked::CopyEnd);
         let end = end.unwrap_or(self.open.len());
         let mut at = 0;
-        let syncs = &mut self.syncs;
+        let (syncs, early) = (&mut self.syncs, &mut self.early);
         self.open.retain(|question| {
             at += 1;
             let passed_over = at <= end && question.asked == Asked::Sync;
             *syncs -= u32::from(passed_over);
+            *early += u32::from(passed_over);
             !passed_over
         });
     }
 
     fn end_copy(&mut self, at: usize) {
+        self.early = 0;
         if std::mem::take(&mut self.copying)
             && self.open.get(at).is_some_and(|question| question.asked == Asked::CopyEnd)
         {
@@ -268,6 +318,11 @@ impl Replies {
 /// Answered by ReadyForQuery.
 fn ends_a_batch(asked: Asked) -> bool {
     matches!(asked, Asked::Sync | Asked::Query | Asked::FunctionCall)
+}
+
+/// By the server: what is made is nobody's debt.
+fn is_ready_owed(question: &Question) -> bool {
+    ends_a_batch(question.asked) && question.whose != Whose::Made
 }
 
 fn passing(question: Question) -> Verdict {

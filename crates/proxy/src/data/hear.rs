@@ -8,7 +8,7 @@ use howdah_spec::PoolMode;
 use howdah_wire::ErrorResponse;
 use howdah_wire::relay::session::{self, Found, Settings};
 use howdah_wire::relay::statements::Names;
-use howdah_wire::relay::{Event, as_error, note, note_failed};
+use howdah_wire::relay::{Event, Status, as_error, note, note_failed};
 use howdah_wire::replies::{Asked, Question, Whose};
 
 use super::client::{Doing, sense};
@@ -27,7 +27,7 @@ impl Thread {
             None => &mut nobody,
         };
         let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
-        let (mut end, mut lost) = (None, false);
+        let (mut end, mut lost, mut block) = (None, false, false);
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
             match event {
@@ -49,7 +49,8 @@ impl Thread {
                     *last_words = as_error(body);
                     lost = true;
                 }
-                Event::Done(_) | Event::Failed(..) | Event::Ready(_) => {}
+                Event::Ready(status) => block |= status != Status::Idle,
+                Event::Done(_) | Event::Failed(..) | Event::Emptied { .. } => {}
             }
         });
         for question in half.take_failed() {
@@ -60,6 +61,7 @@ impl Thread {
             return self.lose_server(at);
         };
         server.conn.keep(&came[used..]);
+        let (again, mode) = (half.is_to_hear_again(), self.pools[server.pool].rules.mode);
         if server.half.replies().is_empty() {
             server.turned = self.now;
         }
@@ -74,7 +76,13 @@ impl Thread {
         if lost {
             return self.lose_server(at);
         }
-        match (end, told, server.client) {
+        if block && mode == PoolMode::Statement {
+            return self.refuse_block(at);
+        }
+        if again && self.say_again(at).is_err() {
+            return self.lose_server(at);
+        }
+        match (end, told, self.servers[at].client) {
             (Some(()), _, Some(client)) => {
                 self.end_client(client, &[]);
             }
@@ -84,15 +92,26 @@ impl Thread {
         }
     }
 
+    /// A transaction block under statement pooling ends its client's session, as PgBouncer has it.
+    fn refuse_block(&mut self, at: usize) {
+        let Some(client) = self.servers.get(at).and_then(|server| server.client) else {
+            return self.lose_server(at);
+        };
+        let message = "transaction blocks not allowed in statement pooling mode";
+        // Its server is closed, and what it has begun is rolled back.
+        self.end_client_with(client, &ErrorResponse::fatal("08P01", message));
+    }
+
     /// Looks whether a server is done with its client.
     pub(super) fn settle(&mut self, at: usize) {
         let Some(server) = self.servers.get_mut(at) else { return };
-        if !server.half.is_clean() || server.cancelling > 0 {
+        // Nobody else gets one of which something may come yet.
+        server.stale |= server.half.is_spent();
+        if !(server.half.is_clean() || server.half.is_spent()) || server.cancelling > 0 {
             return;
         }
         let Some(number) = server.client else {
             if mem::take(&mut server.resetting) {
-                server.held.clear();
                 server.settings = self.interned.of(BTreeMap::new());
             } else if !mem::take(&mut server.tidying) {
                 return;

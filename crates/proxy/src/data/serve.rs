@@ -207,6 +207,25 @@ impl Thread {
         Ok(())
     }
 
+    /// What the client of a server said last came to nothing by no fault of the client's.
+    pub(super) fn say_again(&mut self, number: usize) -> io::Result<()> {
+        let Some(server) = self.servers.get_mut(number) else { return Ok(()) };
+        let Some(client) = server.client.and_then(|at| self.clients.get_mut(at)) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let Server { half, held, .. } = server;
+        let (known, to_server) = (&mut self.known, &mut self.to_server);
+        let settings = client.sense;
+        let mut linked = Linked { server: half, held, known, settings, to_server };
+        let said = client.half.say_again(&mut linked);
+        let sent = match said {
+            Ok(said) => server.conn.send(self.to_server.slices(&said)),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
+        };
+        self.to_server.clear();
+        sent
+    }
+
     /// Answers that nobody else gives.
     fn make_due(&mut self, number: usize) {
         let Some(server) = self.servers.get_mut(number) else { return };

@@ -78,7 +78,7 @@ impl Thread {
             pools: Slab::new(),
             by_key: BTreeMap::new(),
             topology: Arc::default(),
-            known: Known::new(KNOWN_MAX, 0),
+            known: Known::new(KNOWN_MAX, 0, howdah_tls::random()),
             interned: Interned::default(),
             todo: VecDeque::new(),
             again: VecDeque::new(),

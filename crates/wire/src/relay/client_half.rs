@@ -6,6 +6,10 @@
 //! | Parse | nothing is sent, ParseComplete is made | Parse, under the server's name |
 //! | Bind, Describe | its name exchanged | Parse before it, whose answer nobody hears |
 //! | Close of a statement | nothing is sent, CloseComplete is made | the same |
+//! | DEALLOCATE of one that it named by Parse | nothing is sent, its answer is made | the same |
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::error_response::{ErrorResponse, Severity};
 use crate::frontend::{Bind, Malformed, Named, Parse};
@@ -14,12 +18,18 @@ use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
 use super::orphan::Orphan;
-use super::server_half::{PEEK_MAX, ServerHalf};
+use super::resets::{Resets, resets};
+use super::said::{Message, Said};
+use super::server_half::{PEEK_MAX, ServerHalf, Status};
 use super::session::{Leaves, left_by};
 use super::statements::{Has, Held, Known, Names, Sense, Statement};
 
 /// So many answers may be owed; then the client has to read some.
 const OPEN_MAX: usize = 4_096;
+/// The same, bytes of errors that are kept for what is asked in vain.
+const REFUSALS_MAX: usize = 64 * 1024;
+/// Portals that take statements away and have not been carried out; others are taken for such.
+const PORTALS_MAX: usize = 64;
 
 /// The server that a client has for now, and what its thread knows.
 #[derive(Debug)]
@@ -52,6 +62,15 @@ pub enum Then {
     Gone,
 }
 
+/// A statement that takes others away, bound to a portal.
+#[derive(Debug)]
+struct Taker {
+    statement: Rc<Statement>,
+    /// The portal ends with its batch, or with its transaction block.
+    batch: u32,
+    in_block: bool,
+}
+
 /// The client's side of its connection, from its login on.
 #[derive(Debug)]
 pub struct ClientHalf {
@@ -65,6 +84,8 @@ pub struct ClientHalf {
     pub(super) orphan: Option<Orphan>,
     /// It has said what may take all its statements away: what follows waits for the answer.
     pub(super) resets: bool,
+    /// Portals that take statements away.
+    portals: BTreeMap<Box<[u8]>, Taker>,
     /// It has said what may leave something in its session.
     leaves: Option<Leaves>,
 }
@@ -78,6 +99,7 @@ impl ClientHalf {
             parse_max,
             orphan: None,
             resets: false,
+            portals: BTreeMap::new(),
             leaves: None,
         }
     }
@@ -118,9 +140,7 @@ impl ClientHalf {
                 Step::Head { kind: b'X', .. } => {
                     return Ok(Followed { used: at, then: Then::Gone });
                 }
-                Step::Head { .. } if linked.server.replies().len() >= OPEN_MAX => {
-                    return Ok(Followed { used: at, then: Then::Answers });
-                }
+                Step::Head { .. } if is_full(linked.server) => return Ok(waits(at, linked)),
                 Step::Head { kind, body } => {
                     let there = &bytes[at + HEAD_LEN..];
                     let wanted = self.wanted(kind, body)?;
@@ -131,16 +151,31 @@ impl ClientHalf {
                     let message = Message { kind, body, here, at };
                     let said = message.read()?;
                     if self.is_unsure(&said, linked) {
-                        return Ok(Followed { used: at, then: Then::Answers });
+                        return Ok(waits(at, linked));
                     }
+                    let end = at + HEAD_LEN + here.len();
+                    let clean = linked.server.is_clean();
+                    linked.server.again().say(clean, kind, &bytes[at..end], message.is_whole());
                     self.passing = true;
                     self.one(&said, &message, linked);
                     // What is here of a body is no longer than the body.
                     self.walk.enter(body, u32::try_from(here.len()).unwrap_or(body));
-                    at += HEAD_LEN + here.len();
+                    at = end;
                 }
             }
         }
+    }
+
+    /// Says once more what came to nothing ([`ServerHalf::is_to_hear_again`]); what goes to the
+    /// server is cut out of the bytes that are given back.
+    ///
+    /// # Errors
+    /// As with [`ClientHalf::speak`].
+    pub fn say_again(&mut self, linked: &mut Linked<'_>) -> Result<Vec<u8>, ClientLost> {
+        let bytes = linked.server.again().begin();
+        let said = self.speak(&bytes, linked);
+        linked.server.again().end();
+        said.map(|_| bytes)
     }
 
     /// Bytes of its body without which such a message cannot be dealt with.
@@ -151,6 +186,7 @@ impl ClientHalf {
             b'P' | b'D' | b'C' => Ok(body),
             b'B' => Ok(body.min(PEEK_MAX)),
             b'Q' => Ok(body.min(self.parse_max)),
+            b'E' => Ok(body),
             b'p' => Err(ClientLost::Stream(Lost::Kind(b'p'))),
             _ => Ok(0),
         }
@@ -158,9 +194,37 @@ impl ClientHalf {
 
     /// What it names means one thing or another by how an earlier batch ends.
     fn is_unsure(&mut self, said: &Said<'_>, linked: &Linked<'_>) -> bool {
-        self.resets &= !linked.server.replies().is_empty();
-        let named = said.statement();
-        self.resets || named.is_some_and(|name| self.names.is_unsure(name, linked.server.batch()))
+        let server = &linked.server;
+        if server.replies().is_empty() {
+            self.resets = false;
+            if server.is_idle() {
+                self.portals.clear();
+            }
+        }
+        let unsure = match said {
+            // Whatever it meant before.
+            Said::Parse(Parse { name: [], .. }) => false,
+            // Whether the server is to be asked at all depends on how the transaction stands.
+            Said::Query(text) => {
+                // It is looked into where the client does not wait only.
+                let taken = || match resets(text) {
+                    Some(Resets::One(name)) => self.names.may_have(&name),
+                    _ => false,
+                };
+                !server.replies().is_empty() && taken()
+            }
+            Said::Execute(portal) => {
+                !server.replies().is_empty() && self.portals.contains_key(*portal)
+            }
+            Said::Bind(Bind { statement, .. })
+                if self.names.get(statement).is_some_and(|it| it.resets.is_some()) =>
+            {
+                !server.replies().is_empty()
+            }
+            // Whichever it is.
+            _ => said.statement().is_some_and(|name| self.names.is_unsure(name, server.batch())),
+        };
+        self.resets || unsure || server.is_waiting_for_again()
     }
 
     fn one(&mut self, said: &Said<'_>, message: &Message<'_>, linked: &mut Linked<'_>) {
@@ -169,28 +233,81 @@ impl ClientHalf {
             Said::Bind(bind) => self.bind(bind, message, linked),
             Said::Describe(named) => self.describe(named, message, linked),
             Said::Close(named) => self.close(named, message, linked),
+            Said::Query(text) => self.query(text, message, linked),
+            Said::Execute(portal) => self.execute(portal, message, linked),
+            Said::CopyData if !linked.server.replies().expects_data() => self.passing = false,
+            Said::CopyData => message.pass(linked.to_server),
             Said::Plain(asked) => self.plain(*asked, message, linked),
         }
     }
 
     /// It names nothing, and goes to the server as it is.
     fn plain(&mut self, asked: Option<Asked>, message: &Message<'_>, linked: &mut Linked<'_>) {
+        if message.kind == b'H' {
+            linked.server.note_flush();
+        }
         if let Some(asked) = asked {
-            self.resets |= asked == Asked::Query && resets(message.here);
-            if asked == Asked::Query {
-                self.note_leaves(left_by(message.here).as_ref());
-            }
-            let unseen = asked == Asked::Query && !message.is_whole();
-            if unseen || asked == Asked::FunctionCall {
+            if asked == Asked::FunctionCall {
                 self.note_leaves(Some(&Leaves { forever: true, ..Leaves::default() }));
             }
-            // PostgreSQL gives the unnamed statement up at each Query.
-            let gives_up = asked == Asked::Query && self.names.may_have(b"");
-            let tag =
-                if gives_up { self.names.change(b"", None, linked.server.batch()) } else { 0 };
-            self.ask(asked, Whose::Clients, tag, linked);
+            self.ask(asked, Whose::Clients, 0, linked);
         }
         message.pass(linked.to_server);
+    }
+
+    fn query(&mut self, text: &[u8], message: &Message<'_>, linked: &mut Linked<'_>) {
+        self.note_leaves(left_by(text).as_ref());
+        if !message.is_whole() {
+            self.note_leaves(Some(&Leaves { forever: true, ..Leaves::default() }));
+        }
+        let taken = if message.is_whole() { resets(text) } else { Some(Resets::Perhaps) };
+        // PostgreSQL gives the unnamed statement up at each Query.
+        let gives_up = self.names.may_have(b"");
+        let batch = linked.server.batch();
+        let tag = if gives_up { self.names.change(b"", None, batch) } else { 0 };
+        if let Some(Resets::One(name)) = &taken
+            && self.takes_away(name, Asked::Query, linked)
+        {
+            self.names.done(tag);
+            return;
+        }
+        self.resets |= taken == Some(Resets::Perhaps);
+        self.ask(Asked::Query, Whose::Clients, tag, linked);
+        message.pass(linked.to_server);
+    }
+
+    fn execute(&mut self, portal: &[u8], message: &Message<'_>, linked: &mut Linked<'_>) {
+        let (batch, status) = (linked.server.batch(), linked.server.status());
+        let taker = self
+            .portals
+            .get(portal)
+            .filter(|taker| taker.batch == batch || taker.in_block && status == Status::Open);
+        let statement = taker.map(|taker| taker.statement.clone());
+        match statement.as_ref().and_then(|statement| statement.resets.as_ref()) {
+            Some(Resets::One(name)) if self.takes_away(name, Asked::Execute, linked) => return,
+            taken => self.resets |= taken == Some(&Resets::Perhaps),
+        }
+        self.ask(Asked::Execute, Whose::Clients, 0, linked);
+        message.pass(linked.to_server);
+    }
+
+    /// DEALLOCATE of one of its own: the name is given up here, the statement may be others' too.
+    /// Whether that was so: an aborted transaction takes no such thing, and the server says so.
+    fn takes_away(&mut self, name: &[u8], asked: Asked, linked: &mut Linked<'_>) -> bool {
+        let server = &linked.server;
+        let settled = server.replies().is_settled() && server.status() != Status::Failed;
+        if !settled || self.names.get(name).is_none() {
+            return false;
+        }
+        if asked == Asked::Query && server.in_batch() {
+            // As a Query does, it ends what was begun without a Sync.
+            linked.server.sync(linked.to_server);
+        }
+        let server = &linked.server;
+        let tag = self.names.change(name, None, server.batch());
+        self.ask(asked, Whose::Made, tag, linked);
+        self.passing = false;
+        true
     }
 
     fn parse(&mut self, parse: &Parse<'_>, message: &Message<'_>, linked: &mut Linked<'_>) {
@@ -209,45 +326,58 @@ impl ClientHalf {
             Has::Yes if linked.server.may_have_failed() => Has::Perhaps,
             has => has,
         };
-        linked.forget(number, has);
+        linked.forget(&statement, has);
         let whose = if has == Has::Yes { Whose::Made } else { Whose::Clients };
-        let tag = self.names.change(parse.name, Some(statement), linked.server.batch());
+        let tag = self.names.change(parse.name, Some(statement.clone()), linked.server.batch());
         let heard = self.ask(Asked::Parse, whose, tag, linked);
         if has != Has::Yes {
             if heard {
-                linked.held.add(number, linked.server.batch());
+                linked.held.add(&statement, linked.server.batch());
             }
-            message.renamed(0, parse.name, number, linked.to_server);
+            message.renamed(0, parse.name, statement.name, linked.to_server);
         }
     }
 
     /// The server has to refuse it by itself, so that it passes over the rest of the batch: it gets
     /// the client's text under a name that it has.
     fn parse_taken(&mut self, name: &[u8], message: &Message<'_>, linked: &mut Linked<'_>) {
-        if let Some(number) = self.prepare(name, linked) {
+        if let Some(statement) = self.prepare(name, linked) {
             let mut error = Vec::new();
             taken(name).encode(&mut error);
             linked.server.ask_in_vain(error);
-            message.renamed(0, name, number, linked.to_server);
+            message.renamed(0, name, statement.name, linked.to_server);
         }
     }
 
     fn bind(&mut self, bind: &Bind<'_>, message: &Message<'_>, linked: &mut Linked<'_>) {
-        let number = self.prepare(bind.statement, linked);
-        self.ask(Asked::Bind, Whose::Clients, 0, linked);
-        let name = number.map(|number| (bind.portal.len() + 1, bind.statement, number));
+        let statement = self.prepare(bind.statement, linked);
+        let tag = statement.as_ref().map_or(0, |statement| statement.number);
+        self.ask(Asked::Bind, Whose::Clients, tag, linked);
+        let from = bind.portal.len() + 1;
+        let name = statement.as_ref().map(|it| (from, bind.statement, it.name));
         message.pass_renamed(name, linked.to_server);
+        self.portals.remove(bind.portal);
+        if let Some(statement) = statement.filter(|statement| statement.resets.is_some()) {
+            if self.portals.len() < PORTALS_MAX {
+                let (batch, status) = (linked.server.batch(), linked.server.status());
+                let in_block = status == Status::Open;
+                self.portals.insert(bind.portal.into(), Taker { statement, batch, in_block });
+            } else {
+                self.resets = true;
+            }
+        }
     }
 
     fn describe(&mut self, named: &Named<'_>, message: &Message<'_>, linked: &mut Linked<'_>) {
-        let (asked, name) = match named {
-            Named::Portal(_) => (Asked::DescribePortal, None),
+        let (asked, tag, name) = match named {
+            Named::Portal(_) => (Asked::DescribePortal, 0, None),
             Named::Statement(name) => {
-                let number = self.prepare(name, linked);
-                (Asked::DescribeStatement, number.map(|number| (1, *name, number)))
+                let statement = self.prepare(name, linked);
+                let tag = statement.as_ref().map_or(0, |statement| statement.number);
+                (Asked::DescribeStatement, tag, statement.map(|it| (1, *name, it.name)))
             }
         };
-        self.ask(asked, Whose::Clients, 0, linked);
+        self.ask(asked, Whose::Clients, tag, linked);
         message.pass_renamed(name, linked.to_server);
     }
 
@@ -256,6 +386,7 @@ impl ClientHalf {
             Named::Statement(name) if self.names.get(name).is_some() => {
                 let tag = self.names.change(name, None, linked.server.batch());
                 self.ask(Asked::Close, Whose::Made, tag, linked);
+                self.passing = false;
             }
             // A portal, or a statement that was prepared by SQL and is the server's own.
             _ => {
@@ -269,10 +400,11 @@ impl ClientHalf {
         note_leaves(&mut self.leaves, leaves);
     }
 
-    /// Whether the server will hear it.
+    /// Whether the server will hear it. A tag is a change of a name, or a statement that is bound
+    /// or described.
     fn ask(&mut self, asked: Asked, whose: Whose, tag: u32, linked: &mut Linked<'_>) -> bool {
         let heard = linked.server.ask(Question { asked, whose, tag });
-        if !heard {
+        if !heard && !matches!(asked, Asked::Bind | Asked::DescribeStatement) {
             self.names.passed_over(tag);
         }
         heard
@@ -280,119 +412,44 @@ impl ClientHalf {
 
     /// Sees to it that the server has the statement of that name; `None`: the client has none, and
     /// the server's own error is the right one.
-    fn prepare(&mut self, name: &[u8], linked: &mut Linked<'_>) -> Option<u32> {
-        let statement = self.names.get(name)?;
-        let number = statement.number;
+    fn prepare(&mut self, name: &[u8], linked: &mut Linked<'_>) -> Option<Rc<Statement>> {
+        let statement = self.names.get(name)?.clone();
         if statement.leaves.is_some() {
             note_leaves(&mut self.leaves, statement.leaves.as_ref());
         }
-        let (batch, tag) = (linked.server.batch(), number);
-        let has = linked.held.has(number, batch);
+        let (batch, tag) = (linked.server.batch(), statement.number);
+        let has = linked.held.has(tag, batch);
         if has != Has::Yes {
-            linked.forget(number, has);
+            linked.forget(&statement, has);
             if linked.server.ask(Question { asked: Asked::Parse, whose: Whose::Nobodys, tag }) {
-                linked.held.add(number, batch);
+                linked.held.add(&statement, batch);
             }
             linked.to_server.make(|out| statement.write_parse(out));
         }
-        Some(number)
+        Some(statement)
     }
+}
+
+/// The client has to read before more is asked for it.
+fn is_full(server: &ServerHalf) -> bool {
+    server.replies().len() >= OPEN_MAX || server.refusal_bytes() >= REFUSALS_MAX
+}
+
+/// Until the server has answered, which it need not do at once without a Sync.
+fn waits(at: usize, linked: &mut Linked<'_>) -> Followed {
+    linked.server.flush(linked.to_server);
+    Followed { used: at, then: Then::Answers }
 }
 
 impl Linked<'_> {
     /// A statement that the server may or may not have is closed, which is no error either way,
     /// before it is prepared again.
-    fn forget(&mut self, number: u32, has: Has) {
+    fn forget(&mut self, statement: &Statement, has: Has) {
         if has == Has::Perhaps {
-            self.server.ask(Question { asked: Asked::Close, whose: Whose::Nobodys, tag: number });
-            self.to_server.make(|out| Statement::write_close(number, out));
+            let (asked, whose) = (Asked::Close, Whose::Nobodys);
+            self.server.ask(Question { asked, whose, tag: statement.number });
+            self.to_server.make(|out| statement.name.write_close(out));
         }
-    }
-}
-
-/// One message of the client's, as far as it is here.
-struct Message<'a> {
-    kind: u8,
-    body: u32,
-    here: &'a [u8],
-    /// Where its head stands in what came.
-    at: usize,
-}
-
-/// What it asks for, and what it names.
-enum Said<'a> {
-    Parse(Parse<'a>),
-    Bind(Bind<'a>),
-    Describe(Named<'a>),
-    Close(Named<'a>),
-    /// It names no statement; `None`: nothing answers it.
-    Plain(Option<Asked>),
-}
-
-impl<'a> Said<'a> {
-    fn statement(&self) -> Option<&'a [u8]> {
-        match self {
-            Said::Parse(parse) => Some(parse.name),
-            Said::Bind(bind) => Some(bind.statement),
-            Said::Describe(Named::Statement(name)) | Said::Close(Named::Statement(name)) => {
-                Some(name)
-            }
-            Said::Describe(Named::Portal(_)) | Said::Close(Named::Portal(_)) | Said::Plain(_) => {
-                None
-            }
-        }
-    }
-}
-
-impl<'a> Message<'a> {
-    fn read(&self) -> Result<Said<'a>, Malformed> {
-        Ok(match self.kind {
-            b'P' => Said::Parse(Parse::read(self.here)?),
-            b'B' => Said::Bind(Bind::read(self.here)?),
-            b'D' => Said::Describe(Named::read(self.here)?),
-            b'C' => Said::Close(Named::read(self.here)?),
-            b'Q' => Said::Plain(Some(Asked::Query)),
-            b'E' => Said::Plain(Some(Asked::Execute)),
-            b'S' => Said::Plain(Some(Asked::Sync)),
-            b'F' => Said::Plain(Some(Asked::FunctionCall)),
-            b'c' | b'f' => Said::Plain(Some(Asked::CopyEnd)),
-            _ => Said::Plain(None),
-        })
-    }
-
-    fn is_whole(&self) -> bool {
-        self.here.len() == self.body as usize
-    }
-
-    fn end(&self) -> usize {
-        self.at + HEAD_LEN + self.here.len()
-    }
-
-    fn pass(&self, to_server: &mut Cuts) {
-        to_server.pass(self.at..self.end());
-    }
-
-    /// With the server's number in the place of a name that stands somewhere in the body.
-    fn pass_renamed(&self, name: Option<(usize, &[u8], u32)>, to_server: &mut Cuts) {
-        match name {
-            Some((from, name, number)) => self.renamed(from, name, number, to_server),
-            None => self.pass(to_server),
-        }
-    }
-
-    /// With the server's name in the place of `name`, which stands at `from` in the body.
-    fn renamed(&self, from: usize, name: &[u8], number: u32, to_server: &mut Cuts) {
-        let new = Statement::name(number);
-        to_server.make(|out| {
-            out.push(self.kind);
-            let len = 4 + self.body as usize - name.len() + new.len();
-            // A body is at most 1 GB.
-            out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
-            out.extend_from_slice(&self.here[..from]);
-            out.extend_from_slice(new.as_bytes());
-        });
-        // Its zero comes along.
-        to_server.pass(self.at + HEAD_LEN + from + name.len()..self.end());
     }
 }
 
@@ -400,15 +457,6 @@ fn note_leaves(all: &mut Option<Leaves>, leaves: Option<&Leaves>) {
     if let Some(leaves) = leaves {
         all.get_or_insert_default().add(leaves);
     }
-}
-
-/// Whether a Query may be DISCARD or DEALLOCATE: as good a guess as its beginning allows, and one
-/// that is wrong costs a round trip where the client does not wait for the answer anyway.
-fn resets(query: &[u8]) -> bool {
-    let word = query.trim_ascii_start();
-    ["discard", "deallocate"].iter().any(|reset| {
-        word.get(..reset.len()).is_some_and(|word| word.eq_ignore_ascii_case(reset.as_bytes()))
-    })
 }
 
 /// As `StorePreparedStatement` says it (`src/backend/commands/prepare.c`).

@@ -6,10 +6,15 @@
 //! bytes of a server ─► ServerHalf::hear ─► Cuts (for the client) + Event (for the pool)
 //! ```
 
+mod again;
 mod alone;
 mod client_half;
 mod cuts;
+mod held;
+mod names;
 mod orphan;
+mod resets;
+mod said;
 mod server_half;
 
 pub mod session;
@@ -21,29 +26,45 @@ pub use orphan::as_error;
 pub use server_half::{Event, PEEK_MAX, ServerHalf, ServerLost, Status};
 
 use crate::replies::{Asked, Question, Whose};
+use again::{OUTDATED, UNKNOWN};
 use statements::{Held, Names};
 
 /// What an answer means for the statements of the client and of its server.
 pub fn note(event: &Event<'_>, names: &mut Names, held: &mut Held) {
-    match event {
+    match *event {
+        // Their tags are statements, not changes of names.
+        Event::Done(Question { asked: Asked::Bind | Asked::DescribeStatement, .. }) => {}
         Event::Done(Question { asked: Asked::Parse, whose: Whose::Nobodys, tag }) => {
-            held.prove(*tag)
+            held.prove(tag)
         }
         Event::Done(Question { whose: Whose::Clients, tag, .. }) => {
-            if let Some(number) = names.done(*tag) {
+            if let Some(number) = names.done(tag) {
                 held.prove(number);
             }
         }
-        Event::Done(Question { whose: Whose::Made, tag, .. }) => drop(names.done(*tag)),
+        Event::Done(Question { whose: Whose::Made, tag, .. }) => drop(names.done(tag)),
+        Event::Failed(
+            Question { asked: Asked::Bind | Asked::DescribeStatement, tag, .. },
+            state,
+        ) => match state {
+            _ if tag == 0 => {}
+            UNKNOWN => held.doubt_all(),
+            OUTDATED => held.doubt(tag),
+            _ => {}
+        },
         Event::Failed(Question { whose: Whose::Clients, tag, .. }, _) => {
-            if let Some(number) = names.failed(*tag) {
-                held.doubt(number);
+            if let Some(number) = names.failed(tag) {
+                held.fail(number);
             }
         }
-        Event::Command(b"DEALLOCATE ALL\0" | b"DISCARD ALL\0", _) => {
-            names.clear();
+        Event::Command(tag, _) if alters(tag) => held.alter(),
+        Event::Emptied { clients } => {
+            if clients {
+                names.clear();
+            }
             held.clear();
         }
+        Event::Ready(Status::Idle) => held.end_transaction(),
         _ => {}
     }
 }
@@ -51,13 +72,20 @@ pub fn note(event: &Event<'_>, names: &mut Names, held: &mut Held) {
 /// What was asked and has not been done.
 pub fn note_failed(question: Question, names: &mut Names, held: &mut Held) {
     match question {
-        Question { asked: Asked::Parse, whose: Whose::Nobodys, tag } => held.doubt(tag),
+        Question { asked: Asked::Bind | Asked::DescribeStatement, .. } => {}
+        Question { asked: Asked::Parse, whose: Whose::Nobodys, tag } => held.fail(tag),
         Question { whose: Whose::Clients, tag, .. } => {
             if let Some(number) = names.passed_over(tag) {
-                held.doubt(number);
+                held.fail(number);
             }
         }
         Question { whose: Whose::Made, tag, .. } => drop(names.passed_over(tag)),
         _ => {}
     }
+}
+
+/// Whether what ended with this tag may have changed what texts mean: a client that parses one anew
+/// must not get a plan of before.
+fn alters(tag: &[u8]) -> bool {
+    [&b"ALTER "[..], b"CREATE ", b"DROP ", b"DO\0"].iter().any(|start| tag.starts_with(start))
 }

@@ -70,6 +70,8 @@ impl Orphan {
                 _ => begun = true,
             }
         }
+        // A batch that was to be said again.
+        owed += u32::from(server.is_to_hear_again());
         for _ in 0..owed {
             out.extend_from_slice(error);
             ready(block, out);

@@ -6,8 +6,9 @@ use crate::replies::{Asked, OutOfTurn, Question, Replies, Verdict, Whose};
 use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
+use super::again::Again;
 use super::orphan::is_last;
-use super::statements::{Held, Statement};
+use super::statements::Held;
 
 /// So much of a body is looked into at most, bytes: whoever reads from a server has room for a
 /// head and this.
@@ -34,6 +35,10 @@ pub enum Event<'a> {
     Parameter(&'a [u8]),
     /// CommandComplete of a client's statement, and whether all of it is here.
     Command(&'a [u8], bool),
+    /// All prepared statements are gone. `clients`: a client's statement did it.
+    Emptied {
+        clients: bool,
+    },
     /// A DataRow of the answer to the pooler's own question, and whether all of it is here.
     Row(&'a [u8], bool),
     /// The body of an error with which the server is about to end. The client has not heard it.
@@ -55,6 +60,11 @@ pub struct ServerHalf {
     /// It has been asked something since the last Sync: a transaction has begun that only the
     /// next one ends.
     in_batch: bool,
+    /// It has been sent Flush since it was asked last.
+    flushed: bool,
+    /// The client waits for answers without having ended its batch.
+    awaited: bool,
+    again: Again,
 }
 
 impl Default for ServerHalf {
@@ -68,6 +78,9 @@ impl Default for ServerHalf {
             refused: 0,
             batch: 0,
             in_batch: false,
+            flushed: false,
+            awaited: false,
+            again: Again::default(),
         }
     }
 }
@@ -76,8 +89,13 @@ impl ServerHalf {
     /// Something is asked of it, or answered in its place; whether it will hear it.
     pub fn ask(&mut self, question: Question) -> bool {
         self.batch = self.batch.wrapping_add(u32::from(question.asked == Asked::Sync));
+        self.flushed = false;
         match question.asked {
-            Asked::Sync | Asked::Query | Asked::FunctionCall => self.in_batch = false,
+            Asked::Sync | Asked::Query | Asked::FunctionCall => {
+                // It answers by itself.
+                self.awaited = false;
+                self.in_batch = false;
+            }
             Asked::CopyEnd => {}
             _ => self.in_batch |= question.whose != Whose::Made,
         }
@@ -94,6 +112,11 @@ impl ServerHalf {
     /// The same, answered at once: until then it is not clean.
     pub fn tidy(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
         self.close_beyond(held, max, to_server);
+        self.sync(to_server);
+    }
+
+    /// A Sync of the pooler's own.
+    pub(super) fn sync(&mut self, to_server: &mut Cuts) {
         self.ask(Question { asked: Asked::Sync, whose: Whose::Nobodys, tag: 0 });
         to_server.make(|out| message(out, b'S', &[]));
     }
@@ -102,10 +125,10 @@ impl ServerHalf {
     /// `max`. Only between two clients.
     pub fn close_beyond(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
         // The answers come with the next client's: a Sync of our own would cost a round trip.
-        while let Some(number) = held.pop_beyond(max) {
+        while let Some((number, name)) = held.pop_beyond(max) {
             let question = |asked| Question { asked, whose: Whose::Nobodys, tag: number };
             self.ask(question(Asked::Close));
-            to_server.make(|out| Statement::write_close(number, out));
+            to_server.make(|out| name.write_close(out));
         }
     }
 
@@ -146,6 +169,44 @@ impl ServerHalf {
         self.in_batch
     }
 
+    /// The client has said Flush: what is made for it is due.
+    pub(super) fn note_flush(&mut self) {
+        self.awaited = true;
+    }
+
+    /// What it owes has to come before its client can go on: without a Sync it may keep it.
+    pub(super) fn flush(&mut self, to_server: &mut Cuts) {
+        self.awaited = true;
+        if self.in_batch && !std::mem::replace(&mut self.flushed, true) {
+            to_server.make(|out| message(out, b'H', &[]));
+        }
+    }
+
+    /// So many errors are kept for what is asked in vain, bytes.
+    pub(super) fn refusal_bytes(&self) -> usize {
+        self.refusals.iter().map(|(_, error)| error.len()).sum()
+    }
+
+    pub(super) fn again(&mut self) -> &mut Again {
+        &mut self.again
+    }
+
+    /// Its client's batch came to nothing by no fault of the client's, and is to be said once more:
+    /// [`super::ClientHalf::say_again`].
+    pub fn is_to_hear_again(&self) -> bool {
+        self.again.is_due()
+    }
+
+    /// What its client said last is to be said once more, as soon as it is ready.
+    pub(super) fn is_waiting_for_again(&self) -> bool {
+        self.again.is_pending()
+    }
+
+    /// No transaction is open, not even one that a Sync ends.
+    pub(super) fn is_idle(&self) -> bool {
+        self.status == Status::Idle && !self.in_batch
+    }
+
     /// No message is under way.
     pub fn is_between(&self) -> bool {
         self.walk.is_between()
@@ -154,8 +215,18 @@ impl ServerHalf {
     /// Nothing is owed, no transaction is open, and no message is under way: another client may
     /// have it, as far as the protocol goes.
     pub fn is_clean(&self) -> bool {
-        let settled = self.replies.is_settled() && !self.in_batch;
-        settled && self.walk.is_between() && self.status == Status::Idle
+        self.replies.is_settled() && self.is_quiet()
+    }
+
+    /// As far as is known nothing is owed, and yet one ReadyForQuery more may come: its client is
+    /// done with it, and nobody else is to have it.
+    pub fn is_spent(&self) -> bool {
+        self.replies.is_spent() && self.is_quiet()
+    }
+
+    fn is_quiet(&self) -> bool {
+        let between = self.walk.is_between() && !self.in_batch;
+        between && self.status == Status::Idle && !self.again.is_pending()
     }
 
     /// Follows what the server says: puts into `to_client` what the client hears, tells `tell` what
@@ -172,9 +243,16 @@ impl ServerHalf {
     ) -> Result<usize, ServerLost> {
         let mut at = 0;
         loop {
-            self.make_due(to_client, &mut tell);
             match self.walk.step(&bytes[at..])? {
-                Step::Rest(0) | Step::Short => return Ok(at),
+                Step::Rest(0) | Step::Short => {
+                    // A server that is to speak first says when they are due: one write less. As
+                    // PostgreSQL does, nothing goes out before a Flush or a Sync.
+                    let awaited = self.awaited || self.replies.is_ready_made();
+                    if awaited && self.replies.syncs() == 0 {
+                        self.make_due(to_client, &mut tell);
+                    }
+                    return Ok(at);
+                }
                 Step::Rest(len) => {
                     if self.passing {
                         to_client.pass(at..at + len);
@@ -187,18 +265,38 @@ impl ServerHalf {
                     if there.len() < peeked(kind, body, self.is_ours()) {
                         return Ok(at);
                     }
-                    let here = there.len().min(body as usize);
-                    self.passing = self.judge(kind, body, &there[..here], to_client, &mut tell)?;
-                    let end = at + HEAD_LEN + here;
+                    let here = &there[..there.len().min(body as usize)];
+                    let mended = kind == b'E' && self.mend(here, &mut tell);
+                    if !mended {
+                        self.make_due(to_client, &mut tell);
+                        self.passing = self.judge(kind, body, here, to_client, &mut tell)?;
+                    }
+                    let end = at + HEAD_LEN + here.len();
                     if self.passing {
                         to_client.pass(at..end);
+                        self.again.heard();
                     }
                     // What is here of a body is no longer than the body.
-                    self.walk.enter(body, u32::try_from(here).unwrap_or(body));
+                    self.walk.enter(body, u32::try_from(here.len()).unwrap_or(body));
                     at = end;
                 }
             }
         }
+    }
+
+    /// Whether an error is one that the client need not hear: its batch is said again.
+    fn mend(&mut self, body: &[u8], tell: &mut impl FnMut(Event<'_>)) -> bool {
+        let state = sqlstate(body);
+        if is_last(body) || !self.again.mends(&self.replies, state) {
+            return false;
+        }
+        self.replies.unmake();
+        if let Ok(Verdict::Failed(question)) = self.replies.hear(b'E') {
+            tell(Event::Failed(question, state));
+        }
+        self.again.fail();
+        self.passing = false;
+        true
     }
 
     /// Whether the client hears it.
@@ -230,16 +328,26 @@ impl ServerHalf {
             _ => {}
         }
         if let Verdict::Done(question) = verdict {
+            if question.whose == Whose::Refused {
+                return Err(ServerLost::Taken);
+            }
             tell(Event::Done(question));
+        }
+        if let (b'C', b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") = (kind, here) {
+            tell(Event::Emptied { clients: asked_by_client });
         }
         if kind == b'Z' {
             self.status = status(here)?;
             tell(Event::Ready(self.status));
+            if self.again.ready() {
+                return Ok(false);
+            }
         }
         if let Verdict::Failed(question) = verdict
             && let Some(error) = self.refusal(question)
             && sqlstate(here) == TAKEN
         {
+            self.again.heard();
             to_client.make(|out| out.extend_from_slice(&error));
             return Ok(false);
         }
@@ -270,7 +378,8 @@ impl ServerHalf {
 
     /// What is asked now, the pooler asked.
     fn is_ours(&self) -> bool {
-        self.replies.first().is_some_and(|question| question.whose == Whose::Nobodys)
+        let asked = self.replies.open().find(|question| question.whose != Whose::Made);
+        asked.is_some_and(|question| question.whose == Whose::Nobodys)
     }
 
     fn make_due(&mut self, to_client: &mut Cuts, tell: &mut impl FnMut(Event<'_>)) {
@@ -278,14 +387,32 @@ impl ServerHalf {
             return;
         }
         while let Some(question) = self.replies.made() {
-            let kind = match question.asked {
-                Asked::Parse => b'1',
-                Asked::Close => b'3',
+            to_client.make(|out| match question.asked {
+                Asked::Parse => message(out, b'1', &[]),
+                Asked::Close => message(out, b'3', &[]),
+                Asked::Execute => message(out, b'C', &[DEALLOCATED]),
+                Asked::Query => {
+                    message(out, b'C', &[DEALLOCATED]);
+                    message(out, b'Z', &[self.status.letter()]);
+                }
                 // Nothing else is ever made.
-                _ => continue,
-            };
-            to_client.make(|out| out.extend_from_slice(&[kind, 0, 0, 0, 4]));
+                _ => {}
+            });
+            self.again.heard();
             tell(Event::Done(question));
+        }
+    }
+}
+
+/// The tag of a statement that takes away one that no server is asked about.
+const DEALLOCATED: &[u8] = b"DEALLOCATE\0";
+
+impl Status {
+    fn letter(self) -> &'static [u8] {
+        match self {
+            Status::Idle => b"I",
+            Status::Open => b"T",
+            Status::Failed => b"E",
         }
     }
 }
@@ -329,6 +456,8 @@ pub enum ServerLost {
     OutOfTurn(#[from] OutOfTurn),
     #[error("the server names no status of its transaction")]
     Status,
+    #[error("the server took a statement under a name that it was to have already")]
+    Taken,
 }
 
 #[cfg(test)]

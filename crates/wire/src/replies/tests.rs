@@ -123,13 +123,27 @@ fn copy_passes_over_syncs_that_come_before_the_end_of_its_data() {
     check("Parse Bind Execute Sync '12G' CopyEnd Sync 'CZ'", "1 2 G C Z");
     check("Parse Bind Execute Sync CopyEnd Sync '12GCZ'", "1 2 G C Z");
     check("Execute 'G' Sync Sync CopyEnd Sync 'CZ'", "G C Z");
-    check("Execute Sync 'GE' CopyEnd Sync 'Z'", "G E Z failed Execute,CopyEnd");
     // It was no COPY at all.
     check("Execute CopyEnd Sync 'CZ'", "C Z");
     check("Execute Sync CopyEnd Sync 'EZZ'", "E Z Z failed Execute");
     check("CopyEnd Query 'CZ'", "C Z");
     // Two in one Query.
     check("Query 'G' CopyEnd 'CG' CopyEnd 'CZ'", "G C G C Z");
+}
+
+#[test]
+fn a_copy_that_fails_may_not_have_read_an_early_sync() {
+    let spent = " failed Execute,CopyEnd settled false syncs 0";
+    check("Execute Sync 'GE' CopyEnd Sync 'Z'", &format!("G E Z{spent}"));
+    check("Execute Sync 'GE' CopyEnd Sync 'ZZ'", "G E Z Z failed Execute,CopyEnd");
+    check("Execute 'G' Sync 'EZ' CopyEnd Sync 'Z'", "G E Z Z failed Execute");
+    check("Execute Sync 'GEZZ'", "G E Z Z! failed Execute");
+    // The second one comes before the answer to what was asked since, and is not taken for it.
+    check("Execute Sync 'GE' CopyEnd Sync 'Z' Query 'ZCZ'", "G E Z Z C Z failed Execute,CopyEnd");
+    check("Execute Sync 'GE' Sync 'Z' Bind Sync 'Z2Z'", "G E Z Z 2 Z failed Execute");
+    // What was read is over.
+    check("Execute Sync 'G' CopyEnd Sync 'CZ' Execute 'E' Sync 'Z'", "G C Z E Z failed Execute");
+    check("Query 'GEZ'", "G E Z");
 }
 
 #[test]

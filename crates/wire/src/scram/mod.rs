@@ -52,7 +52,7 @@ fn salted_password(password: &str, salt: &[u8], iterations: u32) -> Key {
     sum
 }
 
-fn hmac(key: &[u8], parts: &[&[u8]]) -> Key {
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Key {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().into()

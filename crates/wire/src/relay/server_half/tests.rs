@@ -45,6 +45,7 @@ fn tell(event: Event<'_>) -> String {
         Event::Ready(status) => format!("{status:?}"),
         Event::Parameter(text) => format!("parameter {}", text.escape_ascii()),
         Event::Command(tag, whole) => format!("command {} {whole}", tag.escape_ascii()),
+        Event::Emptied { clients } => format!("emptied {clients}"),
         Event::Row(row, whole) => format!("row {} {whole}", row.escape_ascii()),
         Event::LastWords(state) => format!("last words {}", state.escape_ascii()),
     }
