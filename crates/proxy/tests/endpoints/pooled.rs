@@ -20,7 +20,7 @@ use crate::pg::{PASSWORD, Pg};
 use crate::rig::{ALL, Node, Tls, config, connect, refusal, ruled, until};
 
 /// A node whose clients share two servers.
-async fn pooled(pg: &Pg, tls: &Tls) -> Node {
+pub async fn pooled(pg: &Pg, tls: &Tls) -> Node {
     pooled_with(pg, tls, |_| {}).await
 }
 

@@ -1,6 +1,7 @@
 //! A batch that can be said again: a server that answers with `0A000` that a plan is out of date,
 //! or with `26000` that it has not the statement, has done nothing of it, and the client need not
-//! hear of what is the pooler's to mend.
+//! hear of what is the pooler's to mend. A client that goes by what it was told of the rows before
+//! must hear of `0A000`: it would read other rows than come.
 //!
 //! ```text
 //! said from a clean server ─► Saying ── Sync ─► Said ── 0A000, 26000 ─► Failed ── Z ─► Due ─► once more
@@ -21,6 +22,8 @@ pub(super) const OUTDATED: &[u8] = b"0A000";
 pub(super) struct Again {
     state: State,
     bytes: Vec<u8>,
+    /// It asks anew what rows will come.
+    describes: bool,
 }
 
 /// There are values in it.
@@ -55,6 +58,7 @@ impl Again {
         }
         if clean {
             self.bytes.clear();
+            self.describes = false;
             self.state = State::Saying;
         }
         let fits = whole && self.bytes.len() + message.len() <= KEPT_MAX;
@@ -62,6 +66,7 @@ impl Again {
         self.state = match (self.state, fits && of_batch) {
             (State::Saying, true) => {
                 self.bytes.extend_from_slice(message);
+                self.describes |= matches!(kind, b'D' | b'P');
                 if kind == b'S' { State::Said } else { State::Saying }
             }
             _ => State::Off,
@@ -82,7 +87,8 @@ impl Again {
             let names_it = matches!(asked, Asked::Bind | Asked::DescribeStatement);
             names_it && *whose == Whose::Clients && *tag != 0
         });
-        self.state == State::Said && by_us && (state == UNKNOWN || state == OUTDATED)
+        let known = state == UNKNOWN || state == OUTDATED && self.describes;
+        self.state == State::Said && by_us && known
     }
 
     pub fn fail(&mut self) {

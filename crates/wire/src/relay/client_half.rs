@@ -214,12 +214,14 @@ impl ClientHalf {
                 !server.replies().is_empty() && taken()
             }
             Said::Execute(portal) => {
-                !server.replies().is_empty() && self.portals.contains_key(*portal)
+                let one = |taker: &Taker| matches!(taker.statement.resets, Some(Resets::One(_)));
+                !server.replies().is_empty() && self.portals.get(*portal).is_some_and(one)
             }
             Said::Bind(Bind { statement, .. })
                 if self.names.get(statement).is_some_and(|it| it.resets.is_some()) =>
             {
-                !server.replies().is_empty()
+                // In its own batch the transaction stands as it did before.
+                server.replies().syncs() > 0
             }
             // Whichever it is.
             _ => said.statement().is_some_and(|name| self.names.is_unsure(name, server.batch())),
@@ -321,7 +323,7 @@ impl ClientHalf {
         if statement.leaves.is_some() {
             note_leaves(&mut self.leaves, statement.leaves.as_ref());
         }
-        let has = match linked.held.has(number, linked.server.batch()) {
+        let has = match linked.held.has_anew(number, linked.server.batch()) {
             // Then it must be the server that answers: an aborted transaction takes no Parse.
             Has::Yes if linked.server.may_have_failed() => Has::Perhaps,
             has => has,

@@ -24,6 +24,8 @@ struct Use {
     batch: u32,
     /// Parses that have not been answered: only what comes of the last one counts.
     open: u32,
+    /// Its text may mean something else by now.
+    stale: bool,
 }
 
 /// No batch has this number for long.
@@ -50,11 +52,22 @@ impl Held {
         }
     }
 
+    /// The same for a client that prepares it anew: it must get what the text means now. Who goes on
+    /// with what it has prepared before is to hear from the server that its rows are others.
+    pub fn has_anew(&mut self, number: u32, batch: u32) -> Has {
+        let stale = self.held.get(&number).is_some_and(|held| held.stale);
+        match self.has(number, batch) {
+            Has::Yes if stale => Has::Perhaps,
+            has => has,
+        }
+    }
+
     /// It is asked for.
     pub fn add(&mut self, statement: &Statement, batch: u32) {
         self.clock += 1;
         let open = self.held.get(&statement.number).map_or(0, |held| held.open) + 1;
-        let held = Use { name: statement.name, at: self.clock, proven: false, batch, open };
+        let (name, at) = (statement.name, self.clock);
+        let held = Use { name, at, proven: false, batch, open, stale: false };
         self.held.insert(statement.number, held);
     }
 
@@ -86,17 +99,16 @@ impl Held {
         self.held.values_mut().for_each(Use::doubt);
     }
 
-    /// What texts mean has changed in its own session: a client that prepares one now must not get
-    /// what it meant before.
+    /// What texts mean has changed in its own session.
     pub fn alter(&mut self) {
         self.altered = true;
-        self.doubt_all();
+        self.held.values_mut().for_each(|held| held.stale = true);
     }
 
-    /// The transaction has ended, one way or the other.
+    /// The transaction has ended, and its changes may have been taken back.
     pub fn end_transaction(&mut self) {
         if std::mem::take(&mut self.altered) {
-            self.doubt_all();
+            self.held.values_mut().for_each(|held| held.stale = true);
         }
     }
 
@@ -160,20 +172,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_prepared_while_texts_meant_something_else_is_in_doubt() {
+    fn what_was_prepared_while_a_text_meant_something_else_is_prepared_anew() {
         let (mut held, statements) = (Held::default(), statements(2));
         held.add(&statements[0], 0);
         held.prove(1);
         held.alter();
-        assert_eq!(held.has(1, 1), Has::Perhaps);
+        assert_eq!((held.has_anew(1, 1), held.has(1, 1)), (Has::Perhaps, Has::Yes));
         held.add(&statements[1], 1);
         held.prove(2);
-        assert_eq!(held.has(2, 2), Has::Yes, "until the transaction is rolled back");
+        assert_eq!(held.has_anew(2, 2), Has::Yes, "until the transaction is rolled back");
         held.end_transaction();
-        assert_eq!(held.has(2, 2), Has::Perhaps);
+        assert_eq!(held.has_anew(2, 2), Has::Perhaps);
         held.add(&statements[1], 2);
         held.prove(2);
         held.end_transaction();
-        assert_eq!(held.has(2, 3), Has::Yes);
+        assert_eq!(held.has_anew(2, 3), Has::Yes);
+    }
+
+    #[test]
+    fn only_the_last_parse_of_a_statement_proves_it() {
+        let (mut held, statements) = (Held::default(), statements(1));
+        held.add(&statements[0], 0);
+        held.add(&statements[0], 1);
+        held.prove(1);
+        assert_eq!(held.has(1, 2), Has::Perhaps, "the second closes it first, and may fail");
+        held.prove(1);
+        assert_eq!(held.has(1, 2), Has::Yes);
+        held.add(&statements[0], 2);
+        held.fail(1);
+        assert_eq!(held.has(1, 3), Has::Perhaps);
     }
 }

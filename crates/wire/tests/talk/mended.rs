@@ -45,17 +45,17 @@ fn a_plan_that_is_out_of_date_is_made_anew_and_the_client_hears_nothing_of_it() 
 #[test]
 fn it_is_tried_once() {
     with_a(
-        "> B(,a) E() S
-        = B(,#1) E() S
+        "> B(,a) D(P,) E() S
+        = B(,#1) D(P,) E() S
         < E(0A000) Z(I)
-        = C(S,#1) P(#1,one) B(,#1) E() S
+        = C(S,#1) P(#1,one) B(,#1) D(P,) E() S
         < 3 1 E(0A000) Z(I)
         : E(0A000) Z(I)
         clean
-        > B(,a) E() S
-        = C(S,#1) P(#1,one) B(,#1) E() S
-        < 3 1 2 C(SELECT 1) Z(I)
-        : 2 C(SELECT 1) Z(I)
+        > B(,a) D(P,) E() S
+        = C(S,#1) P(#1,one) B(,#1) D(P,) E() S
+        < 3 1 2 T C(SELECT 1) Z(I)
+        : 2 T C(SELECT 1) Z(I)
         clean",
     );
 }
@@ -99,6 +99,16 @@ fn where_it_cannot_be_said_again_the_next_try_succeeds() {
         clean
         > B(,a) S
         = C(S,#1) P(#1,one) B(,#1) S",
+    );
+    // Its client goes by what it was told of the rows before.
+    with_a(
+        "> B(,a) E() S
+        = B(,#1) E() S
+        < E(0A000) Z(I)
+        : E(0A000) Z(I)
+        clean
+        > B(,a) E() S
+        = C(S,#1) P(#1,one) B(,#1) E() S",
     );
     // Its Sync has not come.
     with_a(
