@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use std::{future, io};
 
 use howdah_base::{Held, NodeName};
 use howdah_spec::hba::{AddressMatch, Who, judge};
 use howdah_wire::{ErrorResponse, Opening, Replication, Startup, Step, opening};
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
-use crate::client_stream::ClientStream;
+use crate::client_stream::{self, ClientStream};
 use crate::crowd::Member;
 use crate::data::Places;
 use crate::login::Link;
@@ -32,8 +32,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 impl Proxy {
     pub async fn client(&self, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
         self.tune(&tcp)?;
-        let tls = TlsAcceptor::from(self.config.server_tls.clone());
-        let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, Some(tls))).await??;
+        let tls = self.config.server_tls.clone();
+        let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, Some(&tls))).await??;
         let (mut opts_out, mut pooled) = (false, None);
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
@@ -173,12 +173,14 @@ pub struct Client {
     /// What it sent after that and no server has got yet.
     pub early: Vec<u8>,
     pub tls: bool,
+    /// What binds a login to its TLS connection.
+    pub end_point: Option<Vec<u8>>,
 }
 
 impl Client {
     /// Reads up to the first packet that is no negotiation, and not a byte beyond: what an
     /// attacker might add before a handshake ends up in the handshake.
-    pub async fn open(mut tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Client> {
+    pub async fn open(mut tcp: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Client> {
         let mut first = [0];
         let len = tcp.peek(&mut first).await?;
         let direct = matches!(opening(&first[..len]), Ok(Step::Packet(Opening::DirectTls, _)));
@@ -188,10 +190,11 @@ impl Client {
                 packet,
                 early: Vec::new(),
                 tls: false,
+                end_point: None,
             });
         }
         let tls = tls.ok_or(io::ErrorKind::InvalidData)?;
-        let mut stream = tls.accept(tcp).await?;
+        let (mut stream, end_point) = client_stream::encrypt(tcp, tls).await?;
         // As PostgreSQL does: who does not ask must say what he will speak.
         if direct && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(io::ErrorKind::InvalidData.into());
@@ -202,6 +205,7 @@ impl Client {
             packet,
             early: Vec::new(),
             tls: true,
+            end_point,
         })
     }
 }

@@ -2,12 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::Connection;
 use rustls::pki_types::CertificateDer;
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{Connection, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::data::Line;
@@ -36,6 +40,31 @@ impl ClientStream {
             }
         };
         Ok(Line { socket: tcp.into_std()?, tls })
+    }
+}
+
+/// Encrypts a connection, and says what binds a login to it: the certificate is chosen once, for
+/// it may be renewed at any moment.
+pub(crate) async fn encrypt(
+    tcp: TcpStream,
+    config: &Arc<ServerConfig>,
+) -> io::Result<(TlsStream<TcpStream>, Option<Vec<u8>>)> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+    let Some(chosen) = config.cert_resolver.resolve(start.client_hello()) else {
+        return Ok((start.into_stream(config.clone()).await?, None));
+    };
+    let end_point = chosen.cert.first().and_then(|first| howdah_tls::end_point(first));
+    let mut config = ServerConfig::clone(config);
+    config.cert_resolver = Arc::new(Chosen(chosen));
+    Ok((start.into_stream(Arc::new(config)).await?, end_point))
+}
+
+#[derive(Debug)]
+struct Chosen(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Chosen {
+    fn resolve(&self, _client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
     }
 }
 

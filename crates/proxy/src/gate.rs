@@ -18,20 +18,23 @@ pub(crate) const PROOF_TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_MAX: usize = 1_024;
 const NONCE_LEN: usize = 18;
 
-/// Asks a client for its proof. The key that it has shown, or why it is not let in.
+/// Asks a client for its proof. The key that it has shown, or why it is not let in. `end_point`:
+/// what binds the proof to the client's TLS connection, where there is one.
 ///
 /// # Errors
 /// It has gone.
 pub(crate) async fn prove(
     client: &mut impl Stream,
     verifier: &Verifier,
+    end_point: Option<&[u8]>,
 ) -> io::Result<Result<Key, Refused>> {
-    let mut offered = scram::MECHANISM.as_bytes().to_vec();
-    offered.push(0);
-    say(client, Authentication::Sasl { mechanisms: &offered }).await?;
+    let plus = end_point.map(|_| scram::MECHANISM_PLUS);
+    let offered: String =
+        plus.into_iter().chain([scram::MECHANISM]).map(|name| format!("{name}\0")).collect();
+    say(client, Authentication::Sasl { mechanisms: offered.as_bytes() }).await?;
     let answer = hear(client).await?;
     let Some(first) = InitialResponse::read(&answer) else { return Ok(Err(Refused::Malformed)) };
-    let begun = scram::answer_first(first.mechanism, first.data, &nonce(), verifier, None);
+    let begun = scram::answer_first(first.mechanism, first.data, &nonce(), verifier, end_point);
     let (challenge, question) = match begun {
         Ok(begun) => begun,
         Err(refused) => return Ok(Err(refused)),

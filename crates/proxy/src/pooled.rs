@@ -8,6 +8,7 @@ use howdah_spec::PoolMode;
 use howdah_wire::relay::session::Settings;
 use howdah_wire::scram::{Secret, Verifier};
 use howdah_wire::{ErrorResponse, Replication, Startup};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -54,6 +55,9 @@ pub(crate) struct Entrance {
     settings: Settings,
     /// By which it is asked to prove itself.
     verifier: Verifier,
+    /// What it is told first, where it asks for more than is spoken here.
+    negotiation: Option<Vec<u8>>,
+    minor: u16,
 }
 
 impl Proxy {
@@ -73,7 +77,9 @@ impl Proxy {
         let (reply, answer) = oneshot::channel();
         self.config.verifiers.try_send(VerifierAsk { role: user.clone(), reply }).ok()?;
         let verifier = timeout(VERIFIER_TIMEOUT, answer).await.ok()?.ok()??;
-        Some(Entrance { pool: PoolKey { endpoint, database, user }, settings, verifier })
+        let pool = PoolKey { endpoint, database, user };
+        let (negotiation, minor) = (startup.negotiation(), startup.spoken());
+        Some(Entrance { pool, settings, verifier, negotiation, minor })
     }
 
     /// Lets a client into its pool.
@@ -83,10 +89,14 @@ impl Proxy {
         entrance: Entrance,
         places: Places,
     ) -> std::io::Result<()> {
-        let Entrance { pool, settings, verifier } = entrance;
+        let Entrance { pool, settings, verifier, negotiation, minor } = entrance;
         let Some(pooler) = &self.pooler else { return Ok(()) };
-        let proved = timeout(gate::PROOF_TIMEOUT, gate::prove(&mut client.stream, &verifier));
-        let client_key = match proved.await?? {
+        let proof = async {
+            // Nobody waits for it alone: it goes out with the question that follows.
+            client.stream.write_all(&negotiation.unwrap_or_default()).await?;
+            gate::prove(&mut client.stream, &verifier, client.end_point.as_deref()).await
+        };
+        let client_key = match timeout(gate::PROOF_TIMEOUT, proof).await?? {
             Ok(client_key) => client_key,
             Err(refused) => {
                 tracing::debug!(user = pool.user, %refused, "not let in");
@@ -100,6 +110,7 @@ impl Proxy {
             pool,
             secret: Arc::new(Credentials::Scram(Secret::Keys { client_key, verifier })),
             settings,
+            minor,
             places,
         };
         pooler.tell(Order::Client(Box::new(newcomer)));

@@ -14,6 +14,7 @@
 //! beside the key).
 
 mod authority;
+mod binding;
 mod certificate;
 mod config;
 mod error;
@@ -27,6 +28,7 @@ mod refusal;
 mod seal;
 
 pub use authority::{Authority, NewKey, OPERATOR, REPLICATOR, request};
+pub use binding::end_point;
 pub use certificate::{Certificate, Life};
 pub use config::{
     for_clients, for_http, for_peers, install_provider, nodes_to_http, to_http, to_peers,

@@ -35,4 +35,4 @@ pub use authentication::{
 pub use backend::{GREETING_LEN_MAX, Message, Oversized, UntilReady};
 pub use error_response::{ErrorResponse, Severity};
 pub use opening::{Malformed, OPENING_BODY_MAX, Opening, Step, opening};
-pub use startup::{NAME_LEN_MAX, Replication, Startup};
+pub use startup::{MINOR_MAX, NAME_LEN_MAX, Replication, Startup};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::startup::MINOR_MAX;
 use crate::{ErrorResponse, Severity, Startup};
 
 /// Bytes after the length word: PostgreSQL's MAX_STARTUP_PACKET_LENGTH.
@@ -130,7 +131,7 @@ impl fmt::Display for Malformed {
             Malformed::CancelLength(_) => f.write_str("invalid length of cancel request"),
             Malformed::Version { major, minor } => write!(
                 f,
-                "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0"
+                "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{MINOR_MAX}"
             ),
             Malformed::Layout => {
                 f.write_str("invalid startup packet layout: expected terminator as last byte")

@@ -1,4 +1,5 @@
-//! StartupMessage: who wants which database, read with PostgreSQL's own tolerance.
+//! StartupMessage: who wants which database, read with PostgreSQL's own tolerance, and what is
+//! answered to one that asks for more than is spoken here.
 //!
 //! What is decided from these values must be what the server decides from the same bytes later:
 //! the last of repeated parameters counts, an empty database means the user's, and names are cut
@@ -7,14 +8,21 @@
 use std::borrow::Cow;
 
 use crate::Malformed;
+use crate::authentication::message;
 
 /// Bytes of a name: PostgreSQL's NAMEDATALEN less its terminator.
 pub const NAME_LEN_MAX: usize = 63;
 
+/// The newest minor version that is spoken here. 3.2 has longer cancel keys, and nothing else that
+/// is new; 3.1 was never given out.
+pub const MINOR_MAX: u16 = 2;
+/// Options of the protocol itself; there are none yet.
+const OPTION: &[u8] = b"_pq_.";
+
 /// A client's StartupMessage, protocol 3.x.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Startup<'a> {
-    /// The server negotiates it down if it must.
+    /// Whoever serves it negotiates it down if it must.
     pub minor: u16,
     /// What kind of session it will be.
     pub replication: Replication,
@@ -57,6 +65,32 @@ impl<'a> Startup<'a> {
     /// The value that counts: the last one.
     pub fn parameter(&self, wanted: &str) -> Option<&'a [u8]> {
         self.parameters().filter(|(name, _)| *name == wanted.as_bytes()).last().map(|(_, v)| v)
+    }
+
+    /// The minor version that is spoken with it.
+    pub fn spoken(&self) -> u16 {
+        self.minor.min(MINOR_MAX)
+    }
+
+    /// NegotiateProtocolVersion: what is spoken, and which options are unknown. `None`: it asks
+    /// for nothing that is not here. As `ProcessStartupPacket` does it, before anything else.
+    pub fn negotiation(&self) -> Option<Vec<u8>> {
+        let unknown: Vec<&[u8]> = self
+            .parameters()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with(OPTION))
+            .collect();
+        if self.minor <= MINOR_MAX && unknown.is_empty() {
+            return None;
+        }
+        // A first packet has far fewer.
+        let count = u32::try_from(unknown.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let version = (3 << 16 | u32::from(self.spoken())).to_be_bytes();
+        let mut parts = vec![&version[..], &count];
+        unknown.iter().for_each(|name| parts.extend([name, &b"\0"[..]]));
+        let mut out = Vec::new();
+        message(&mut out, b'v', &parts);
+        Some(out)
     }
 
     pub fn user(&self) -> Cow<'a, str> {

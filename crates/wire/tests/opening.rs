@@ -120,7 +120,7 @@ fn a_hostile_startup_is_refused() {
     }
     assert_eq!(
         shown(&packet(2 << 16, b"")),
-        "malformed: unsupported frontend protocol 2.0: server supports 3.0 to 3.0"
+        "malformed: unsupported frontend protocol 2.0: server supports 3.0 to 3.2"
     );
 }
 
@@ -145,4 +145,31 @@ fn what_postgresql_says_to_the_client_is_said() {
     assert_eq!(Malformed::Length(3).answer(), None);
     let answer = Malformed::Version { major: 2, minor: 0 }.answer().expect("an answer");
     assert_eq!(answer.code, "0A000");
+}
+
+#[test]
+fn what_is_newer_than_is_spoken_here_is_negotiated_down() {
+    let answer = |minor: u8, parameters: &str| {
+        let body = format!("user\0app\0{}\0", parameters.replace('|', "\0"));
+        let mut packet = u32::try_from(body.len() + 8).expect("short").to_be_bytes().to_vec();
+        packet.extend([0, 3, 0, minor]);
+        packet.extend(body.as_bytes());
+        match opening(&packet) {
+            Ok(Step::Packet(Opening::Startup(startup), _)) => {
+                startup.negotiation().map(|answer| answer.escape_ascii().to_string())
+            }
+            other => panic!("not a first packet: {other:?}"),
+        }
+    };
+    for minor in [0, 1, 2] {
+        assert_eq!(answer(minor, "database|_pq_.|"), None, "{minor}");
+    }
+    let version = |len: u8, minor, count| {
+        Some([b'v', 0, 0, 0, len, 0, 3, 0, minor, 0, 0, 0, count].escape_ascii().to_string())
+    };
+    assert_eq!(answer(3, ""), version(12, 2, 0));
+    assert_eq!(answer(255, ""), version(12, 2, 0));
+    let named = |len, minor| version(len, minor, 2).map(|head| head + "_pq_.a\\x00_pq_.b\\x00");
+    assert_eq!(answer(0, "_pq_.a|x|_pq_.b|y|"), named(26, 0));
+    assert_eq!(answer(9, "_pq_.a|x|_pq_.b|y|"), named(26, 2));
 }

@@ -10,7 +10,6 @@ use howdah_wire::{ErrorResponse, Opening, Replication, Startup, Step, opening};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::listen::From;
 use super::{Alone, Database, Settings};
@@ -28,6 +27,9 @@ pub(super) struct Wish {
     pub database: String,
     pub user: String,
     pub settings: Startups,
+    /// What it is told first, where it asks for a newer protocol than is spoken here.
+    negotiation: Vec<u8>,
+    minor: u16,
 }
 
 impl Alone {
@@ -36,7 +38,7 @@ impl Alone {
         let tls = match from {
             From::Tcp(..) => {
                 socket::tune(&tcp, now.tcp.keepalive, now.tcp.user_timeout)?;
-                now.client_tls.as_ref().map(|tls| TlsAcceptor::from(tls.config.clone()))
+                now.client_tls.as_ref().map(|tls| &tls.config)
             }
             From::Unix { .. } => None,
         };
@@ -59,8 +61,11 @@ impl Alone {
         if needs_tls && !client.tls && matches!(from, From::Tcp(..)) {
             return self.refuse(client, ErrorResponse::fatal("08P01", "SSL required")).await;
         }
-        let proof = timeout(now.client_login_timeout, self.prove(&now, &wish, &mut client, from));
-        match proof.await?? {
+        let proof = async {
+            client.stream.write_all(&wish.negotiation).await?;
+            self.prove(&now, &wish, &mut client, from).await
+        };
+        match timeout(now.client_login_timeout, proof).await?? {
             Ok(credentials) => self.let_in(&now, wish, client, from, credentials).await,
             Err(error) => self.refuse(client, error).await,
         }
@@ -102,6 +107,7 @@ impl Alone {
             pool: PoolKey { endpoint: Endpoint::Rw, database: wish.database, user },
             secret: Arc::new(credentials),
             settings: wish.settings,
+            minor: wish.minor,
             places,
         };
         self.pooler.tell(Order::Client(Box::new(newcomer)));
@@ -152,7 +158,8 @@ fn wish(startup: &Startup<'_>, now: &Settings, from: From) -> Result<Wish, Error
         settings.insert("application_name".into(), named.into());
     }
     let (database, user) = (startup.database().into_owned(), startup.user().into_owned());
-    Ok(Wish { database, user, settings })
+    let negotiation = startup.negotiation().unwrap_or_default();
+    Ok(Wish { database, user, settings, negotiation, minor: startup.spoken() })
 }
 
 fn shown(ip: IpAddr) -> String {

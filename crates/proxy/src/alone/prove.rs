@@ -89,7 +89,9 @@ impl Alone {
             None => None,
         };
         let verifier = verifier.unwrap_or_else(|| Verifier::of_nobody(user, &self.nobody));
-        let key = gate::prove(&mut client.stream, &verifier).await?.ok();
+        let end_point = client.end_point.clone();
+        let proved = gate::prove(&mut client.stream, &verifier, end_point.as_deref());
+        let key = proved.await?.ok();
         Ok(key.map(|client_key| Shown::Keys(Secret::Keys { client_key, verifier })))
     }
 }

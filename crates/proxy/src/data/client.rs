@@ -68,7 +68,7 @@ pub(super) struct Client {
     /// See [`sense`].
     pub sense: u32,
     /// With its place in the thread, what a cancel request of it says.
-    pub secret: [u8; 4],
+    pub secret: Box<[u8]>,
     /// What it sent before it had been told that it is in.
     pub early: Vec<u8>,
     /// It has been told that it is in.

@@ -54,6 +54,8 @@ pub(crate) struct Newcomer {
     pub secret: Arc<Credentials>,
     /// What its first packet asks for.
     pub settings: Settings,
+    /// Of the protocol that it speaks.
+    pub minor: u16,
     /// Its places among the counted.
     pub places: Places,
 }

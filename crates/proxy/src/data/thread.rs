@@ -167,12 +167,12 @@ impl Thread {
     }
 
     fn take_client(&mut self, new: Newcomer) {
-        let Newcomer { line, early, pool, secret, settings, places } = new;
+        let Newcomer { line, early, pool, secret, settings, minor, places } = new;
         let Ok(conn) = Conn::new(line) else { return };
         let pool = self.pool(pool, secret);
         let class = self.class(pool, &settings);
         let settings = self.interned.of(settings);
-        let secret = howdah_tls::random();
+        let secret = super::welcome::secret(minor);
         let at = self.clients.insert(Client {
             conn,
             half: ClientHalf::new(PARSE_MAX),

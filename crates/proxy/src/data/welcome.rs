@@ -71,7 +71,15 @@ impl Thread {
         let (number, secret) = key.split_first_chunk::<4>()?;
         let at = usize::try_from(u32::from_be_bytes(*number).checked_sub(1)?).ok()?;
         let client = self.clients.get(at)?;
-        (secret == client.secret && client.welcomed).then_some(at)
+        (howdah_tls::same(secret, &client.secret) && client.welcomed).then_some(at)
+    }
+}
+
+/// What a client shows to cancel: as long as its protocol allows of PostgreSQL 18.
+pub(super) fn secret(minor: u16) -> Box<[u8]> {
+    match minor {
+        0 | 1 => Box::new(howdah_tls::random::<4>()),
+        _ => Box::new(howdah_tls::random::<32>()),
     }
 }
 

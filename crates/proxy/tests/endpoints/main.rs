@@ -3,11 +3,14 @@
 mod admission;
 mod away;
 mod closing;
+mod hand;
 mod limits;
 mod peers;
 mod pg;
 mod pooled;
+mod protocol;
 mod rig;
 mod routing;
+mod statements;
 mod tls;
 mod wal;

@@ -1,11 +1,8 @@
 //! Statements of clients that share servers when tables change under them, when somebody takes them
 //! away, and where a transaction may have only one.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::SinkExt;
-use howdah_base::Span;
 use howdah_proxy::{Endpoint::Rw, ProxyConfig};
 use howdah_spec::PoolMode;
 use tokio_postgres::{Client, Error};
@@ -13,12 +10,11 @@ use tokio_postgres::{Client, Error};
 use crate::hand::{ask, session};
 use crate::pg::Pg;
 use crate::pooled::{clients, pooled_with, value};
-use crate::rig::{Node, Tls, connect, until_cut};
+use crate::rig::{Node, Tls, connect, ruled, until_cut};
 
 /// All clients share one server.
 fn one_server(config: &mut ProxyConfig) {
-    config.pool_size = 1;
-    config.connect_wait = Span(Duration::from_secs(5));
+    config.policy = ruled(|policy| policy.pool.size = 1);
 }
 
 fn state<T>(result: Result<T, Error>) -> String {
@@ -175,8 +171,10 @@ async fn a_copy_that_fails_leaves_everybody_well() {
 async fn in_statement_mode_a_block_of_several_ends_its_client_s_session() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let statement = |config: &mut ProxyConfig| {
-        one_server(config);
-        config.pool_mode = PoolMode::Statement;
+        config.policy = ruled(|policy| {
+            policy.pool.size = 1;
+            policy.pool.mode = PoolMode::Statement;
+        });
     };
     let node = pooled_with(&pg, &tls, statement).await;
     let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };

@@ -47,6 +47,12 @@ impl Asking {
         Asking { gs2, binding, nonce: nonce.to_owned() }
     }
 
+    /// It could bind the channel, and is not offered to: a server that did offer it knows by this
+    /// that somebody is in between.
+    pub fn not_offered(nonce: &str) -> Asking {
+        Asking { gs2: "y,,".to_owned(), ..Asking::new(nonce, None) }
+    }
+
     /// The first message; the server knows the name already.
     pub fn first(&self) -> String {
         format!("{}n=,r={}", self.gs2, self.nonce)

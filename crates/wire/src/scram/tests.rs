@@ -84,6 +84,13 @@ fn a_channel_is_bound_to_its_certificate() {
     let downgraded = answer_first(MECHANISM, "y,,n=,r=abc", "s", &verifier, Some(one));
     assert_eq!(downgraded.err(), Some(Refused::Downgraded));
     assert!(answer_first(MECHANISM, "y,,n=,r=abc", "s", &verifier, None).is_ok());
+    let asking = Asking::not_offered("rOprNGfwEbeRWgbNEkqO");
+    let first = asking.first();
+    assert!(answer_first(MECHANISM, &first, "s", &verifier, Some(one)).is_err());
+    let answered = answer_first(MECHANISM, &first, "s", &verifier, None);
+    let (challenge, question) = answered.expect("a question");
+    let asked = asking.answer(&question, &password).expect("an answer");
+    assert!(challenge.answer_final(&asked.last).is_ok());
 }
 
 #[test]
