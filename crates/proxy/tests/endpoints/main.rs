@@ -4,6 +4,8 @@ mod admission;
 mod away;
 mod closing;
 mod limits;
+mod conversations;
+mod drivers;
 mod peers;
 mod pg;
 mod pooled;
