@@ -103,7 +103,8 @@ fn times(dir: &Path) -> Result<Vec<u64>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with("times.") {
             let text = fs::read_to_string(&path)?;
-            let third = |line: &str| line.split(' ').nth(2).and_then(|time| time.parse::<u64>().ok());
+            let third =
+                |line: &str| line.split(' ').nth(2).and_then(|time| time.parse::<u64>().ok());
             times.extend(text.lines().filter_map(third));
             fs::remove_file(&path)?;
         }

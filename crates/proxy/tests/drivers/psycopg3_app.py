@@ -179,8 +179,9 @@ def a_statement_is_cancelled_and_no_other():
                 raise AssertionError("not cancelled")
             thread.join()
             # Too late for anything: nobody is hit.
-            cancel()
             for _ in range(20):
+                cancel()
+                assert conn.execute("select 1").fetchone() == (1,)
                 assert other.execute("select 1").fetchone() == (1,)
         assert conn.execute("select 2").fetchone() == (2,)
 

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::pg::{PASSWORD, Pg};
-use crate::pooled::{direct, pooled_with, value};
+use crate::pooled::{direct, pool_of, value};
 use crate::rig::Tls;
 
 /// A driver's whole programme.
@@ -79,13 +79,7 @@ async fn run(command: &[PathBuf]) {
     for (name, mode, size) in
         [("transaction", PoolMode::Transaction, SERVERS), ("session", PoolMode::Session, 20)]
     {
-        let node = pooled_with(&pg, &tls, |config| {
-            config.pool_mode = mode;
-            config.pool_size = size;
-            config.clients_max = 100;
-            config.connect_wait.0 = Duration::from_secs(30);
-        });
-        nodes.push(node.await);
+        nodes.push(pool_of(&pg, &tls, mode, size).await);
         ways.push((name, nodes[nodes.len() - 1].address(Rw)));
     }
     for (name, at) in ways {

@@ -3,9 +3,9 @@
 mod admission;
 mod away;
 mod closing;
-mod limits;
 mod conversations;
 mod drivers;
+mod limits;
 mod peers;
 mod pg;
 mod pooled;

@@ -24,7 +24,7 @@ async fn pooled(pg: &Pg, tls: &Tls) -> Node {
     pooled_with(pg, tls, |_| {}).await
 }
 
-pub async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
+async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
     let mut config = config("a", tls, &[ALL]);
     config.connect_wait = Span(Duration::from_secs(5));
     config.policy = ruled(|_| {});
@@ -35,6 +35,19 @@ pub async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfi
     let node = Node::start("a", pg.port, config).await;
     node.learns(1, Some("a"), &[(&node, None)]);
     node
+}
+
+/// A node with a pool of that kind, in which clients may wait for long.
+pub async fn pool_of(pg: &Pg, tls: &Tls, mode: PoolMode, size: u32) -> Node {
+    pooled_with(pg, tls, |config| {
+        config.clients_max = 200;
+        config.policy = ruled(|policy| {
+            policy.pool.mode = mode;
+            policy.pool.size = size;
+            policy.pool.times.wait = Duration::from_secs(60);
+        });
+    })
+    .await
 }
 
 /// A session past the proxy.

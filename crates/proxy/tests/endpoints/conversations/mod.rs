@@ -17,7 +17,7 @@ use howdah_proxy::Endpoint::Rw;
 use howdah_spec::PoolMode;
 
 use crate::pg::Pg;
-use crate::pooled::{direct, pooled_with, value};
+use crate::pooled::{direct, pool_of, value};
 use crate::rig::{Node, Tls};
 use chance::Chance;
 use heard::{Message, comparable, comparable_greeting, forget_what_is_prepared_again, shown};
@@ -50,15 +50,7 @@ async fn compare(mode: PoolMode, sizes: &[u32]) {
     let count = number("HOWDAH_CONVERSATIONS").unwrap_or(CONVERSATIONS);
     let mut nodes = Vec::new();
     for size in sizes {
-        nodes.push(
-            pooled_with(&pg, &tls, |config| {
-                config.pool_mode = mode;
-                config.pool_size = *size;
-                config.clients_max = 100;
-                config.connect_wait.0 = std::time::Duration::from_secs(60);
-            })
-            .await,
-        );
+        nodes.push(pool_of(&pg, &tls, mode, *size).await);
     }
     let mut differing = Vec::new();
     for (turn, seed) in (first..first + count).step_by(AT_ONCE as usize).enumerate() {
