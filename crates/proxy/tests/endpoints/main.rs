@@ -5,6 +5,7 @@ mod away;
 mod closing;
 mod conversations;
 mod drivers;
+mod isolation;
 mod limits;
 mod peers;
 mod pg;

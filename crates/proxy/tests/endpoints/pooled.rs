@@ -24,7 +24,7 @@ async fn pooled(pg: &Pg, tls: &Tls) -> Node {
     pooled_with(pg, tls, |_| {}).await
 }
 
-async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
+pub async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfig)) -> Node {
     let mut config = config("a", tls, &[ALL]);
     config.connect_wait = Span(Duration::from_secs(5));
     config.policy = ruled(|_| {});

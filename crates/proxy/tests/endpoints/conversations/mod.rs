@@ -3,10 +3,10 @@
 //!
 //! `HOWDAH_CONVERSATIONS` says how many, `HOWDAH_SEED` which is the first.
 
-mod chance;
-mod heard;
-mod raw;
-mod saying;
+pub mod chance;
+pub mod heard;
+pub mod raw;
+pub mod saying;
 mod script;
 mod statements;
 
@@ -21,7 +21,7 @@ use crate::pooled::{direct, pool_of, value};
 use crate::rig::{Node, Tls};
 use chance::Chance;
 use heard::{Message, comparable, comparable_greeting, forget_what_is_prepared_again, shown};
-pub use raw::Raw;
+use raw::Raw;
 use saying::{Saying, Until};
 
 /// Conversations of one kind of pool, unless more are asked for.
