@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use crate::pg::{PASSWORD, Pg};
 use crate::pooled::{direct, pool_of, value};
-use crate::rig::Tls;
+use crate::rig::{Node, Tls};
+use crate::tokio_app;
 
 /// A driver's whole programme.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -69,22 +70,47 @@ fn python(name: &str) -> [PathBuf; 2] {
     [target("python/bin/python"), script(name)]
 }
 
+#[tokio::test]
+async fn tokio_postgres() {
+    let ways = Ways::open().await;
+    for (name, at) in &ways.all {
+        tokio_app::works(*at, name).await;
+    }
+}
+
 /// Runs a driver's programme with and without the pooler.
 async fn run(command: &[PathBuf]) {
-    let (pg, tls) = (Pg::start(), Tls::new());
-    pg.lets_in("host all all 127.0.0.1/32 scram-sha-256");
-    let admin = direct(&pg).await;
-    let mut ways = vec![("direct", SocketAddr::from(([127, 0, 0, 1], pg.port)))];
-    let mut nodes = Vec::new();
-    for (name, mode, size) in
-        [("transaction", PoolMode::Transaction, SERVERS), ("session", PoolMode::Session, 20)]
-    {
-        nodes.push(pool_of(&pg, &tls, mode, size).await);
-        ways.push((name, nodes[nodes.len() - 1].address(Rw)));
+    let ways = Ways::open().await;
+    for (name, at) in &ways.all {
+        succeed(command, name, *at).await;
     }
-    for (name, at) in ways {
-        value(&admin, &format!("create database {name}")).await;
-        succeed(command, name, at).await;
+}
+
+/// A server, and how it is reached. Each way has a database of its name.
+struct Ways {
+    all: Vec<(&'static str, SocketAddr)>,
+    _nodes: Vec<Node>,
+    _pg: Pg,
+}
+
+impl Ways {
+    async fn open() -> Ways {
+        let (pg, tls) = (Pg::start(), Tls::new());
+        pg.lets_in("host all all 127.0.0.1/32 scram-sha-256");
+        let admin = direct(&pg).await;
+        let mut all = vec![("direct", SocketAddr::from(([127, 0, 0, 1], pg.port)))];
+        let mut nodes = Vec::new();
+        for (name, mode, size) in
+            [("transaction", PoolMode::Transaction, SERVERS), ("session", PoolMode::Session, 20)]
+        {
+            let node = pool_of(&pg, &tls, mode, size).await;
+            all.push((name, node.address(Rw)));
+            nodes.push(node);
+        }
+        for (name, _) in &all {
+            value(&admin, &format!("create database {name}")).await;
+        }
+        Ways { all, _nodes: nodes, _pg: pg }
     }
 }
 
@@ -99,7 +125,7 @@ async fn succeed(command: &[PathBuf], way: &str, at: SocketAddr) {
     let out = std::fs::File::create(&log).expect("a log");
     child.stdout(out.try_clone().expect("a log")).stderr(out);
     let mut child = child.spawn().unwrap_or_else(|error| {
-        panic!("{command:?}: {error}; scripts/setup.sh test (or drivers) installs it")
+        panic!("{command:?}: {error}; scripts/setup.sh drivers installs it")
     });
     let ended = timeout(PATIENCE, child.wait()).await;
     let said = std::fs::read_to_string(&log).expect("what it said");

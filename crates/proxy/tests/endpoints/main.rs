@@ -13,4 +13,5 @@ mod pooled;
 mod rig;
 mod routing;
 mod tls;
+mod tokio_app;
 mod wal;
