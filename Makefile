@@ -1,6 +1,6 @@
 # Each target sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
 
-.PHONY: help demo test test-etcd test-majors bench chaos sim
+.PHONY: help demo test test-etcd test-majors drivers bench chaos sim
 .SILENT:
 
 help:
@@ -8,6 +8,7 @@ help:
 	echo 'make test    everything that must hold: format, lints, rules of the house, all tests'
 	echo 'make test-etcd   every story of a cluster once more, with etcd as the store'
 	echo 'make test-majors  every story of a cluster on PostgreSQL 16, 17 and 18'
+	echo 'make drivers  the drivers of applications, those of Java and Node.js too, against the pooler'
 	echo 'make bench   Howdah and its peers, measured in the same run'
 	echo 'make sim     the HA core in a simulated cluster, by seeds (SEEDS=100000)'
 	echo 'make chaos   faults on a running cluster, and a judge of what clients were told (MINUTES=10 SEED=1)'
@@ -27,6 +28,10 @@ test-etcd:
 test-majors:
 	scripts/setup.sh test
 	scripts/test-majors.sh
+
+drivers:
+	scripts/setup.sh drivers
+	scripts/drivers.sh
 
 bench:
 	scripts/setup.sh bench

@@ -2,7 +2,7 @@
 # Finds what a make target needs and this machine has not, says what it will install, and
 # installs it; without the right to do so it prints the command to type.
 #
-#   scripts/setup.sh demo|test|bench|chaos
+#   scripts/setup.sh demo|test|drivers|bench|chaos
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/path.sh
@@ -12,8 +12,8 @@ majors="15 16 17 18 19"
 
 main() {
     case ${1:-} in
-        demo | test | bench | chaos) ;;
-        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|bench|chaos" ;;
+        demo | test | drivers | bench | chaos) ;;
+        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|drivers|bench|chaos" ;;
     esac
     check_rust
     packages=$(missing_packages "$1")
@@ -21,6 +21,7 @@ main() {
     have_postgresql ||
         fail "PostgreSQL 15 or later is still not there" "$(pgdg_hint)"
     [ "$1" != test ] || check_test_tools
+    [ "$1" != drivers ] || check_drivers
 }
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -60,12 +61,27 @@ missing_packages() {
     have_protoc || echo "protobuf-compiler libprotobuf-dev"
     have_postgresql || echo postgresql
     [ "$1" != demo ] || return 0
+    [ "$1" != drivers ] || { missing_for_drivers; return 0; }
     command -v etcd >/dev/null || echo etcd-server
     [ "$1" != chaos ] || { command -v tc >/dev/null || echo iproute2; return 0; }
     command -v etcdctl >/dev/null || echo etcd-client
     command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy
-    [ "$1" != test ] || python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    [ "$1" != test ] || missing_python
+}
+
+missing_python() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+# A JDK and Node.js are hundreds of megabytes: not what everybody needs who changes something.
+missing_for_drivers() {
+    missing_python
+    command -v javac >/dev/null || echo default-jdk-headless
+    [ -e /usr/share/java/postgresql.jar ] || echo libpostgresql-jdbc-java
+    [ -e /usr/share/java/HikariCP.jar ] || echo libhikaricp-java
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
 }
 
 have_postgresql() {
@@ -118,6 +134,7 @@ check_test_tools() {
     scripts/majors.sh ||
         say "tests on other majors of PostgreSQL than this machine's are left out"
     add_python_tools
+    add_python_drivers
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || add_components
     cargo nextest --version >/dev/null 2>&1 && return 0
     say "cargo-nextest is missing, will be compiled: it takes some minutes, once"
@@ -135,6 +152,28 @@ add_python_tools() {
         "$dir/bin/pip" install --quiet --disable-pip-version-check \
             'check_patroni>=2.2,<3' 'openapi-spec-validator>=0.7,<1' ||
         fail "they could not be installed" "look at pip's message above, and start again"
+}
+
+# Drivers that tests let talk to the pooler, as applications do.
+add_python_drivers() {
+    local dir=target/python
+    "$dir/bin/python" -c 'import psycopg, psycopg_pool, psycopg2, asyncpg, sqlalchemy, greenlet' \
+        2>/dev/null && return 0
+    say "psycopg, psycopg2, asyncpg and SQLAlchemy are missing, will be put into $dir"
+    { [ -x "$dir/bin/pip" ] || python3 -m venv "$dir"; } &&
+        "$dir/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary,pool]>=3.2,<4' \
+            'psycopg2-binary>=2.9,<3' 'asyncpg>=0.30,<1' 'sqlalchemy[asyncio]>=2,<3' ||
+        fail "they could not be installed" "look at pip's message above, and start again"
+}
+
+check_drivers() {
+    local dir=target/node
+    add_python_drivers
+    [ ! -d "$dir/node_modules/pg-copy-streams" ] || return 0
+    say "node-postgres is missing, will be put into $dir"
+    mkdir -p "$dir" &&
+        npm install --silent --no-audit --no-fund --prefix "$dir" pg@8 pg-cursor@2 pg-copy-streams@7 ||
+        fail "it could not be installed" "look at npm's message above, and start again"
 }
 
 add_components() {

@@ -6,15 +6,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::Proxy;
-use crate::data::Order;
+use crate::data::{Handle, Order};
 use crate::relay::Stream;
 use crate::route::{Site, Want};
 
 /// Bytes of a cancel request before its key.
-pub(crate) const CANCEL_HEAD: usize = 8;
+const CANCEL_HEAD: usize = 8;
 /// One server's answer to a cancel request, which is to hang up.
 pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -23,7 +24,7 @@ impl Proxy {
     /// ignore it. The client sees the end when all have.
     pub async fn cancel(&self, packet: &[u8], from: IpAddr) {
         if let Some(pooler) = &self.pooler {
-            pooler.tell(Order::Cancel { key: packet[CANCEL_HEAD..].to_vec() });
+            cancel_of(pooler, packet).await;
         }
         let now = self.topology.borrow().clone();
         for node in now.nodes.keys() {
@@ -50,6 +51,14 @@ impl Proxy {
         tracing::debug!(node = %route.node, ?passed, "cancel request of a pooled client");
         matches!(passed, Ok(Ok(_)))
     }
+}
+
+/// Cancels what the client with that key is about. Returns when it has been heard: a request that is
+/// still on its way would hit the client's next statement.
+pub(crate) async fn cancel_of(pooler: &Handle, packet: &[u8]) {
+    let (done, heard) = oneshot::channel();
+    pooler.tell(Order::Cancel { key: packet[CANCEL_HEAD..].to_vec(), done });
+    let _ = timeout(CANCEL_TIMEOUT, heard).await;
 }
 
 pub(crate) async fn pass_on(mut server: impl Stream, packet: &[u8]) -> io::Result<u64> {

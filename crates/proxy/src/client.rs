@@ -46,7 +46,8 @@ impl Proxy {
             }
             Ok(Step::Packet(Opening::Cancel, _)) => {
                 self.cancel(&client.packet, from).await;
-                return Ok(());
+                // Whoever asks in TLS takes an end without its notice for a failure.
+                return timeout(OPENING_TIMEOUT, client.stream.shutdown()).await?;
             }
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
             Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),

@@ -154,9 +154,10 @@ impl Proxy {
                 let result = self.open(&pool, &secret).await.map(Box::new);
                 handle.tell(Order::Opened { pool, result });
             }
-            Ask::Cancel { site, key, server, born } => {
+            Ask::Cancel { site, key, server, born, done } => {
                 let heard = self.cancel_pooled(&site, &key).await;
                 handle.tell(Order::Cancelled { server, born, heard });
+                drop(done);
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::listen::From;
 use super::{Alone, Database, Settings};
-use crate::cancel::CANCEL_HEAD;
+use crate::cancel::cancel_of;
 use crate::client::{Admitted, Client};
 use crate::credentials::Credentials;
 use crate::data::{Newcomer, Order, Places, PoolKey};
@@ -46,9 +46,8 @@ impl Alone {
         let wish = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => wish(&startup, &now, from),
             Ok(Step::Packet(Opening::Cancel, _)) => {
-                let key = client.packet[CANCEL_HEAD..].to_vec();
-                self.pooler.tell(Order::Cancel { key });
-                return Ok(());
+                cancel_of(&self.pooler, &client.packet).await;
+                return timeout(OPENING_TIMEOUT, client.stream.shutdown()).await?;
             }
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
             Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),

@@ -175,9 +175,10 @@ impl Alone {
                 let result = self.open(&pool, &secret).await.map(Box::new);
                 handle.tell(Order::Opened { pool, result });
             }
-            Ask::Cancel { site, key, server, born } => {
+            Ask::Cancel { site, key, server, born, done } => {
                 let heard = self.cancel(&site, &key).await;
                 handle.tell(Order::Cancelled { server, born, heard });
+                drop(done);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use howdah_spec::PoolMode;
 use howdah_wire::{ErrorResponse, Severity};
+use tokio::sync::oneshot;
 
 use super::Ask;
 use super::client::Doing;
@@ -138,7 +139,7 @@ impl Thread {
         } else if !server.half.replies().is_empty() {
             let (site, key) = (server.site.clone(), server.key.clone());
             // Its end is noticed by the server all the same, only later.
-            let _ = self.asks.try_send(Ask::Cancel { site, key, server: at, born: 0 });
+            let _ = self.asks.try_send(Ask::Cancel { site, key, server: at, born: 0, done: None });
         }
         let server = self.servers.remove(at);
         let pool = &mut self.pools[server.pool];
@@ -220,20 +221,20 @@ impl Thread {
     }
 
     /// A cancel request with this key: it goes to the server that works for that client now.
-    pub(super) fn cancel_of(&mut self, key: &[u8]) {
+    pub(super) fn cancel_of(&mut self, key: &[u8], done: oneshot::Sender<()>) {
         if let Some(at) = self.of_key(key).and_then(|client| self.clients[client].server()) {
-            self.cancel(at);
+            self.cancel(at, Some(done));
         }
     }
 
     /// What a server does for its client is cancelled.
-    pub(super) fn cancel(&mut self, at: usize) {
+    pub(super) fn cancel(&mut self, at: usize, done: Option<oneshot::Sender<()>>) {
         let server = &mut self.servers[at];
         if server.half.replies().is_empty() {
             return;
         }
         let (site, key, born) = (server.site.clone(), server.key.clone(), server.born);
-        if self.asks.try_send(Ask::Cancel { site, key, server: at, born }).is_ok() {
+        if self.asks.try_send(Ask::Cancel { site, key, server: at, born, done }).is_ok() {
             server.cancelling += 1;
         }
     }

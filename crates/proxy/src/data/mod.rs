@@ -24,7 +24,7 @@ use std::sync::{Arc, mpsc as std_mpsc};
 
 use howdah_base::{Held as Counted, topology::Topology};
 use howdah_wire::relay::session::Settings;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Endpoint;
 use crate::client::Admitted;
@@ -103,6 +103,8 @@ pub(crate) enum Order {
     /// A cancel request with this key has come.
     Cancel {
         key: Vec<u8>,
+        /// Dropped when it has been heard: until then its client waits.
+        done: oneshot::Sender<()>,
     },
     /// A cancel request that this thread asked for has been heard.
     /// `heard`: it has taken effect, or never will.
@@ -116,7 +118,7 @@ pub(crate) enum Order {
 /// What a data thread wants done.
 pub(crate) enum Ask {
     Open { pool: PoolKey, secret: Arc<Credentials> },
-    Cancel { site: Site, key: Vec<u8>, server: usize, born: u64 },
+    Cancel { site: Site, key: Vec<u8>, server: usize, born: u64, done: Option<oneshot::Sender<()>> },
 }
 
 /// Asks that wait for the control plane; more are made again later.

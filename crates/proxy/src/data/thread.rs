@@ -155,7 +155,7 @@ impl Thread {
                 Ok(Order::Opened { pool, result }) => self.take_server(&pool, result),
                 Ok(Order::Topology(topology)) => self.route_anew(topology),
                 Ok(Order::Policy(policy)) => self.rule_anew(policy),
-                Ok(Order::Cancel { key }) => self.cancel_of(&key),
+                Ok(Order::Cancel { key, done }) => self.cancel_of(&key, done),
                 Ok(Order::Cancelled { server, born, heard }) => self.cancelled(server, born, heard),
                 Err(std_mpsc::TryRecvError::Empty) => return,
                 Err(std_mpsc::TryRecvError::Disconnected) => {

@@ -90,7 +90,7 @@ impl Thread {
     fn cancel_late(&mut self, at: usize) {
         if let Some(server) = self.clients.get(at).and_then(Client::server) {
             self.servers[server].timed_out = Some(self.now);
-            self.cancel(server);
+            self.cancel(server, None);
         }
     }
 

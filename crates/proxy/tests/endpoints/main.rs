@@ -3,7 +3,10 @@
 mod admission;
 mod away;
 mod closing;
+mod conversations;
+mod drivers;
 mod hand;
+mod isolation;
 mod limits;
 mod peers;
 mod pg;
@@ -13,4 +16,5 @@ mod rig;
 mod routing;
 mod statements;
 mod tls;
+mod tokio_app;
 mod wal;

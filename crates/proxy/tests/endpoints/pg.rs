@@ -43,6 +43,15 @@ impl Pg {
         pg
     }
 
+    /// From now on it lets in others too, by this line of `pg_hba.conf`.
+    pub fn lets_in(&self, rule: &str) {
+        let path = self.data().join("pg_hba.conf");
+        let rules = fs::read_to_string(&path).expect("pg_hba.conf");
+        fs::write(path, format!("{rules}{rule}\n")).expect("pg_hba.conf");
+        self.run("pg_ctl", &["stop", "-w", "-m", "fast"]);
+        self.boot();
+    }
+
     fn boot(&self) {
         let options = format!(
             "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off",

@@ -37,6 +37,19 @@ pub async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfi
     node
 }
 
+/// A node with a pool of that kind, in which clients may wait for long.
+pub async fn pool_of(pg: &Pg, tls: &Tls, mode: PoolMode, size: u32) -> Node {
+    pooled_with(pg, tls, |config| {
+        config.clients_max = 200;
+        config.policy = ruled(|policy| {
+            policy.pool.mode = mode;
+            policy.pool.size = size;
+            policy.pool.times.wait = Duration::from_secs(60);
+        });
+    })
+    .await
+}
+
 /// A session past the proxy.
 pub async fn direct(pg: &Pg) -> Client {
     let socket = TcpSocket::new_v4().expect("a socket");
