@@ -46,6 +46,7 @@ impl Thread {
         let server = &mut self.servers[at];
         server.client = Some(client);
         server.class = self.clients[client].class;
+        server.half.fail_unsure(self.pools[server.pool].rules.unsure_commit_fails);
         server.used = false;
         (server.since, server.turned) = (self.now, self.now);
         server.timed_out = None;

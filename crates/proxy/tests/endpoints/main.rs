@@ -3,6 +3,7 @@
 mod admission;
 mod away;
 mod closing;
+mod commits;
 mod conversations;
 mod drivers;
 mod hand;

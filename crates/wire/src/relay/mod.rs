@@ -16,6 +16,7 @@ mod orphan;
 mod resets;
 mod said;
 mod server_half;
+mod unsure;
 
 pub mod session;
 pub mod statements;

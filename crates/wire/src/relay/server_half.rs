@@ -9,6 +9,7 @@ use super::Cuts;
 use super::again::Again;
 use super::orphan::is_last;
 use super::statements::Held;
+use super::unsure::{self, is_unsure};
 
 /// So much of a body is looked into at most, bytes: whoever reads from a server has room for a
 /// head and this.
@@ -65,6 +66,9 @@ pub struct ServerHalf {
     /// The client waits for answers without having ended its batch.
     awaited: bool,
     again: Again,
+    /// See [`ServerHalf::fail_unsure`].
+    fails_unsure: bool,
+    unsure: bool,
 }
 
 impl Default for ServerHalf {
@@ -77,6 +81,8 @@ impl Default for ServerHalf {
             refusals: Vec::new(),
             refused: 0,
             batch: 0,
+            fails_unsure: false,
+            unsure: false,
             in_batch: false,
             flushed: false,
             awaited: false,
@@ -144,6 +150,11 @@ impl ServerHalf {
         self.refusals.push((self.refused, error));
         self.ask(Question { asked: Asked::Parse, whose: Whose::Refused, tag: self.refused });
         self.forget_refusals();
+    }
+
+    /// Whether a commit of which no standby is known to have it is an error to the client.
+    pub fn fail_unsure(&mut self, fails: bool) {
+        self.fails_unsure = fails;
     }
 
     pub fn status(&self) -> Status {
@@ -319,6 +330,7 @@ impl ServerHalf {
             Verdict::Done(question) | Verdict::Failed(question) => question.whose != Whose::Nobodys,
             Verdict::Aside => kind == b'A' || !self.is_ours(),
         };
+        self.unsure |= kind == b'N' && self.fails_unsure && is_unsure(here);
         match (kind, verdict) {
             (b'E', Verdict::Failed(question)) => tell(Event::Failed(question, sqlstate(here))),
             (b'E', _) => tell(Event::LastWords(here)),
@@ -339,6 +351,9 @@ impl ServerHalf {
         if kind == b'Z' {
             self.status = status(here)?;
             tell(Event::Ready(self.status));
+            if std::mem::take(&mut self.unsure) && asked_by_client {
+                to_client.make(|out| unsure::error().encode(out));
+            }
             if self.again.ready() {
                 return Ok(false);
             }
@@ -427,7 +442,7 @@ const TAKEN: &[u8] = b"42P05";
 fn peeked(kind: u8, body: u32, ours: bool) -> usize {
     let body = body as usize;
     match kind {
-        b'Z' | b'S' | b'E' | b'C' => body.min(PEEK_MAX),
+        b'Z' | b'S' | b'E' | b'C' | b'N' => body.min(PEEK_MAX),
         b'D' if ours => body.min(PEEK_MAX),
         _ => 0,
     }
