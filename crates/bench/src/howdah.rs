@@ -25,6 +25,13 @@ impl Howdah {
         Ok(Howdah { cluster, lost: None, on_machines: false })
     }
 
+    /// The same with pools: clients share `size` servers of each node's.
+    pub fn start_pooled(size: u32) -> Result<Howdah> {
+        let setup = Cluster::of(3, binary()?).set("pools", "mode", "\"transaction\"");
+        let cluster = setup.set("pools", "size", &size.to_string()).start();
+        Ok(Howdah { cluster, lost: None, on_machines: false })
+    }
+
     /// The same on three machines, each a network namespace, with the nodes' own etcd. For root.
     pub fn start_on_machines() -> Result<Howdah> {
         let setup = Cluster::of(3, binary()?).on_machines();

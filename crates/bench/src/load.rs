@@ -28,12 +28,7 @@ pub struct Load {
 impl Load {
     /// `clients` sessions; its tables are made by the first that comes.
     pub fn start(plan: &Plan, clients: u32) -> Result<Load> {
-        let there = howdah_testkit::writer::query(plan, "SELECT to_regclass('pgbench_accounts')");
-        if there?.is_empty() {
-            let made = command(plan)?.args(["-i", "-q", "-s", SCALE]).output()?;
-            let said = String::from_utf8_lossy(&made.stderr);
-            ensure!(made.status.success(), "pgbench cannot make its tables: {said}");
-        }
+        fill(plan)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, plan) = (Arc::clone(&stop), plan.clone());
         // A thread of its own: the process ends with the thread that started it.
@@ -49,6 +44,17 @@ impl Drop for Load {
             thread.join().ok();
         }
     }
+}
+
+/// Makes pgbench's tables, unless they are there.
+pub fn fill(plan: &Plan) -> Result<()> {
+    let there = howdah_testkit::writer::query(plan, "SELECT to_regclass('pgbench_accounts')::text");
+    if there?.iter().all(String::is_empty) {
+        let made = command(plan)?.args(["-i", "-q", "-s", SCALE]).output()?;
+        let said = String::from_utf8_lossy(&made.stderr);
+        ensure!(made.status.success(), "pgbench cannot make its tables: {said}");
+    }
+    Ok(())
 }
 
 fn run(plan: &Plan, clients: u32, stop: &AtomicBool) {
@@ -73,7 +79,7 @@ fn spawn(plan: &Plan, clients: u32) -> Result<Child> {
 }
 
 /// pgbench with the way to the primary in libpq's environment; it ends with this process.
-fn command(plan: &Plan) -> Result<Command> {
+pub fn command(plan: &Plan) -> Result<Command> {
     let first = plan.hosts.first().context("a host")?;
     let of = |part: fn(&Config) -> String| plan.hosts.iter().map(part).collect::<Vec<_>>();
     let mut command = Command::new("setpriv");

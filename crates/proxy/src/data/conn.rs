@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 
 use rustls::Connection;
 
-use super::poller::Ready;
+use super::poller::{Arm, Ready};
 
 /// Stretches of one vectored write; what is beyond them is copied.
 const SLICES_MAX: usize = 32;
@@ -27,6 +27,8 @@ pub(super) struct Conn {
     pub readable: bool,
     /// The other side has hung up.
     pub gone: bool,
+    /// By what its socket tells that it takes more.
+    pub arm: Option<Arm>,
 }
 
 impl Conn {
@@ -37,7 +39,7 @@ impl Conn {
             tls.set_buffer_limit(None);
         }
         // What TLS has decrypted already nobody tells.
-        Ok(Conn { line, rest: Vec::new(), out: Vec::new(), readable: true, gone: false })
+        Ok(Conn { line, rest: Vec::new(), out: Vec::new(), readable: true, gone: false, arm: None })
     }
 
     pub fn socket(&self) -> &TcpStream {
@@ -61,7 +63,12 @@ impl Conn {
             };
             return match read {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(len) => Ok(Some(len)),
+                Ok(len) => {
+                    // Less than there was room for: it is empty (epoll(7)), and tells of more.
+                    let all = len < into.len() && self.line.tls.is_none() && !self.gone;
+                    self.readable &= !all;
+                    Ok(Some(len))
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;
                     Ok(None)
@@ -110,12 +117,20 @@ impl Conn {
             written -= gone;
             self.out.extend_from_slice(&slice[gone..]);
         }
-        // Only a socket that was full tells when it is not.
         if self.out.is_empty() { Ok(()) } else { self.flush() }
     }
 
     /// Writes what has been left over, as far as the socket takes it.
     pub fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.flush_now();
+        let blocked = self.is_blocked();
+        match &mut self.arm {
+            Some(arm) => flushed.and(arm.set(&self.line.socket, blocked)),
+            None => flushed,
+        }
+    }
+
+    fn flush_now(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.line.tls {
             while tls.wants_write() {
                 match tls.write_tls(&mut &self.line.socket) {

@@ -51,14 +51,14 @@ pub(super) struct Ready {
 }
 
 pub(super) struct Poller {
-    epoll: Epoll,
+    epoll: Arc<Epoll>,
     waker: Arc<Waker>,
     events: Vec<EpollEvent>,
 }
 
 impl Poller {
     pub fn new() -> io::Result<Poller> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
         epoll.add(&event, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKE))?;
         let waker = Arc::new(Waker(event));
@@ -70,12 +70,10 @@ impl Poller {
     }
 
     /// From now on its changes are told, what it is ready for now among them.
-    pub fn add(&self, socket: &impl AsFd, token: Token) -> io::Result<()> {
-        let flags = EpollFlags::EPOLLIN
-            | EpollFlags::EPOLLOUT
-            | EpollFlags::EPOLLRDHUP
-            | EpollFlags::EPOLLET;
-        Ok(self.epoll.add(socket, EpollEvent::new(flags, token.to_number()))?)
+    pub fn add(&self, socket: &impl AsFd, token: Token) -> io::Result<Arm> {
+        let arm = Arm { epoll: Arc::clone(&self.epoll), token: token.to_number(), armed: false };
+        self.epoll.add(socket, EpollEvent::new(flags(false), arm.token))?;
+        Ok(arm)
     }
 
     /// Waits for changes at most so long, and puts them into `into`.
@@ -106,6 +104,30 @@ impl Poller {
     }
 }
 
+/// Has one socket tell when it takes more, or not. A Unix socket would tell after each read of the
+/// other side's, and nearly nobody ever waits for it.
+pub(super) struct Arm {
+    epoll: Arc<Epoll>,
+    token: u64,
+    armed: bool,
+}
+
+impl Arm {
+    /// `on`: from now on it tells, what it takes now among it.
+    pub fn set(&mut self, socket: &impl AsFd, on: bool) -> io::Result<()> {
+        if self.armed != on {
+            self.epoll.modify(socket, &mut EpollEvent::new(flags(on), self.token))?;
+            self.armed = on;
+        }
+        Ok(())
+    }
+}
+
+fn flags(writes: bool) -> EpollFlags {
+    let reads = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    if writes { reads | EpollFlags::EPOLLOUT } else { reads }
+}
+
 /// Wakes the thread from any other.
 pub(super) struct Waker(EventFd);
 
@@ -127,13 +149,20 @@ mod tests {
     fn changes_are_told_once_and_by_token() {
         let mut poller = Poller::new().expect("epoll");
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        poller.add(&ours, Token::Server(7)).expect("added");
+        let mut arm = poller.add(&ours, Token::Server(7)).expect("added");
         poller.waker().wake();
         theirs.write_all(b"x").expect("written");
         let mut seen = Vec::new();
         poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
         assert!(seen.iter().any(|(token, _)| *token == Token::Wake), "{seen:?}");
-        assert!(seen.contains(&(Token::Server(7), Ready { read: true, write: true, gone: false })));
+        assert!(
+            seen.contains(&(Token::Server(7), Ready { read: true, write: false, gone: false }))
+        );
+        seen.clear();
+        arm.set(&ours, true).expect("armed");
+        poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
+        assert!(seen.iter().any(|(_, ready)| ready.write), "{seen:?}");
+        arm.set(&ours, false).expect("disarmed");
         seen.clear();
         poller.wait(Duration::ZERO, &mut seen).expect("waited");
         assert_eq!(seen, []);

@@ -193,8 +193,9 @@ impl Thread {
         });
         self.pools[pool].clients += 1;
         self.accounts.enter(self.pools[pool].account, class);
-        if self.poller.add(self.clients[at].conn.socket(), Token::Client(at)).is_err() {
-            return self.end_client(at, &[]);
+        match self.poller.add(self.clients[at].conn.socket(), Token::Client(at)) {
+            Ok(arm) => self.clients[at].conn.arm = Some(arm),
+            Err(_) => return self.end_client(at, &[]),
         }
         if self.welcome_at_once(at) || self.request(at) {
             self.todo.push_back(at);
@@ -268,7 +269,10 @@ impl Thread {
         self.accounts.connect(self.pools[pool].account);
         self.pools[pool].retry_at = None;
         match self.poller.add(self.servers[at].conn.socket(), Token::Server(at)) {
-            Ok(()) => self.give(at),
+            Ok(arm) => {
+                self.servers[at].conn.arm = Some(arm);
+                self.give(at);
+            }
             Err(_) => self.lose_server(at),
         }
     }

@@ -12,6 +12,7 @@ mod limits;
 mod peers;
 mod pg;
 mod pooled;
+mod pressure;
 mod protocol;
 mod rig;
 mod routing;
