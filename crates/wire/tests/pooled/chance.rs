@@ -7,6 +7,7 @@ pub struct Chance {
 }
 
 impl Chance {
+    /// As the seed has it.
     pub fn of(seed: u64) -> Chance {
         Chance { bytes: Vec::new(), state: seed }
     }
