@@ -1,6 +1,6 @@
 # Each target sets its machine up first (docs/decisions/0006-set-up-of-a-machine.md).
 
-.PHONY: help demo test test-etcd test-majors drivers bench chaos sim
+.PHONY: help demo test test-etcd test-majors drivers bench chaos sim fuzz
 .SILENT:
 
 help:
@@ -11,6 +11,7 @@ help:
 	echo 'make drivers  the drivers of applications, those of Java and Node.js too, against the pooler'
 	echo 'make bench   Howdah and its peers, measured in the same run'
 	echo 'make sim     the HA core in a simulated cluster, by seeds (SEEDS=100000)'
+	echo 'make fuzz    the protocol core against whatever bytes find something (MINUTES=5 TARGETS=pooled)'
 	echo 'make chaos   faults on a running cluster, and a judge of what clients were told (MINUTES=10 SEED=1)'
 
 demo:
@@ -44,3 +45,7 @@ chaos:
 sim:
 	scripts/setup.sh demo
 	scripts/sim.sh
+
+fuzz:
+	scripts/setup.sh fuzz
+	scripts/fuzz.sh

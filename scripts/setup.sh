@@ -2,7 +2,7 @@
 # Finds what a make target needs and this machine has not, says what it will install, and
 # installs it; without the right to do so it prints the command to type.
 #
-#   scripts/setup.sh demo|test|drivers|bench|chaos
+#   scripts/setup.sh demo|test|drivers|bench|chaos|fuzz
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/path.sh
@@ -12,10 +12,12 @@ majors="15 16 17 18 19"
 
 main() {
     case ${1:-} in
-        demo | test | drivers | bench | chaos) ;;
-        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|drivers|bench|chaos" ;;
+        demo | test | drivers | bench | chaos | fuzz) ;;
+        *) fail "not a target: \`${1:-}\`" "scripts/setup.sh demo|test|drivers|bench|chaos|fuzz" ;;
     esac
     check_rust
+    # It runs no server.
+    [ "$1" != fuzz ] || { add_fuzz_tools; return 0; }
     packages=$(missing_packages "$1")
     [ -z "$packages" ] || install "$packages"
     have_postgresql ||
@@ -174,6 +176,21 @@ check_drivers() {
     mkdir -p "$dir" &&
         npm install --silent --no-audit --no-fund --prefix "$dir" pg@8 pg-cursor@2 pg-copy-streams@7 ||
         fail "it could not be installed" "look at npm's message above, and start again"
+}
+
+# A sanitizer's build needs a nightly compiler, and the tool stays below target/.
+add_fuzz_tools() {
+    command -v c++ >/dev/null || install g++
+    command -v rustup >/dev/null ||
+        fail "rustup is missing, which brings a nightly Rust" "$(newer_rust)"
+    rustup run nightly rustc --version >/dev/null 2>&1 || {
+        say "missing, will be installed: Rust nightly"
+        rustup toolchain install nightly --profile minimal
+    }
+    [ -x target/tools/bin/cargo-fuzz ] && return 0
+    say "cargo-fuzz is missing, will be compiled into target/tools: it takes a minute, once"
+    cargo install cargo-fuzz --locked --quiet --root target/tools ||
+        fail "it could not be" "look at cargo's message above, and start again"
 }
 
 add_components() {

@@ -151,7 +151,8 @@ impl Replies {
             self.failed.push(question);
             return false;
         }
-        let reads_data = self.copying && !self.open.iter().any(|q| q.asked == Asked::CopyEnd);
+        // Nothing has been said yet that is no data.
+        let reads_data = self.copying && self.open.len() == 1;
         let unheard = match asked {
             Asked::Sync => reads_data,
             // A server that copies nothing does not mind it.
@@ -282,20 +283,16 @@ impl Replies {
         Verdict::Failed(question)
     }
 
-    /// The Syncs between the statement and the end of its data are read as data, and passed over.
+    /// The Syncs behind the statement are read as data, and passed over, up to the end of the data
+    /// or to what is none.
     fn begin_copy(&mut self) {
         self.copying = true;
-        let end = self.open.iter().position(|q| q.asked == Asked::CopyEnd);
-        let end = end.unwrap_or(self.open.len());
-        let mut at = 0;
-        let (syncs, early) = (&mut self.syncs, &mut self.early);
-        self.open.retain(|question| {
-            at += 1;
-            let passed_over = at <= end && question.asked == Asked::Sync;
-            *syncs -= u32::from(passed_over);
-            *early += u32::from(passed_over);
-            !passed_over
-        });
+        let behind = self.open.iter().skip(1);
+        let early = behind.take_while(|question| question.asked == Asked::Sync).count();
+        self.open.drain(1..=early);
+        let early = u32::try_from(early).unwrap_or(u32::MAX);
+        self.syncs -= early;
+        self.early += early;
     }
 
     fn end_copy(&mut self, at: usize) {

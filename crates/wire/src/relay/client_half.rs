@@ -297,8 +297,9 @@ impl ClientHalf {
     /// Whether that was so: an aborted transaction takes no such thing, and the server says so.
     fn takes_away(&mut self, name: &[u8], asked: Asked, linked: &mut Linked<'_>) -> bool {
         let server = &linked.server;
-        let settled = server.replies().is_settled() && server.status() != Status::Failed;
-        if !settled || self.names.get(name).is_none() {
+        let replies = server.replies();
+        let settled = replies.is_settled() || replies.is_spent();
+        if !settled || server.status() == Status::Failed || self.names.get(name).is_none() {
             return false;
         }
         if asked == Asked::Query && server.in_batch() {

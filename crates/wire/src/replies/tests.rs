@@ -123,6 +123,11 @@ fn copy_passes_over_syncs_that_come_before_the_end_of_its_data() {
     check("Parse Bind Execute Sync '12G' CopyEnd Sync 'CZ'", "1 2 G C Z");
     check("Parse Bind Execute Sync CopyEnd Sync '12GCZ'", "1 2 G C Z");
     check("Execute 'G' Sync Sync CopyEnd Sync 'CZ'", "G C Z");
+    // What is neither data nor its end: it is refused, and the Sync behind it is heard.
+    check(
+        "Execute Sync Bind Sync Query 'GEZCZ'",
+        "G E Z C Z failed Execute,Bind settled false syncs 0",
+    );
     // It was no COPY at all.
     check("Execute CopyEnd Sync 'CZ'", "C Z");
     check("Execute Sync CopyEnd Sync 'EZZ'", "E Z Z failed Execute");
