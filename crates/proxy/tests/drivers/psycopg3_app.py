@@ -283,6 +283,15 @@ def what_is_different_by_design():
         names = [name for (name,) in conn.execute("select name from pg_prepared_statements", prepare=False)]
         ours = any(name.startswith("_pg3_") for name in names)
         assert ours == (MODE == "direct"), names
+        same = conn.execute("select pg_backend_pid()").fetchone() == (conn.info.backend_pid,)
+        assert same == (MODE == "direct"), conn.info.backend_pid
+        unset = conn.execute("select current_setting('app.never', true)").fetchone()
+        assert unset == (None,), unset
+    with connect(autocommit=True) as conn:
+        conn.execute("set app.once = 'x'")
+        with connect(autocommit=True) as other:
+            unset = other.execute("select current_setting('app.once', true)").fetchone()
+            assert unset == (None,) or MODE == "transaction" and unset == ("",), unset
 
 
 for test in (
