@@ -20,6 +20,10 @@ pub fn any(chance: &mut Chance, mark: u64) -> String {
                 "execute p1(3)",
                 "deallocate p0",
                 "deallocate p1",
+                "deallocate s0",
+                "DEALLOCATE prepare s1",
+                "deallocate all",
+                "discard all",
             ])
         ),
         68..=73 => temporary(chance, mark),
