@@ -35,6 +35,17 @@ def statements_are_prepared_and_reused():
             row = conn.execute("select %s::int + 1", (turn,), prepare=True).fetchone()
             assert row == (turn + 1,), row
     for conn in conns:
+        # Beyond this the oldest are closed.
+        conn.prepared_max = 3
+    for turn in range(24):
+        for number, conn in enumerate(conns):
+            row = conn.execute(f"select {turn % 8}, {number}, %s::int", (turn,), prepare=True).fetchone()
+            assert row == (turn % 8, number, turn), row
+        conn = conns[turn % CLIENTS]
+        with conn.pipeline():
+            cursors = [conn.execute(f"select {n} + %s::int", (turn,), prepare=True) for n in range(6)]
+            assert [cur.fetchone()[0] for cur in cursors] == [n + turn for n in range(6)]
+    for conn in conns:
         conn.close()
 
 

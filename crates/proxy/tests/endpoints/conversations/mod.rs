@@ -25,7 +25,7 @@ use raw::Raw;
 use saying::{Saying, Until};
 
 /// Conversations of one kind of pool, unless more are asked for.
-const CONVERSATIONS: u64 = 60;
+const CONVERSATIONS: u64 = 48;
 /// Differences that are enough to look at.
 const SHOWN_MAX: usize = 3;
 /// So many at once.
