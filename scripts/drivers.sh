@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 if cargo nextest --version >/dev/null 2>&1; then
     exec cargo nextest run --package howdah-proxy --test endpoints --locked --cargo-quiet \
-        --run-ignored all -E 'test(/^drivers::/)' --success-output immediate
+        --run-ignored all -E 'test(/^drivers::/)'
 fi
 exec cargo test --package howdah-proxy --test endpoints --locked --quiet -- drivers:: \
-    --include-ignored --nocapture
+    --include-ignored

@@ -1,7 +1,8 @@
 //! Who has which server: asked for, given, taken back, lost.
 
 use howdah_spec::PoolMode;
-use howdah_wire::{ErrorResponse, Severity};
+use howdah_wire::walk::HEAD_LEN;
+use howdah_wire::{ErrorResponse, Message, Severity};
 use tokio::sync::oneshot;
 
 use super::Ask;
@@ -196,7 +197,8 @@ impl Thread {
         }
         let unknown = server.dirty || server.checking.is_some();
         let mode = self.pools[client.pool].rules.mode;
-        let stays = mode == PoolMode::Session || client.pinned || unknown;
+        let broken = server.last_words.as_deref().is_some_and(is_the_clients_fault);
+        let stays = mode == PoolMode::Session || client.pinned || unknown || broken;
         let mut error = gone(if stays { Severity::Fatal } else { Severity::Error });
         if stays || !server.half.is_between() {
             if !server.half.is_between() {
@@ -269,4 +271,11 @@ fn gone(severity: Severity) -> Vec<u8> {
     let hint = Some("whether what was under way was committed is not known".to_owned());
     ErrorResponse { severity, code: "57P01", message, hint }.encode(&mut out);
     out
+}
+
+/// The server has ended because of what its client said, as it does of one that speaks of other
+/// things while COPY reads data: what such a client waits for nobody knows.
+fn is_the_clients_fault(last_words: &[u8]) -> bool {
+    let state = last_words.get(HEAD_LEN..).and_then(|body| Message { kind: b'E', body }.sqlstate());
+    state == Some(b"08P01")
 }

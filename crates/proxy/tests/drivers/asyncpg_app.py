@@ -172,6 +172,21 @@ async def types_of_the_users_own():
     await conn.close()
 
 
+async def a_batch_that_is_not_over_keeps_its_server():
+    """docs/drivers.md says so."""
+    one, two, three = [await connect() for _ in range(3)]
+    statements = [await conn.prepare("select $1::int") for conn in (one, two)]
+    waits = asyncio.create_task(three.fetchval("select 3"))
+    if MODE == "transaction":
+        # There are two servers.
+        _, pending = await asyncio.wait({waits}, timeout=0.5)
+        assert pending
+    assert [await statement.fetchval(7) for statement in statements] == [7, 7]
+    assert await asyncio.wait_for(waits, 20) == 3
+    for conn in (one, two, three):
+        await conn.close()
+
+
 async def main():
     for test in (
         statements_are_cached_on_every_connection,
@@ -182,6 +197,7 @@ async def main():
         notices_are_logged,
         transactions_cursors_and_errors,
         types_of_the_users_own,
+        a_batch_that_is_not_over_keeps_its_server,
     ):
         print(test.__name__, flush=True)
         await asyncio.wait_for(test(), 60)

@@ -35,6 +35,17 @@ def statements_are_prepared_and_reused():
             row = conn.execute("select %s::int + 1", (turn,), prepare=True).fetchone()
             assert row == (turn + 1,), row
     for conn in conns:
+        # Beyond this the oldest are closed.
+        conn.prepared_max = 3
+    for turn in range(24):
+        for number, conn in enumerate(conns):
+            row = conn.execute(f"select {turn % 8}, {number}, %s::int", (turn,), prepare=True).fetchone()
+            assert row == (turn % 8, number, turn), row
+        conn = conns[turn % CLIENTS]
+        with conn.pipeline():
+            cursors = [conn.execute(f"select {n} + %s::int", (turn,), prepare=True) for n in range(6)]
+            assert [cur.fetchone()[0] for cur in cursors] == [n + turn for n in range(6)]
+    for conn in conns:
         conn.close()
 
 
@@ -283,6 +294,15 @@ def what_is_different_by_design():
         names = [name for (name,) in conn.execute("select name from pg_prepared_statements", prepare=False)]
         ours = any(name.startswith("_pg3_") for name in names)
         assert ours == (MODE == "direct"), names
+        same = conn.execute("select pg_backend_pid()").fetchone() == (conn.info.backend_pid,)
+        assert same == (MODE == "direct"), conn.info.backend_pid
+        unset = conn.execute("select current_setting('app.never', true)").fetchone()
+        assert unset == (None,), unset
+    with connect(autocommit=True) as conn:
+        conn.execute("set app.once = 'x'")
+        with connect(autocommit=True) as other:
+            unset = other.execute("select current_setting('app.once', true)").fetchone()
+            assert unset == (None,) or MODE == "transaction" and unset == ("",), unset
 
 
 for test in (

@@ -64,7 +64,9 @@ fn comparable_error(body: &[u8]) -> Vec<u8> {
             // the pooler asks before what the client does.
             b'F' | b'L' | b'R' if is(b"C42P05") || is(b"C25P02") => continue,
             // The server's name of the statement is told.
-            b'M' if is(b"C08P01") => out.extend(field.split(|byte| *byte == b'"').next().unwrap()),
+            b'M' if is(b"C08P01") => {
+                out.extend(field.split(|byte| *byte == b'"').next().unwrap_or_default())
+            }
             _ => out.extend_from_slice(field),
         }
         out.push(0);

@@ -18,14 +18,14 @@ use howdah_spec::PoolMode;
 
 use crate::pg::Pg;
 use crate::pooled::{direct, pool_of, value};
-use crate::rig::{Node, Tls};
+use crate::rig::{Node, Tls, connect};
 use chance::Chance;
 use heard::{Message, comparable, comparable_greeting, forget_what_is_prepared_again, shown};
 use raw::Raw;
 use saying::{Saying, Until};
 
 /// Conversations of one kind of pool, unless more are asked for.
-const CONVERSATIONS: u64 = 60;
+const CONVERSATIONS: u64 = 48;
 /// Differences that are enough to look at.
 const SHOWN_MAX: usize = 3;
 /// So many at once.
@@ -74,6 +74,32 @@ async fn compare(mode: PoolMode, sizes: &[u32]) {
     }
     let shown: String = differing.concat();
     assert!(differing.is_empty(), "{shown}");
+}
+
+/// PostgreSQL ends it because it does not know any more where its messages begin.
+#[tokio::test]
+async fn whoever_speaks_of_other_things_while_copy_reads_is_ended() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    value(&direct(&pg).await, "create table copied (a int)").await;
+    for mode in [PoolMode::Transaction, PoolMode::Session] {
+        let node = pool_of(&pg, &tls, mode, 1).await;
+        let mut raw = Raw::log_in(Ipv4Addr::LOCALHOST, node.address(Rw), "postgres").await;
+        let mut begins = Saying::default();
+        begins.parse("", "copy copied from stdin");
+        begins.bind("", "", &[], 0);
+        begins.execute("", 0);
+        begins.flush();
+        raw.exchange(&begins.bytes, &mut Chance(1), |kind| kind == b'G').await;
+        let mut other = Saying::default();
+        other.bind("", "", &[], 0);
+        other.execute("", 0);
+        other.sync();
+        let (heard, came) = raw.exchange(&other.bytes, &mut Chance(1), |_| false).await;
+        assert!(came, "it hangs, and has heard\n{}", shown(&heard));
+        assert!(shown(&heard).contains("C08P01"), "{}", shown(&heard));
+        let next = connect(node.address(Rw)).await.expect("let in");
+        assert_eq!(value(&next, "select count(*) from copied").await, "0");
+    }
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -26,6 +26,8 @@ struct Script {
 }
 
 const STATEMENTS: [&str; 4] = ["", "s0", "s1", "s2"];
+/// Of a statement of the protocol: seen where it stands alone.
+const DEALLOCATE: &str = "DEALLOCATE prepare s1;";
 const PORTALS: [&str; 3] = ["", "a", "b"];
 
 impl Script {
@@ -50,7 +52,10 @@ impl Script {
         let mut saying = Saying::default();
         for _ in 0..self.chance.of(&[1, 1, 1, 2, 4]) {
             let text = match self.chance.below(12) {
-                0 => self.chance.of(&["discard all", "deallocate all", " DISCARD ALL;"]).to_owned(),
+                0 => self
+                    .chance
+                    .of(&["discard all", "deallocate all", " DISCARD ALL;", DEALLOCATE])
+                    .to_owned(),
                 1..=3 => {
                     let count = self.chance.below(4) + 1;
                     let parts: Vec<_> = (0..count).map(|_| self.statement()).collect();
@@ -80,6 +85,11 @@ impl Script {
     }
 
     fn unit(&mut self, saying: &mut Saying) {
+        if self.chance.percent(2) {
+            saying.parse("", DEALLOCATE);
+            saying.bind("", "", &[], 0);
+            return saying.execute("", 0);
+        }
         let name = self.chance.of(&STATEMENTS);
         let portal = self.chance.of(&PORTALS);
         match self.chance.below(15) {

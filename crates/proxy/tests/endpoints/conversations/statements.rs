@@ -11,17 +11,18 @@ pub fn any(chance: &mut Chance, mark: u64) -> String {
         17..=31 => block(chance),
         32..=51 => setting(chance, mark),
         52..=61 => table(chance, mark),
-        62..=67 => format!(
-            "{}",
-            chance.of(&[
+        62..=67 => chance
+            .of(&[
                 "prepare p0 as select 'p0'",
                 "prepare p1(int) as select $1 + 1",
                 "execute p0",
                 "execute p1(3)",
                 "deallocate p0",
                 "deallocate p1",
+                "deallocate all",
+                "discard all",
             ])
-        ),
+            .to_owned(),
         68..=73 => temporary(chance, mark),
         74..=80 => lock(chance, mark),
         81..=84 => format!(
