@@ -97,7 +97,7 @@ fn roles_that_no_list_has_are_asked_of_their_server() {
     site.write("users.txt", "\"postgres\" \"test\"\n");
     let pooler = site.pool("", "auth_type = scram-sha-256\nauth_user = postgres");
     assert_eq!(pooler.psql("app", "secret", "postgres", WHO), "app");
-    for (user, password) in [("app", "wrong"), ("old", "secret"), ("idle", "secret"), ("x", "")] {
+    for (user, password) in [("app", "wrong"), ("old", "secret"), ("idle", "secret"), ("x", "x")] {
         assert_eq!(pooler.psql(user, password, "postgres", WHO), denied(user));
     }
     // Made a moment ago.

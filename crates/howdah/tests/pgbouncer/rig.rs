@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use howdah_testkit::pg_node::PASSWORD;
 use howdah_testkit::{PgNode, PortLease, Scratch, process, wait};
 use nix::sys::signal::Signal;
 use tokio_postgres::{Client, Config, NoTls};
@@ -26,7 +25,12 @@ impl Site {
     pub fn start() -> Site {
         let (scratch, mut ports) = (Scratch::new(), PortLease::take());
         let mut pg = PgNode::init();
-        pg.start();
+        // In threads of their own: a test may have a runtime already.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                pg.start();
+            });
+        });
         let pg_port = pg.plan().hosts[0].get_ports()[0];
         let port = ports.next_port();
         let site = Site { pg, pg_port, scratch, _ports: ports, port };
@@ -37,7 +41,11 @@ impl Site {
     /// Past the pooler, as the superuser.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
-        let rows = howdah_testkit::writer::query(&self.pg.plan(), sql);
+        let plan = self.pg.plan();
+        let asked = std::thread::scope(|scope| {
+            scope.spawn(|| howdah_testkit::writer::query(&plan, sql)).join()
+        });
+        let rows = asked.expect("asked");
         rows.unwrap_or_else(|error| panic!("`{sql}`: {error:#}")).join("\n")
     }
 
@@ -198,6 +206,3 @@ pub async fn value(client: &Client, sql: &str) -> Result<String, String> {
     });
     Ok(row.unwrap_or_default().to_owned())
 }
-
-/// Of the server's superuser.
-pub const SUPERUSER: (&str, &str) = ("postgres", PASSWORD);
