@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use howdah_base::topology::{Local, Topology};
 use howdah_base::{NodeName, Term};
@@ -88,12 +89,12 @@ pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> 
 }
 
 /// Where a server stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum Site {
     /// At a node of the cluster, as long as that is what it was.
     Node(Route),
-    /// At an address, whatever it is.
-    Fixed(Arc<Address>),
+    /// At an address, whatever it is there. `moved`: the database is elsewhere by now.
+    Fixed { address: Address, moved: Arc<AtomicBool> },
 }
 
 impl Site {
@@ -101,7 +102,7 @@ impl Site {
     pub fn is_over(&mut self, now: &Topology) -> bool {
         match self {
             Site::Node(route) => route.is_over(now),
-            Site::Fixed(_) => false,
+            Site::Fixed { .. } => false,
         }
     }
 }

@@ -359,18 +359,7 @@ const SESSIONS: [Opt; 7] = [
         }),
     ),
     now("application_name_add_host", "0", Sets(|s, v| yes(v).map(|on| s.startup.adds_host = on))),
-    now(
-        "server_reset_query",
-        "DISCARD ALL",
-        Sets(|s, v| {
-            v.clone_into(&mut s.pool.reset_query);
-            let discards = v.trim_end_matches(';').eq_ignore_ascii_case("discard all");
-            match discards || v.is_empty() {
-                true => Ok(()),
-                false => Err("only `DISCARD ALL`, or nothing".to_owned()),
-            }
-        }),
-    ),
+    now("server_reset_query", "DISCARD ALL", Not("DISCARD ALL it is, in every mode; leave it out")),
     now(
         "server_reset_query_always",
         "0",

@@ -63,8 +63,6 @@ pub struct Pool {
     pub database_clients_max: Option<u32>,
     pub user_servers_max: Option<u32>,
     pub user_clients_max: Option<u32>,
-    /// Empty: a session is handed on as it is left.
-    pub reset_query: String,
 }
 
 #[derive(Clone, Debug)]
@@ -225,7 +223,6 @@ impl Default for Settings {
                 database_clients_max: None,
                 user_servers_max: None,
                 user_clients_max: None,
-                reset_query: "DISCARD ALL".to_owned(),
             },
             auth: AuthSettings {
                 kind: AuthType::Md5,

@@ -126,7 +126,6 @@ x = 1
             "a.ini:9: pool_mode is not one of session, transaction, statement: `fast`",
             "a.ini:10: not a key of PgBouncer's: `pol_mode`",
             "a.ini:11: auth_type is not spoken here: use scram-sha-256 or cert: `pam`",
-            "a.ini:12: server_reset_query is only `DISCARD ALL`, or nothing: `select 1`",
             "a.ini:15: not name = value",
             "a.ini:16: cannot read the file, not found: `gone.ini`",
             "more.ini:3: not a key of PgBouncer's: `bad_key`",
@@ -137,7 +136,9 @@ x = 1
             "`[databases]` names none",
         ]
     );
-    assert!(read.warnings[0].starts_with("a.ini:19: peers 1: one process serves"), "{read:?}");
+    let reset = "a.ini:12: `server_reset_query`: DISCARD ALL it is, in every mode; leave it out";
+    assert_eq!(read.warnings[0], reset);
+    assert!(read.warnings[1].starts_with("a.ini:19: peers 1: one process serves"), "{read:?}");
     assert_eq!(read.settings.pool.clients_max, 77);
 }
 
@@ -153,6 +154,20 @@ fn a_password_is_never_in_a_mistake() {
         of("[databases]\na = host=h password=hunter2 pool_mode=x\n\"b\" = password='hunter2'' \n");
     assert_eq!(read.mistakes.len(), 3, "{read:?}");
     assert!(!format!("{read:?}").contains("hunter2"), "{read:?}");
+}
+
+#[test]
+fn every_key_stands_in_the_document() {
+    let document = include_str!("../../../../docs/pgbouncer.md");
+    for option in OPTIONS.iter().copied().flatten() {
+        let row = document.lines().find(|line| line.starts_with(&format!("| `{}` |", option.name)));
+        let row = row.unwrap_or_else(|| panic!("`{}` has no row", option.name));
+        let counts = if option.reloads { "| now |" } else { "| start |" };
+        assert!(row.contains(counts), "{row}");
+        if let Takes::Not(why) = option.takes {
+            assert!(row.contains(why), "{row}: {why}");
+        }
+    }
 }
 
 /// Each key has a value that is not its default: it moves a setting, or is named in a warning.

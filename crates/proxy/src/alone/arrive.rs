@@ -79,8 +79,7 @@ impl Alone {
         credentials: Credentials,
     ) -> io::Result<()> {
         if wish.database == CONSOLE {
-            let error = ErrorResponse::fatal("0A000", "the console is not built yet");
-            return self.refuse(client, error).await;
+            return self.console(now, &wish, client).await;
         }
         let Some(database) = database(now, &wish.database) else {
             let message = format!("no such database: {}", wish.database);
@@ -111,6 +110,16 @@ impl Alone {
         };
         self.pooler.tell(Order::Client(Box::new(newcomer)));
         Ok(())
+    }
+
+    /// A client that wants to speak to the pooler itself.
+    async fn console(&self, now: &Settings, wish: &Wish, client: Client) -> io::Result<()> {
+        let is_one = |names: &[String]| names.contains(&wish.user);
+        let error = match is_one(&now.console.admins) || is_one(&now.console.watchers) {
+            true => ErrorResponse::fatal("0A000", "the console is not here yet"),
+            false => ErrorResponse::fatal("08P01", "not allowed"),
+        };
+        self.refuse(client, error).await
     }
 
     /// A place, unless there are too many clients already.

@@ -11,6 +11,7 @@
 mod arrive;
 mod ask;
 mod listen;
+mod moved;
 mod open;
 mod prove;
 mod settings;
@@ -26,7 +27,10 @@ use tokio::task::JoinSet;
 
 use crate::crowd::Crowd;
 use crate::data::{Ask, Handle, Order, Routes};
+use crate::policy::{Own, Policy};
 use crate::{Counters, Endpoint, data};
+
+use moved::Moved;
 
 pub use listen::{BindError, Listening, bind};
 pub use settings::{
@@ -73,6 +77,7 @@ pub async fn serve(
         turn: AtomicUsize::default(),
         sessions: ask::Sessions::default(),
         crowd: Crowd::default(),
+        moved: Moved::default(),
         started: Instant::now(),
         complained: AtomicU64::default(),
     });
@@ -86,6 +91,19 @@ pub async fn serve(
         () = alone.ended(stop.clone()) => Ok(()),
         () = all_but_one(&mut tasks, stop) => Err(io::Error::other("the pooler has stopped")),
     }
+}
+
+/// Nothing begins by it any more, and servers go when they are free.
+fn closing(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.pool.size = 0;
+    policy.pool.min = 0;
+    policy.pool.reserve = 0;
+    policy.pool.times.server_idle = Some(Duration::ZERO);
+    for own in policy.databases.values_mut().chain(policy.roles.values_mut()) {
+        *own = Own { mode: own.mode, ..Own::default() };
+    }
+    policy
 }
 
 /// Comes back when a task has ended that was not to end.
@@ -116,6 +134,7 @@ struct Alone {
     /// By which roles are asked for.
     sessions: ask::Sessions,
     crowd: Crowd,
+    moved: Moved,
     started: Instant,
     /// When it was last said why clients wait, in seconds since it started.
     complained: AtomicU64,
@@ -128,7 +147,15 @@ impl Alone {
         if how == Stop::Now {
             return;
         }
-        while self.counters.clients[Endpoint::Rw as usize].held() > 0 {
+        let left = match how {
+            Stop::WaitForServers => {
+                let now = self.now();
+                self.pooler.tell(Order::Policy(Arc::new(closing(&now.policy))));
+                &self.servers
+            }
+            _ => &self.counters.clients[Endpoint::Rw as usize],
+        };
+        while left.held() > 0 {
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -167,6 +194,10 @@ impl Alone {
         self.places.add_permits(has.saturating_sub(had));
         self.places.forget_permits(had.saturating_sub(has));
         handle.tell(Order::Policy(Arc::new(now.policy.clone())));
+        if self.moved.look(before, now) {
+            // It looks anew where its servers are.
+            handle.tell(Order::Topology(Arc::default()));
+        }
     }
 
     async fn work(self: Arc<Alone>, ask: Ask, handle: Handle) {

@@ -1,7 +1,6 @@
 //! A session with a server at a fixed address: dialled, encrypted, logged into.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustls::pki_types::ServerName;
@@ -47,6 +46,7 @@ impl Alone {
         pool: &PoolKey,
         secret: &Credentials,
     ) -> Result<NewServer, NotOpened> {
+        let moved = self.moved.of(&pool.database);
         let now = self.now();
         let mut last = "its database is not configured any more".to_owned();
         let Some(database) = database(&now, &pool.database) else {
@@ -61,7 +61,7 @@ impl Alone {
             let opening = begin(&now, address, &login);
             last = match timeout(now.connect_timeout, opening).await {
                 Ok(Ok((line, told))) => {
-                    let site = Site::Fixed(Arc::new(address.clone()));
+                    let site = Site::Fixed { address: address.clone(), moved: moved.clone() };
                     let Told { key, parameters } = told;
                     return Ok(NewServer {
                         line,
@@ -95,7 +95,7 @@ impl Alone {
 
     /// Cancels what a server does for a client. `false`: it may do so at any later time.
     pub(super) async fn cancel(&self, site: &Site, key: &[u8]) -> bool {
-        let Site::Fixed(address) = site else { return true };
+        let Site::Fixed { address, .. } = site else { return true };
         let now = self.now();
         let request = async {
             let packet = cancel_request(key);

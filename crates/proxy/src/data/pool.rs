@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use howdah_base::NodeName;
@@ -28,7 +29,10 @@ pub(crate) enum Routes {
 impl Routes {
     /// Whether clients of `endpoint` may be led there.
     pub fn lead_to(&self, now: &Topology, endpoint: Endpoint, site: &Site) -> bool {
-        let Site::Node(Route { node, .. }) = site else { return true };
+        let node = match site {
+            Site::Node(Route { node, .. }) => node,
+            Site::Fixed { moved, .. } => return !moved.load(Relaxed),
+        };
         self.servers(now, endpoint)
             .is_some_and(|servers| servers.iter().any(|(other, _)| other == node))
     }

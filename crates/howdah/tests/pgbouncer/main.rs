@@ -1,0 +1,7 @@
+//! `howdah pgbouncer`: PgBouncer's files in front of a real PostgreSQL, seen from outside.
+
+mod life;
+mod logins;
+mod pools;
+mod rig;
+mod tls;
