@@ -12,7 +12,7 @@ use crate::names;
 use crate::parameters::{self, Origin};
 use crate::table::tell_rest;
 use crate::tree::Tree;
-use crate::{hba, patroni};
+use crate::{hba, patroni, pgbouncer};
 
 const GROUP: &str = "postgresql.cnpg.io/";
 const RANK: Rank = Rank::Manifest;
@@ -43,12 +43,32 @@ pub(crate) fn carry(draft: &mut Draft, documents: &[Tree<'_>]) -> usize {
             members::role(draft, &role);
         }
     }
+    for tree in documents.iter().filter(|tree| is(tree, "Pooler")) {
+        pooler(draft, tree);
+    }
     for tree in documents {
         let kind = tree.text(&["kind"]).unwrap_or_default();
         let rows = table::rows_of(kind);
         tell_rest(draft, tree.source, &tree.root, table::META.iter().chain(rows), table::UNKNOWN);
     }
     nodes
+}
+
+/// Keys of PgBouncer's that it is told.
+fn pooler(draft: &mut Draft, tree: &Tree<'_>) {
+    let Some(spec) = tree.at(&["spec", "pgbouncer"]) else { return };
+    let parameters = spec.at(&["parameters"]);
+    let keys =
+        parameters.iter().flat_map(Tree::entries).map(|(name, tree)| (name.to_owned(), tree));
+    for (name, tree) in
+        keys.chain(spec.at(&["poolMode"]).map(|mode| ("pool_mode".to_owned(), mode)))
+    {
+        if let Some(text) = tree.node.text()
+            && let Some(Ok((key, value))) = pgbouncer::place(&name, text)
+        {
+            tree.claim(draft, &key, &value, RANK);
+        }
+    }
 }
 
 fn cluster(draft: &mut Draft, tree: &Tree<'_>) -> usize {

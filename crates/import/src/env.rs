@@ -69,8 +69,9 @@ fn one(draft: &mut Draft, scope: &Scope, variable: &Variable) {
             let key = Key::of(&["nodes", node, "data_dir"]);
             draft.claim(Claim::new(key, Value::text(value), *leaf, Rank::Environment));
         }
-        "MAX_CLIENT_CONN" | "PGBOUNCER_MAX_CLIENT_CONN" => {
-            pgbouncer::clients_max(draft, value, *leaf);
+        _ if table::is_poolers(name) => {
+            let key = name.strip_prefix("PGBOUNCER_").unwrap_or(name).to_ascii_lowercase();
+            pgbouncer::take(draft, &key, value, *leaf, Rank::Environment);
         }
         "POSTGRES_PORT" | "POSTGRESQL_PORT_NUMBER" => port(draft, node, variable),
         "POSTGRES_INITDB_ARGS" | "POSTGRESQL_INITDB_ARGS" => initdb(draft, variable),

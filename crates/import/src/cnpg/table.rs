@@ -179,10 +179,11 @@ const ROLE: &[Row] = &[
     ("spec.**", ByHand(OTHER_ROLE)),
 ];
 
+const POOLING: &str = "every node has a pooler of its own, see `[pools]`";
 const POOLER: &[Row] = &[
     ("spec.type", Replaced(ENDPOINTS)),
     ("spec.cluster.**", Replaced("the file describes one cluster")),
-    ("spec.**", ByHand("transactions are not pooled yet; endpoints lead each client to a server")),
+    ("spec.**", ByHand(POOLING)),
 ];
 const BACKUP: &[Row] = &[("**", ByHand(BACKUPS))];
 const SECRET: &[Row] = &[

@@ -53,10 +53,7 @@ pub(super) fn role_of(service: &str, image: &str) -> Role {
     if named.is_empty() && names::is_server(&service) { Role::Server } else { Role::Other }
 }
 
-const POOLER: &[Row] = &[(
-    "**",
-    ByHand("a pooler: transactions are not pooled yet; endpoints lead each client to a server"),
-)];
+const POOLER: &[Row] = &[("**", ByHand("a pooler: every node has one of its own, see `[pools]`"))];
 const BALANCER: &[Row] = &[("**", Replaced("every node has endpoints: rw, ro, any"))];
 const STORE: &[Row] =
     &[("**", ByHand("a store: with `[store.etcd] managed = true` the nodes run etcd themselves"))];

@@ -4,6 +4,7 @@
 //! postgres_exporter.
 
 use crate::finding::Fate;
+use crate::pgbouncer;
 use crate::table::Meaning::{self, ByHand, Replaced};
 
 /// Bitnami's names of server parameters, below `POSTGRESQL_`.
@@ -31,7 +32,7 @@ const PARAMETERS: [(&str, &str); 21] = [
     ("PGAUDIT_LOG_PARAMETER", "pgaudit.log_parameter"),
 ];
 
-const POOLER: &str = "transactions are not pooled yet; endpoints lead each client to a server";
+const POOLER: &str = pgbouncer::POOLER;
 const BACKUP: &str = "backups are not built yet: keep what makes them now, and its role";
 const METRICS: &str = "metrics are not built yet: keep what collects them, and its role";
 const UPSTREAM: &str = "who is primary is decided at run time";
@@ -39,7 +40,7 @@ const TLS: &str = "certificates come from the cluster's own authority";
 const CLIENT: &str = "clients name the endpoints of all nodes from now on: rw, ro or any";
 
 /// Names, or beginnings of names with a star behind.
-const ROWS: [(&str, Meaning); 58] = [
+const ROWS: [(&str, Meaning); 50] = [
     ("POSTGRES_INITDB_WALDIR", ByHand("WAL lies in the data directory; mount a disk there")),
     ("POSTGRES_HOST_AUTH_METHOD", ByHand("write rules into `hba`")),
     ("PGDATA", ByHand("set `data_dir` in `[nodes.NAME]`")),
@@ -77,15 +78,7 @@ const ROWS: [(&str, Meaning); 58] = [
     ("DATABASE_HOST", ByHand(CLIENT)),
     ("DATABASE_PORT", ByHand(CLIENT)),
     ("DATABASES_*", ByHand(POOLER)),
-    ("PGBOUNCER_*", ByHand(POOLER)),
-    ("POOL_MODE", ByHand(POOLER)),
-    ("DEFAULT_POOL_SIZE", ByHand(POOLER)),
-    ("MIN_POOL_SIZE", ByHand(POOLER)),
-    ("RESERVE_POOL_SIZE", ByHand(POOLER)),
-    ("RESERVE_POOL_TIMEOUT", ByHand(POOLER)),
     ("SERVER_RESET_QUERY", ByHand(POOLER)),
-    ("SERVER_IDLE_TIMEOUT", ByHand(POOLER)),
-    ("SERVER_LIFETIME", ByHand(POOLER)),
     ("AUTH_TYPE", Replaced("endpoints judge clients by `hba`, with SCRAM")),
     ("BACKUP_*", ByHand(BACKUP)),
     ("RETENTION_DAYS", ByHand(BACKUP)),
@@ -99,6 +92,21 @@ const ROWS: [(&str, Meaning); 58] = [
     ("PG_EXPORTER_*", ByHand(METRICS)),
     ("TZ", ByHand("set `timezone` in `[postgresql.parameters]`")),
 ];
+
+/// Variables of PgBouncer's images that are keys of its ini.
+pub(super) fn is_poolers(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "MAX_CLIENT_CONN",
+        "POOL_MODE",
+        "DEFAULT_POOL_SIZE",
+        "MIN_POOL_SIZE",
+        "RESERVE_POOL_SIZE",
+        "RESERVE_POOL_TIMEOUT",
+        "SERVER_IDLE_TIMEOUT",
+        "SERVER_LIFETIME",
+    ];
+    name.starts_with("PGBOUNCER_") || NAMES.contains(&name)
+}
 
 /// The server parameter that a variable stands for.
 pub(super) fn parameter(name: &str) -> Option<&'static str> {

@@ -21,7 +21,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use carry::{carry, clients_max};
+pub(crate) use carry::{POOLER, carry, place, take};
 pub use environment::{FromVariables, Variables, ini_of};
 pub use lines::{Line, Says, lines};
 pub use options::{OPTIONS, Opt, Takes};
