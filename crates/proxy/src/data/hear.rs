@@ -27,7 +27,7 @@ impl Thread {
             None => &mut nobody,
         };
         let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
-        let (mut end, mut lost, mut block) = (None, false, false);
+        let (mut end, mut lost, mut block) = (false, false, false);
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
             match event {
@@ -42,7 +42,7 @@ impl Thread {
                     match checking {
                         // It is asked again after the next transaction.
                         Some(check) => check.found.pinned = true,
-                        None => end = Some(()),
+                        None => end = true,
                     }
                 }
                 Event::LastWords(body) => {
@@ -82,13 +82,15 @@ impl Thread {
         if again && self.say_again(at).is_err() {
             return self.lose_server(at);
         }
-        match (end, told, self.servers[at].client) {
-            (Some(()), _, Some(client)) => {
-                self.end_client(client, &[]);
-            }
-            (Some(()), _, None) => self.lose_server(at),
-            (None, Err(_), Some(client)) => self.end_client(client, &[]),
-            (None, ..) => self.settle(at),
+        self.conclude(at, end || told.is_err());
+    }
+
+    /// It has been heard. `end`: its client goes, or it does itself.
+    fn conclude(&mut self, at: usize, end: bool) {
+        match (end, self.servers.get(at).and_then(|server| server.client)) {
+            (true, Some(client)) => self.end_client(client, &[]),
+            (true, None) => self.lose_server(at),
+            (false, _) => self.settle(at),
         }
     }
 
