@@ -80,6 +80,6 @@ fn a_server_s_length_that_cannot_be_loses_it() {
         assert!(hears(&head(*kind, 4)).is_err(), "{}", char::from(*kind));
     }
     // What is judged is judged by its beginning, however long it says that it is.
-    assert_eq!(hears(&head(b'N', 0x7fff_ffff)), Ok(5));
+    assert_eq!(hears(&head(b'A', 0x7fff_ffff)), Ok(5));
     assert_eq!(hears(&head(b'E', 0x7fff_ffff)), Ok(0));
 }
