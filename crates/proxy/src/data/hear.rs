@@ -1,6 +1,7 @@
 //! What servers say: passed on to clients, and taken as the sign that a server is done with one.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::mem;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ use howdah_wire::replies::{Asked, Question, Whose};
 
 use super::client::{Doing, sense};
 use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
+use super::stats::Turn;
 use super::thread::Thread;
 use crate::policy::Leaves;
 
@@ -28,8 +30,10 @@ impl Thread {
         };
         let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
         let (mut end, mut lost, mut block) = (None, false, false);
+        let mut turn = Turn::default();
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
+            turn.note(&event);
             match event {
                 Event::Parameter(body) => super::note_parameter(parameters, body),
                 Event::Command(tag, _) => *dirty |= session::may_leave(tag),
@@ -56,6 +60,8 @@ impl Thread {
         for question in half.take_failed() {
             note_failed(question, names, held);
         }
+        let marks = client.as_deref_mut().map(|client| &mut client.marks);
+        self.pools[server.pool].stats.heard(turn, half, marks, server.since, self.now);
         let Ok(used) = heard else {
             self.to_client.clear();
             return self.lose_server(at);
@@ -82,13 +88,15 @@ impl Thread {
         if again && self.say_again(at).is_err() {
             return self.lose_server(at);
         }
+        self.go_on_or_end(at, end.is_some(), told);
+    }
+
+    /// What a server has said has come through, or ends its client or itself.
+    fn go_on_or_end(&mut self, at: usize, end: bool, told: io::Result<()>) {
         match (end, told, self.servers[at].client) {
-            (Some(()), _, Some(client)) => {
-                self.end_client(client, &[]);
-            }
-            (Some(()), _, None) => self.lose_server(at),
-            (None, Err(_), Some(client)) => self.end_client(client, &[]),
-            (None, ..) => self.settle(at),
+            (true, _, None) => self.lose_server(at),
+            (true, _, Some(client)) | (false, Err(_), Some(client)) => self.end_client(client, &[]),
+            (false, ..) => self.settle(at),
         }
     }
 
