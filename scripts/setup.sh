@@ -69,7 +69,9 @@ missing_packages() {
     command -v etcdctl >/dev/null || echo etcd-client
     command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy
-    [ "$1" != test ] || missing_python
+    [ "$1" = test ] || return 0
+    have_pgbouncer || echo pgbouncer
+    missing_python
 }
 
 missing_python() {
@@ -106,6 +108,10 @@ have_protoc() {
 # Debian installs it where only root's path leads.
 have_haproxy() {
     command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ]
+}
+
+have_pgbouncer() {
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
 }
 
 # Not only root can be asked: sudo is, too, where it needs no password or can ask for it.

@@ -21,7 +21,9 @@ use tokio::time::timeout;
 use crate::audit::{Audit, Entry, Outcome};
 use crate::auth::{CHALLENGE, Denied, Proof, admit};
 use crate::routes::{Found, Right, Route, find, methods};
-use crate::{Access, Asker, Bounds, CertName, Feeds, FileInForce, changing, page, reading};
+use crate::{
+    Access, Asker, Bounds, CertName, Feeds, FileInForce, MoreMetrics, changing, page, reading,
+};
 
 /// What the paths read and write.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Ports {
     pub access: Access,
     /// The lease of the file that the node was started with.
     pub lease_ttl: Duration,
+    pub more_metrics: Option<MoreMetrics>,
 }
 
 /// The same, at hand for each request.
@@ -40,6 +43,7 @@ pub struct Desk {
     pub access: Arc<Access>,
     pub audit: Arc<Audit>,
     lease_ttl: Duration,
+    pub more_metrics: Option<MoreMetrics>,
 }
 
 /// One request, its body aside.
@@ -54,8 +58,8 @@ pub struct Call {
 
 /// All paths.
 pub fn routes(ports: Ports) -> Router {
-    let Ports { feeds, audit, access, lease_ttl } = ports;
-    let desk = Desk { feeds, access: Arc::new(access), audit, lease_ttl };
+    let Ports { feeds, audit, access, lease_ttl, more_metrics } = ports;
+    let desk = Desk { feeds, access: Arc::new(access), audit, lease_ttl, more_metrics };
     Router::new().fallback(answer).with_state(desk)
 }
 

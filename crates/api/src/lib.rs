@@ -36,6 +36,6 @@ pub mod when;
 pub use asker::{Asker, CertName, OPERATOR};
 pub use health::{Bounds, Check, Health, Question};
 pub use howdah_base::ask::{Ask, Progress, Receipt, Refusal, RefusalClass};
-pub use ports::{Access, Basic, Feeds, FileInForce};
+pub use ports::{Access, Basic, Feeds, FileInForce, MoreMetrics};
 pub use request::Request;
 pub use server::{ApiConfig, ApiError, Server, serve};

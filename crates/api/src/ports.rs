@@ -6,7 +6,7 @@ use std::sync::Arc;
 use howdah_base::Redacted;
 use howdah_base::status::ClusterStatus;
 use howdah_spec::ClusterSpec;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{Health, Request};
 
@@ -19,6 +19,9 @@ pub struct Feeds {
     pub file: watch::Receiver<Option<Arc<FileInForce>>>,
     pub requests: mpsc::Sender<Request>,
 }
+
+/// Whoever knows more than is here of what `/metrics` tells, and answers with lines of it.
+pub type MoreMetrics = mpsc::Sender<oneshot::Sender<String>>;
 
 /// The cluster file in force.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,5 +1,7 @@
 //! Answers that change nothing: health checks, the status and its relatives.
 
+use std::time::Duration;
+
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,8 @@ use howdah_base::Tick;
 use howdah_base::ask::Refusal;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::answer::{Call, Desk, refuse};
 use crate::patroni::{cluster, dynamic, history, metrics, node};
@@ -55,8 +59,9 @@ pub async fn answer(desk: &Desk, call: &Call, op: Op) -> Response {
         Op::Patroni => page::json(ok, &body(desk)),
         Op::Cluster => page::json(ok, &cluster(&status)),
         Op::Metrics => {
-            let health = desk.feeds.health.borrow();
+            let health = desk.feeds.health.borrow().clone();
             let text = metrics::metrics(&status, &health, boot_time(), when::now_unix_ms());
+            let text = text + &more_metrics(desk).await;
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
         Op::Liveness => probe(desk, call, Check::Liveness),
@@ -89,6 +94,19 @@ pub async fn answer(desk: &Desk, call: &Call, op: Op) -> Response {
         _ => refuse(call, StatusCode::BAD_GATEWAY, &Refusal::new(NO_FAILSAFE)),
     }
 }
+
+/// Of the endpoints and the pools; nothing of them where nobody answers.
+async fn more_metrics(desk: &Desk) -> String {
+    let Some(more) = &desk.more_metrics else { return String::new() };
+    let (reply, answer) = oneshot::channel();
+    if more.try_send(reply).is_err() {
+        return String::new();
+    }
+    timeout(MORE_TIMEOUT, answer).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// Less than Prometheus waits for a scrape.
+const MORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why `/failsafe` is as if the mode were off.
 pub const NO_FAILSAFE: &str = "there is no failsafe mode: the lease alone decides";
@@ -158,6 +176,6 @@ async fn audit(desk: &Desk, call: &Call) -> Response {
 
 /// The agent's clock. Should the kernel refuse to tell it, everything is too old to be believed.
 fn boot_time() -> Tick {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(std::time::Duration::from);
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
     now.map_or(Tick(u64::MAX), |since_boot| Tick::default() + since_boot)
 }

@@ -21,7 +21,7 @@ use crate::audit::Audit;
 use crate::join::{self, Doorkeeper};
 use crate::routes::{Ports, routes};
 use crate::tls::{self, Opened};
-use crate::{Access, Asker, Feeds};
+use crate::{Access, Asker, Feeds, MoreMetrics};
 
 /// Connections open at once, over all addresses; the next ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
@@ -68,6 +68,7 @@ pub struct Server {
     config: ApiConfig,
     tls: Option<Arc<ServerConfig>>,
     keeper: Option<Arc<dyn Doorkeeper>>,
+    more_metrics: Option<MoreMetrics>,
     listeners: Vec<TcpListener>,
 }
 
@@ -80,7 +81,7 @@ impl Server {
                 TcpListener::bind(address).await.map_err(|source| ApiError { address, source })?;
             listeners.push(listener);
         }
-        Ok(Server { config, tls: None, keeper: None, listeners })
+        Ok(Server { config, tls: None, keeper: None, more_metrics: None, listeners })
     }
 
     /// Speaks TLS too, on the same port, with whoever begins with a handshake.
@@ -93,6 +94,12 @@ impl Server {
     #[must_use]
     pub fn with_doorkeeper(self, keeper: Arc<dyn Doorkeeper>) -> Server {
         Server { keeper: Some(keeper), ..self }
+    }
+
+    /// Has somebody else add to `/metrics`.
+    #[must_use]
+    pub fn with_more_metrics(self, more: MoreMetrics) -> Server {
+        Server { more_metrics: Some(more), ..self }
     }
 
     /// The addresses as the kernel gave them, where port 0 was asked for.
@@ -119,8 +126,13 @@ impl Server {
         }
         let Some(feeds) = feeds.await else { return };
         let joining = self.keeper.map(|keeper| join::routes(keeper, Arc::clone(&audit)));
-        let ports =
-            Ports { feeds, audit, access: self.config.access, lease_ttl: self.config.lease_ttl };
+        let ports = Ports {
+            feeds,
+            audit,
+            access: self.config.access,
+            lease_ttl: self.config.lease_ttl,
+            more_metrics: self.more_metrics,
+        };
         let joining = joining.unwrap_or_default();
         // The router that was there answers no more.
         drop(now.send_replace(routes(ports).merge(joining)));

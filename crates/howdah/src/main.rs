@@ -14,6 +14,7 @@ mod ask;
 mod bouncer;
 mod certificates;
 mod cli;
+mod console;
 mod diff;
 mod draft;
 mod facts;

@@ -21,7 +21,7 @@ use howdah_api::{
 };
 use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
-use howdah_proxy::{Counters, Plea, ProxyConfig, VerifierAsk};
+use howdah_proxy::{ConsoleConfig, Counters, Metrics, Plea, ProxyConfig, VerifierAsk, Wish};
 use howdah_spec::hba::HbaRule;
 use howdah_spec::pools::Policy;
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
@@ -41,7 +41,7 @@ use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
 use crate::tail::PeerWal;
-use crate::{facts, health, keeper, leave, start, store, verifiers};
+use crate::{console, facts, health, keeper, leave, start, store, verifiers};
 
 /// Threads that relay clients and answer HTTP.
 const SERVING_THREADS: usize = 2;
@@ -91,6 +91,7 @@ struct Bound {
     keeper: Arc<Keeper>,
     pleas: mpsc::Receiver<Plea>,
     verifiers: mpsc::Receiver<VerifierAsk>,
+    wishes: mpsc::Receiver<Wish>,
     rules: Rules,
 }
 
@@ -98,7 +99,11 @@ struct Bound {
 struct Rules {
     hba: watch::Sender<Arc<Vec<HbaRule>>>,
     pools: watch::Sender<Arc<Policy>>,
+    console: console::Rules,
 }
+
+/// Where they read it.
+type RulesNow = (watch::Receiver<Arc<Vec<HbaRule>>>, watch::Receiver<Arc<Policy>>, ConsoleConfig);
 
 async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let spec = &prepared.spec;
@@ -109,7 +114,9 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let identity = Identity::open(&pair)?;
     let (pleas_to, pleas) = mpsc::channel(howdah_proxy::PLEAS_MAX);
     let (verifiers_to, verifiers) = mpsc::channel(howdah_proxy::VERIFIER_ASKS_MAX);
-    let rules_now = (hba_now, pools_now);
+    let (wishes_to, wishes) = mpsc::channel(howdah_proxy::WISHES_MAX);
+    let (console, console_now) = console::rules(spec, own, wishes_to);
+    let rules_now = (hba_now, pools_now, console_now);
     let proxy = proxy_config(prepared, node, own, rules_now, &identity, (pleas_to, verifiers_to))?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
@@ -123,6 +130,7 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let keeper = Arc::new(Keeper::new(prepared.layout.clone(), Arc::new(spec.clone())));
     let tls = howdah_tls::for_http(&prepared.layout.ca(), &identity)?;
     let api = api.with_tls(tls).with_doorkeeper(keeper.clone());
+    let api = api.with_more_metrics(console::metrics(proxy.metrics.clone()));
     Ok(Bound {
         proxy,
         endpoints,
@@ -131,7 +139,8 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
         keeper,
         pleas,
         verifiers,
-        rules: Rules { hba, pools },
+        wishes,
+        rules: Rules { hba, pools, console },
     })
 }
 
@@ -152,7 +161,7 @@ fn proxy_config(
     prepared: &Prepared,
     node: &NodeName,
     own: &NodeSpec,
-    (hba, policy): (watch::Receiver<Arc<Vec<HbaRule>>>, watch::Receiver<Arc<Policy>>),
+    (hba, policy, console): RulesNow,
     identity: &Arc<Identity>,
     (pleas, verifiers): (mpsc::Sender<Plea>, mpsc::Sender<VerifierAsk>),
 ) -> anyhow::Result<ProxyConfig> {
@@ -180,6 +189,8 @@ fn proxy_config(
         keepalive: ends.keepalive,
         user_timeout: ends.user_timeout,
         counters: Arc::new(Counters::default()),
+        console,
+        metrics: Metrics::default(),
         pleas,
         verifiers,
         wal_dir: own.data_dir.join("pg_wal"),
@@ -239,6 +250,7 @@ async fn decide(
     let sockets = own.state_dir.join("run");
     serving.spawn(verifiers::serve(bound.verifiers, sockets, own.postgres_port));
     serving.spawn(pass_pleas_on(bound.pleas, Arc::clone(&channels)));
+    serving.spawn(console::grant(bound.wishes, Arc::clone(&channels), node.clone()));
     let identity = admit::short_identity(prepared)?;
     let hooks = Hooks::start(serving, node, identity, &channels, hook_problems);
     let mut spec = channels.spec.clone();
@@ -248,6 +260,7 @@ async fn decide(
             let spec = spec.borrow_and_update().clone();
             rules.hba.send_replace(Arc::new(spec.hba.clone()));
             rules.pools.send_replace(Arc::new(spec.pools.clone()));
+            rules.console.follow(&spec);
             force.send_replace(spec);
         }
     });

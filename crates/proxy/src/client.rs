@@ -34,13 +34,14 @@ impl Proxy {
         self.tune(&tcp)?;
         let tls = self.config.server_tls.clone();
         let mut client = timeout(OPENING_TIMEOUT, Client::open(tcp, Some(&tls))).await??;
-        let (mut opts_out, mut pooled) = (false, None);
+        let (mut opts_out, mut pooled, mut console) = (false, None, false);
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
                 opts_out = startup.asks_for("synchronous_commit").is_some_and(|how| is_weak(&how));
                 let admitted = self.admit(&startup, from, client.tls);
                 if admitted.is_ok() {
                     pooled = self.pool_for(endpoint, &startup).await;
+                    console = self.is_console(&startup);
                 }
                 admitted
             }
@@ -62,6 +63,12 @@ impl Proxy {
             let opts_out = counted.then(|| self.config.counters.opted_out.hold());
             let places = Places { _admitted: place, _held: held, _opts_out: opts_out };
             return self.pool(client, pooled, places).await;
+        }
+        if console {
+            let error = ErrorResponse::fatal("57P03", "the console cannot tell who you are").hint(
+                "it asks this node's own server, for a password of SCRAM; another node may do",
+            );
+            return self.refuse(client, error).await;
         }
         match self.log_in(endpoint, from, &mut client).await? {
             Some(Link { server, route, .. }) => {

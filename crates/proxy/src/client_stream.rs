@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::data::Line;
+use crate::data::{Ends, Line, version};
 
 pub enum ClientStream {
     Plain(TcpStream),
@@ -27,6 +27,22 @@ impl ClientStream {
         match self {
             ClientStream::Plain(_) => None,
             ClientStream::Tls(tls) => tls.get_ref().1.peer_certificates()?.first(),
+        }
+    }
+
+    pub fn ends(&self) -> Ends {
+        let tcp = match self {
+            ClientStream::Plain(tcp) => tcp,
+            ClientStream::Tls(stream) => stream.get_ref().0,
+        };
+        Ends { peer: tcp.peer_addr().ok(), local: tcp.local_addr().ok() }
+    }
+
+    /// The version of TLS, or nothing.
+    pub fn tls(&self) -> &'static str {
+        match self {
+            ClientStream::Plain(_) => "",
+            ClientStream::Tls(stream) => version(stream.get_ref().1.protocol_version()),
         }
     }
 

@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::{mpsc, watch};
 
 use crate::Counters;
+use crate::console::{ConsoleConfig, Metrics};
 use crate::plea::Plea;
 use crate::policy::Policy;
 use crate::pooled::VerifierAsk;
@@ -45,6 +46,10 @@ pub struct ProxyConfig {
     pub keepalive: Span,
     pub user_timeout: Span,
     pub counters: Arc<Counters>,
+    /// Who may speak to the pooler itself, and what it shows beside pools.
+    pub console: ConsoleConfig,
+    /// Where `/metrics` asks.
+    pub metrics: Metrics,
     /// Who knows the verifiers of this node's own server.
     pub verifiers: mpsc::Sender<VerifierAsk>,
     /// Where peers' questions to this node's agent go.

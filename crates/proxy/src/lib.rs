@@ -24,6 +24,7 @@ mod cancel;
 mod client;
 mod client_stream;
 mod config;
+mod console;
 mod counters;
 mod credentials;
 mod crowd;
@@ -56,6 +57,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 pub use config::{ProxyConfig, ProxyError};
+use console::Console;
+pub use console::{ConsoleConfig, Declined, Metrics, Operators, Shown, WISHES_MAX, Wish, WishKind};
 pub use counters::Counters;
 pub use howdah_spec::pools as policy;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
@@ -89,8 +92,14 @@ pub async fn serve(
         Some((pooler, asks)) => (Some(pooler), Some(asks)),
         None => (None, None),
     };
+    let console = pooler.clone().map(|pooler| {
+        let (policy, topology) = (config.policy.clone(), topology.clone());
+        Arc::new(Console::new(vec![pooler], config.console.clone(), policy, topology))
+    });
+    config.metrics.begin(&config.counters, console.as_ref());
     let proxy = Arc::new(Proxy {
         pooler: pooler.clone(),
+        console: console.clone(),
         topology: topology.clone(),
         places: Arc::new(Semaphore::new(config.clients_max as usize)),
         crowd: crowd::Crowd::default(),
@@ -100,6 +109,9 @@ pub async fn serve(
     let mut endpoints = JoinSet::new();
     if let (Some(pooler), Some(asks)) = (pooler, asks) {
         endpoints.spawn(proxy.clone().serve_pooler(pooler, asks));
+    }
+    if let Some(console) = console {
+        endpoints.spawn(console.keep_averages());
     }
     for (endpoint, listener) in bound.0 {
         endpoints.spawn(proxy.clone().accept(endpoint, listener));
@@ -115,6 +127,8 @@ struct Proxy {
     config: ProxyConfig,
     /// The thread that serves pooled clients, where there are to be any.
     pooler: Option<data::Handle>,
+    /// Where it tells of itself.
+    console: Option<Arc<Console>>,
     topology: watch::Receiver<Topology>,
     /// One for each of `clients_max`.
     places: Arc<Semaphore>,

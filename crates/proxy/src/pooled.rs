@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::Client;
+use crate::console::Operator;
 use crate::credentials::Credentials;
 use crate::data::{Ask, Handle, Newcomer, Order, Places, PoolKey, Routes};
-use crate::{Endpoint, Proxy, ProxyConfig, data, gate};
+use crate::{Endpoint, Proxy, ProxyConfig, console, data, gate};
 
 /// A role's verifier, asked of this node's own server.
 const VERIFIER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -82,6 +83,11 @@ impl Proxy {
         Some(Entrance { pool, settings, verifier, negotiation, minor })
     }
 
+    /// Whether a client wants to speak to the pooler itself.
+    pub(crate) fn is_console(&self, startup: &Startup<'_>) -> bool {
+        self.console.is_some() && startup.database() == console::DATABASE
+    }
+
     /// Lets a client into its pool.
     pub(crate) async fn pool(
         &self,
@@ -104,6 +110,21 @@ impl Proxy {
                 return self.refuse(client, ErrorResponse::fatal("28P01", message)).await;
             }
         };
+        if let Some(console) = &self.console {
+            if let Some(why) = console.closed(&pool.database) {
+                return self.refuse(client, ErrorResponse::fatal("08P01", why)).await;
+            }
+            if pool.database == console::DATABASE {
+                let (ends, tls) = (client.stream.ends(), client.stream.tls());
+                let name = settings.get("application_name").map(ToString::to_string);
+                let Some(may) = console.may(&pool.user) else {
+                    return self.refuse(client, ErrorResponse::fatal("08P01", "not allowed")).await;
+                };
+                let application_name = name.unwrap_or_default();
+                let operator = Operator { user: pool.user, may, ends, tls, application_name };
+                return console.clone().serve(client.stream, client.early, operator).await;
+            }
+        }
         let newcomer = Newcomer {
             line: client.stream.into_line()?,
             early: client.early,

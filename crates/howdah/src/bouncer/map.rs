@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use howdah_base::{Redacted, Span};
 use howdah_import::pgbouncer::{AuthType, DatabaseSettings, Own as Said, Settings};
+use howdah_proxy::Shown;
 use howdah_proxy::alone::{self, Address, Asks, Auth, Console, Database, Kept, Tcp};
 use howdah_proxy::policy::{Own, Policy, PoolRules, Times};
 use howdah_spec::hba::HbaRule;
 
 use super::tls::Tls;
+use crate::console;
 
 /// Longer than anybody waits.
 const LONG: Duration = Duration::from_secs(24 * 3600);
@@ -45,11 +47,24 @@ pub fn settings(
         console: Console {
             admins: said.console.admins.clone(),
             watchers: said.console.watchers.clone(),
+            shown: shown(said),
+            port: said.listen.port,
         },
         tcp: tcp(said),
         client_login_timeout: said.times.client_login,
         connect_timeout: said.times.connect,
     }
+}
+
+/// The keys that the pools go by; the others are in the file.
+fn shown(said: &Settings) -> Vec<Shown> {
+    let mut rows = console::of_policy(&policy(said), said.pool.clients_max);
+    rows.extend([
+        ("admin_users", said.console.admins.join(","), ""),
+        ("listen_port", said.listen.port.to_string(), "6432"),
+        ("stats_users", said.console.watchers.join(","), ""),
+    ]);
+    console::shown(rows)
 }
 
 fn auth(kind: AuthType) -> Auth {

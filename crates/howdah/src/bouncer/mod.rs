@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use howdah_proxy::alone::{self, Listening, Stop};
+use howdah_proxy::{Declined, Wish, WishKind};
 use nix::unistd::{Uid, User, setgid, setgroups, setuid};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::failure::Failure;
 use crate::journal::Journal;
@@ -85,11 +86,21 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
     );
     let (settings, seen) = watch::channel(loaded.settings);
     let (stop, stopping) = watch::channel(Stop::No);
-    let mut serving = tokio::spawn(alone::serve(seen, listening, stopping));
+    let (wishes, mut wished) = mpsc::channel(howdah_proxy::WISHES_MAX);
+    let mut serving = tokio::spawn(alone::serve(seen, listening, stopping, wishes));
     let mut signals = Signals::listen()?;
     loop {
         tokio::select! {
             ended = &mut serving => return ended.context("serve")?.context("serve"),
+            Some(Wish { what, reply }) = wished.recv() => {
+                // Whoever wished may have gone.
+                let granted = grant(&what, source, &settings);
+                let _ = reply.send(granted);
+                if what == WishKind::Stop {
+                    tracing::info!("asked to stop at the console");
+                    return Ok(());
+                }
+            }
             how = signals.next() => {
                 let Some(how) = how else {
                     reload(source, &settings);
@@ -107,15 +118,37 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
     }
 }
 
-/// What cannot be read leaves everything as it is.
-fn reload(source: &Source, settings: &watch::Sender<Arc<alone::Settings>>) {
+/// What cannot be read leaves everything as it is; whether it could.
+fn reload(source: &Source, settings: &watch::Sender<Arc<alone::Settings>>) -> bool {
     match load(source) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             settings.send_replace(loaded.settings);
             tracing::info!("read anew");
+            true
         }
-        Err(error) => tracing::error!("not read anew, everything stays as it is: {error:#}"),
+        Err(error) => {
+            tracing::error!("not read anew, everything stays as it is: {error:#}");
+            false
+        }
+    }
+}
+
+/// What an operator wants of the process.
+fn grant(
+    what: &WishKind,
+    source: &Source,
+    settings: &watch::Sender<Arc<alone::Settings>>,
+) -> Result<(), Declined> {
+    let declined =
+        |why: &str, hint: &str| Err(Declined { why: why.to_owned(), hint: Some(hint.to_owned()) });
+    match what {
+        WishKind::Reload if reload(source, settings) => Ok(()),
+        WishKind::Reload => {
+            declined("RELOAD failed, see logs for additional details", "nothing was changed")
+        }
+        WishKind::MayStop | WishKind::Stop => Ok(()),
+        WishKind::Set { .. } => declined("SET failed", "change the file, then RELOAD"),
     }
 }
 

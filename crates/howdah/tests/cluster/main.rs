@@ -17,6 +17,7 @@ mod bootstrap;
 mod client_address;
 mod clock_jump;
 mod commit_gate;
+mod console;
 mod control;
 mod disks;
 mod etcd;

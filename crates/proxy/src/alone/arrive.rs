@@ -15,12 +15,10 @@ use super::listen::From;
 use super::{Alone, Database, Settings};
 use crate::cancel::cancel_of;
 use crate::client::{Admitted, Client};
+use crate::console::{DATABASE as CONSOLE, Operator};
 use crate::credentials::Credentials;
 use crate::data::{Newcomer, Order, Places, PoolKey};
 use crate::{Endpoint, OPENING_TIMEOUT, socket};
-
-/// The database that is the pooler itself.
-const CONSOLE: &str = "pgbouncer";
 
 /// What a client wants, as it said it.
 pub(super) struct Wish {
@@ -79,7 +77,10 @@ impl Alone {
         credentials: Credentials,
     ) -> io::Result<()> {
         if wish.database == CONSOLE {
-            return self.console(now, &wish, client).await;
+            return self.console(wish, client).await;
+        }
+        if let Some(why) = self.console.closed(&wish.database) {
+            return self.refuse(client, ErrorResponse::fatal("08P01", why)).await;
         }
         let Some(database) = database(now, &wish.database) else {
             let message = format!("no such database: {}", wish.database);
@@ -113,13 +114,19 @@ impl Alone {
     }
 
     /// A client that wants to speak to the pooler itself.
-    async fn console(&self, now: &Settings, wish: &Wish, client: Client) -> io::Result<()> {
-        let is_one = |names: &[String]| names.contains(&wish.user);
-        let error = match is_one(&now.console.admins) || is_one(&now.console.watchers) {
-            true => ErrorResponse::fatal("0A000", "the console is not here yet"),
-            false => ErrorResponse::fatal("08P01", "not allowed"),
+    async fn console(&self, wish: Wish, client: Client) -> io::Result<()> {
+        let Some(may) = self.console.may(&wish.user) else {
+            return self.refuse(client, ErrorResponse::fatal("08P01", "not allowed")).await;
         };
-        self.refuse(client, error).await
+        let name = wish.settings.get("application_name");
+        let operator = Operator {
+            user: wish.user,
+            may,
+            ends: client.stream.ends(),
+            tls: client.stream.tls(),
+            application_name: name.map(ToString::to_string).unwrap_or_default(),
+        };
+        self.console.clone().serve(client.stream, client.early, operator).await
     }
 
     /// A place, unless there are too many clients already.

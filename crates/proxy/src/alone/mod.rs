@@ -15,6 +15,7 @@ mod moved;
 mod open;
 mod prove;
 mod settings;
+mod told;
 
 use std::io;
 use std::sync::Arc;
@@ -25,12 +26,14 @@ use howdah_base::Gauge;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::console::{Console as ForOperators, Wish};
 use crate::crowd::Crowd;
 use crate::data::{Ask, Handle, Order, Routes};
 use crate::policy::{Own, Policy};
 use crate::{Counters, Endpoint, data};
 
 use moved::Moved;
+use told::Told;
 
 pub use listen::{BindError, Listening, bind};
 pub use settings::{
@@ -64,11 +67,16 @@ pub async fn serve(
     settings: watch::Receiver<Arc<Settings>>,
     listening: Listening,
     stop: watch::Receiver<Stop>,
+    wishes: mpsc::Sender<Wish>,
 ) -> io::Result<()> {
     let now = settings.borrow().clone();
     let (handle, asks) = data::start(Arc::new(now.policy.clone()), Routes::Fixed)?;
+    let told = Told::new(&now);
+    let console = Arc::new(told.console(&handle, wishes));
     let alone = Arc::new(Alone {
         settings,
+        console: console.clone(),
+        told,
         pooler: handle.clone(),
         places: Arc::new(Semaphore::new(now.clients_max as usize)),
         counters: Counters::default(),
@@ -82,6 +90,7 @@ pub async fn serve(
         complained: AtomicU64::default(),
     });
     let mut tasks = JoinSet::new();
+    tasks.spawn(console.keep_averages());
     tasks.spawn(alone.clone().serve_pooler(handle, asks));
     for door in listening.0 {
         tasks.spawn(alone.clone().accept(door, stop.clone()));
@@ -123,6 +132,9 @@ async fn all_but_one(tasks: &mut JoinSet<()>, stop: watch::Receiver<Stop>) {
 struct Alone {
     settings: watch::Receiver<Arc<Settings>>,
     pooler: Handle,
+    /// Where operators speak to it, and what it is told of.
+    console: Arc<ForOperators>,
+    told: Told,
     /// One for each client.
     places: Arc<Semaphore>,
     counters: Counters,
@@ -198,6 +210,7 @@ impl Alone {
             // It looks anew where its servers are.
             handle.tell(Order::Topology(Arc::default()));
         }
+        self.told.follow(now);
     }
 
     async fn work(self: Arc<Alone>, ask: Ask, handle: Handle) {

@@ -12,6 +12,7 @@ use howdah_spec::hba::HbaRule;
 use howdah_wire::scram::Verifier;
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::console::Shown;
 use crate::policy::Policy;
 use crate::route::Address;
 
@@ -166,6 +167,10 @@ pub struct ServerTls {
 pub struct Console {
     pub admins: Vec<String>,
     pub watchers: Vec<String>,
+    /// What SHOW CONFIG shows.
+    pub shown: Vec<Shown>,
+    /// Where clients come in over TCP.
+    pub port: u16,
 }
 
 /// What sockets are told.

@@ -8,6 +8,7 @@ use howdah_wire::relay::session::{Leaves, Settings};
 
 use super::Places;
 use super::conn::Conn;
+use super::stats::Marks;
 
 /// A Parse of more bytes is refused: it is kept whole.
 pub(super) const PARSE_MAX: usize = 1024 * 1024;
@@ -79,6 +80,8 @@ pub(super) struct Client {
     pub leaves: Leaves,
     /// What it said last waits for an answer to what it said before.
     pub stuck: bool,
+    /// When it did what is measured.
+    pub marks: Marks,
     pub _places: Places,
 }
 

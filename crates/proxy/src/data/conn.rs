@@ -4,8 +4,9 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use rustls::Connection;
+use rustls::{Connection, ProtocolVersion};
 
+use super::look::Ends;
 use super::poller::{Arm, Ready};
 
 /// Stretches of one vectored write; what is beyond them is copied.
@@ -19,6 +20,7 @@ pub(crate) struct Line {
 
 pub(super) struct Conn {
     line: Line,
+    ends: Ends,
     /// Read, and not used up: the beginning of a message, or what waits for a server.
     pub rest: Vec<u8>,
     /// What the socket did not take.
@@ -39,11 +41,30 @@ impl Conn {
             tls.set_buffer_limit(None);
         }
         // What TLS has decrypted already nobody tells.
-        Ok(Conn { line, rest: Vec::new(), out: Vec::new(), readable: true, gone: false, arm: None })
+        let (peer, local) = (line.socket.peer_addr().ok(), line.socket.local_addr().ok());
+        let ends = Ends { peer, local };
+        Ok(Conn {
+            line,
+            ends,
+            rest: Vec::new(),
+            out: Vec::new(),
+            readable: true,
+            gone: false,
+            arm: None,
+        })
     }
 
     pub fn socket(&self) -> &TcpStream {
         &self.line.socket
+    }
+
+    pub fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// The version of TLS, or nothing.
+    pub fn tls(&self) -> &'static str {
+        self.line.tls.as_ref().map_or("", |tls| version(tls.protocol_version()))
     }
 
     pub fn note(&mut self, ready: Ready) {
@@ -174,6 +195,14 @@ impl Conn {
         }
         let _ = self.flush();
         let _ = self.line.socket.shutdown(Shutdown::Write);
+    }
+}
+
+/// As OpenSSL calls it.
+pub(crate) fn version(version: Option<ProtocolVersion>) -> &'static str {
+    match version {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
     }
 }
 

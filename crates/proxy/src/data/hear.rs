@@ -13,6 +13,7 @@ use howdah_wire::replies::{Asked, Question, Whose};
 
 use super::client::{Doing, sense};
 use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
+use super::stats::Turn;
 use super::thread::Thread;
 use crate::policy::Leaves;
 
@@ -28,8 +29,10 @@ impl Thread {
         };
         let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
         let (mut end, mut lost, mut block) = (false, false, false);
+        let mut turn = Turn::default();
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
+            turn.note(&event);
             match event {
                 Event::Parameter(body) => super::note_parameter(parameters, body),
                 Event::Command(tag, _) => *dirty |= session::may_leave(tag),
@@ -56,6 +59,8 @@ impl Thread {
         for question in half.take_failed() {
             note_failed(question, names, held);
         }
+        let marks = client.as_deref_mut().map(|client| &mut client.marks);
+        self.pools[server.pool].stats.heard(turn, half, marks, server.since, self.now);
         let Ok(used) = heard else {
             self.to_client.clear();
             return self.lose_server(at);

@@ -14,6 +14,7 @@ impl Thread {
     /// A client needs a server. Whether it has one at once.
     pub(super) fn request(&mut self, at: usize) -> bool {
         let Some(client) = self.clients.get_mut(at) else { return false };
+        client.marks.wanted = self.now;
         let account = self.pools[client.pool].account;
         if self.accounts.request(account, client.class, at as u64) {
             return self.seat(at);
@@ -43,7 +44,11 @@ impl Thread {
     }
 
     fn link(&mut self, client: usize, at: usize) {
-        self.clients[client].doing = Doing::Linked(at);
+        let linked = &mut self.clients[client];
+        linked.doing = Doing::Linked(at);
+        if linked.welcomed {
+            self.pools[linked.pool].stats.linked(&linked.marks, self.now);
+        }
         let server = &mut self.servers[at];
         server.client = Some(client);
         server.class = self.clients[client].class;
@@ -55,10 +60,11 @@ impl Thread {
 
     /// A server that is free goes to whoever is owed one, or waits.
     pub(super) fn give(&mut self, at: usize) {
-        if self.servers[at].stale || self.is_old(at) {
+        let pool = self.servers[at].pool;
+        let paused = self.paused.holds(&self.pools[pool].key.database);
+        if self.servers[at].stale || paused || self.is_old(at) {
             return self.lose_server(at);
         }
-        let pool = self.servers[at].pool;
         self.pools[pool].idle.push(at);
         self.pay(pool);
     }
@@ -220,6 +226,10 @@ impl Thread {
             let pool = self.pools.remove(at);
             self.accounts.close(pool.account);
             self.by_key.remove(&pool.key);
+            // Names of databases that nobody has got a server of are clients' own.
+            if pool.stats.counts.assignments > 0 {
+                self.gone.entry(pool.key.database).or_default().add(&pool.stats.counts);
+            }
         }
     }
 

@@ -8,14 +8,17 @@
 //! ```
 
 mod client;
+mod command;
 mod conn;
 mod hear;
 mod interned;
 mod links;
+mod look;
 mod poller;
 mod pool;
 mod serve;
 mod server;
+mod stats;
 mod thread;
 mod tick;
 mod welcome;
@@ -32,9 +35,12 @@ use crate::credentials::Credentials;
 use crate::policy::Policy;
 use crate::route::Site;
 
-pub(crate) use conn::Line;
+pub(crate) use command::Command;
+pub(crate) use conn::{Line, version};
+pub(crate) use look::{ClientSeen, Ends, Look, Piece, PoolSeen, ServerSeen, SocketSeen};
 use poller::{Poller, Waker};
 pub(crate) use pool::Routes;
+pub(crate) use stats::{Counts, Stats, us};
 
 /// Servers with the same login and the same role: any of them will do.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -112,6 +118,18 @@ pub(crate) enum Order {
         server: usize,
         born: u64,
         heard: bool,
+    },
+    /// A piece of what there is, from this place on.
+    Look {
+        what: Look,
+        from: usize,
+        reply: oneshot::Sender<Piece>,
+    },
+    /// For one database, or all; answered when it is done.
+    Command {
+        what: Command,
+        database: Option<String>,
+        reply: oneshot::Sender<bool>,
     },
 }
 

@@ -10,6 +10,7 @@ use howdah_base::NodeName;
 use howdah_base::topology::Topology;
 
 use super::PoolKey;
+use super::stats::Stats;
 use super::welcome::Welcome;
 use crate::Endpoint;
 use crate::credentials::Credentials;
@@ -73,6 +74,7 @@ pub(super) struct Pool {
     pub opening: u32,
     /// No more is opened before: the last attempt has failed.
     pub retry_at: Option<Instant>,
+    pub stats: Stats,
     held: bool,
     /// What its clients were told last when they came.
     pub welcomes: Vec<Welcome>,
@@ -91,6 +93,7 @@ impl Pool {
             servers: 0,
             opening: 0,
             retry_at: None,
+            stats: Stats::default(),
             held: false,
             welcomes: Vec::new(),
         }

@@ -63,6 +63,8 @@ impl Thread {
         let Some(client) = self.clients.get_mut(at) else { return Ok(false) };
         let Some(len) = client.conn.read(buffer)? else { return Ok(false) };
         client.spoke = self.now;
+        let stats = &mut self.pools[client.pool].stats;
+        stats.counts.received += len as u64;
         let mut joined = mem::take(&mut client.conn.rest);
         let came = match joined.is_empty() {
             true => &buffer[..len],
@@ -79,6 +81,7 @@ impl Thread {
             if came[0] == b'X' && client.half.is_between() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            stats.said(&mut client.marks, self.now);
             if !self.request(at) {
                 if let Some(client) = self.clients.get_mut(at) {
                     client.conn.keep(came);
@@ -145,7 +148,10 @@ impl Thread {
         if !Rc::ptr_eq(&server.settings, &client.settings) && server.half.is_clean() {
             return self.replay(at, number, came);
         }
-        server.used |= !came.is_empty();
+        if !came.is_empty() {
+            server.used = true;
+            self.pools[client.pool].stats.said(&mut client.marks, self.now);
+        }
         if server.half.replies().is_empty() {
             if server.half.is_clean() {
                 server.begun = self.now;
@@ -264,6 +270,7 @@ impl Thread {
         let mut buffer = mem::take(&mut self.buffer);
         let len = server.conn.read(&mut buffer);
         if let Ok(Some(len)) = len {
+            self.pools[server.pool].stats.counts.sent += len as u64;
             let mut joined = mem::take(&mut server.conn.rest);
             match joined.is_empty() {
                 true => self.hear(at, &buffer[..len]),

@@ -12,11 +12,13 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use super::client::{Client, Doing, PARSE_MAX, sense};
+use super::command::{Paused, Waits};
 use super::conn::Conn;
 use super::interned::Interned;
 use super::poller::{Poller, Ready, Token};
 use super::pool::{self, Pool, Routes};
 use super::server::Server;
+use super::stats::{Counts, Marks};
 use super::{Ask, NewServer, Newcomer, NotOpened, Order, PoolKey};
 use crate::credentials::Credentials;
 use crate::policy::{Policy, Who};
@@ -53,6 +55,11 @@ pub(super) struct Thread {
     pub now: Instant,
     pub next_tick: Instant,
     born: u64,
+    /// What operators hold, and who of them waits for an answer.
+    pub paused: Paused,
+    pub waits: Vec<Waits>,
+    /// What was counted in pools that have gone, by database.
+    pub gone: BTreeMap<String, Counts>,
     /// Nobody hands it anything any more.
     ended: bool,
 }
@@ -88,6 +95,9 @@ impl Thread {
             now,
             next_tick: now,
             born: 0,
+            paused: Paused::default(),
+            waits: Vec::new(),
+            gone: BTreeMap::new(),
             ended: false,
         }
     }
@@ -127,6 +137,9 @@ impl Thread {
             if self.now >= self.next_tick {
                 self.tick();
             }
+            if !self.waits.is_empty() {
+                self.answer_operators();
+            }
         }
     }
 
@@ -157,6 +170,8 @@ impl Thread {
                 Ok(Order::Policy(policy)) => self.rule_anew(policy),
                 Ok(Order::Cancel { key, done }) => self.cancel_of(&key, done),
                 Ok(Order::Cancelled { server, born, heard }) => self.cancelled(server, born, heard),
+                Ok(Order::Look { what, from, reply }) => drop(reply.send(self.look(what, from))),
+                Ok(Order::Command { what, database, reply }) => self.command(what, database, reply),
                 Err(std_mpsc::TryRecvError::Empty) => return,
                 Err(std_mpsc::TryRecvError::Disconnected) => {
                     self.ended = true;
@@ -173,6 +188,7 @@ impl Thread {
         let class = self.class(pool, &settings);
         let settings = self.interned.of(settings);
         let secret = super::welcome::secret(minor);
+        let marks = Marks::new(self.number(), self.now);
         let at = self.clients.insert(Client {
             conn,
             half: ClientHalf::new(PARSE_MAX),
@@ -189,6 +205,7 @@ impl Thread {
             pinned: false,
             leaves: Leaves::default(),
             stuck: false,
+            marks,
             _places: places,
         });
         self.pools[pool].clients += 1;
@@ -213,11 +230,16 @@ impl Thread {
         let rules = self.policy.of(&key.database, &key.user);
         let limits = pool::limits(&self.policy, &key, &rules);
         let account = self.accounts.open(&key.database, &key.user, limits);
-        let mut pool = Pool::new(key.clone(), account, rules, secret);
-        pool.hold(self.routes.hold(&self.topology, key.endpoint), &mut self.accounts);
-        let at = self.pools.insert(pool);
+        let at = self.pools.insert(Pool::new(key.clone(), account, rules, secret));
         self.by_key.insert(key, at);
+        self.hold(at);
         at
+    }
+
+    /// A number that no other client or server of the thread has had.
+    fn number(&mut self) -> u64 {
+        self.born += 1;
+        self.born
     }
 
     fn take_server(&mut self, key: &PoolKey, result: Result<Box<NewServer>, NotOpened>) {
@@ -237,7 +259,7 @@ impl Thread {
         if site.is_over(&self.topology) {
             return;
         }
-        self.born += 1;
+        let born = self.number();
         let at = self.servers.insert(Server {
             conn,
             half: ServerHalf::default(),
@@ -248,7 +270,7 @@ impl Thread {
             settings: self.interned.of(BTreeMap::new()),
             site,
             key,
-            born: self.born,
+            born,
             opened: self.now,
             since: self.now,
             begun: self.now,
@@ -287,14 +309,8 @@ impl Thread {
             .collect();
         over.into_iter().for_each(|at| self.lose_server(at));
         self.look_who_is_stale();
-        for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-            let pool = &mut self.pools[at];
-            pool.welcomes.clear();
-            pool.hold(self.routes.hold(&self.topology, pool.key.endpoint), &mut self.accounts);
-            self.pay(at);
-            self.open_more(at);
-        }
-        self.grant();
+        self.pools.iter_mut().for_each(|(_, pool)| pool.welcomes.clear());
+        self.hold_anew();
     }
 
     /// The class of a client with these settings.

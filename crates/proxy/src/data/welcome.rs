@@ -61,6 +61,7 @@ impl Thread {
         message(&mut out, b'K', &[&process(at), &client.secret]);
         message(&mut out, b'Z', &[b"I"]);
         client.welcomed = true;
+        self.pools[client.pool].stats.counts.logins += 1;
         client.conn.rest = std::mem::take(&mut client.early);
         // Its end shows when it is read from.
         let _ = client.conn.send(std::iter::once(&out[..]));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use howdah_base::topology::{Local, Route, Topology};
 use howdah_base::{Bytes, Span, Term};
-use howdah_proxy::{Counters, Endpoint, Policy, ProxyConfig, bind, serve};
+use howdah_proxy::{
+    ConsoleConfig, Counters, Endpoint, Metrics, Operators, Policy, ProxyConfig, bind, serve,
+};
 use howdah_spec::PoolMode;
 use howdah_spec::hba::HbaRule;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -117,6 +119,8 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         counters: Arc::default(),
         pleas: tokio::sync::mpsc::channel(1).0,
         verifiers: tokio::sync::mpsc::channel(1).0,
+        console: console(),
+        metrics: Metrics::default(),
         wal_dir: std::env::temp_dir(),
     }
 }
@@ -129,6 +133,18 @@ pub fn ruled(change: impl FnOnce(&mut Policy)) -> watch::Receiver<Arc<Policy>> {
     policy.pool.times.wait = Duration::from_secs(5);
     change(&mut policy);
     watch::channel(Arc::new(policy)).1
+}
+
+/// `app` may command, nobody may only look, and nobody grants wishes.
+pub fn console() -> ConsoleConfig {
+    let command = ["app".to_owned()].into();
+    let operators = Operators { command, ..Operators::default() };
+    ConsoleConfig {
+        operators: watch::channel(Arc::new(operators)).1,
+        wishes: tokio::sync::mpsc::channel(1).0,
+        settings: watch::channel(Arc::default()).1,
+        port: 6432,
+    }
 }
 
 impl Node {

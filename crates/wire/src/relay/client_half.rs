@@ -109,6 +109,11 @@ impl ClientHalf {
         &mut self.names
     }
 
+    /// How many statements it has prepared under names.
+    pub fn prepared(&self) -> usize {
+        self.names.count()
+    }
+
     /// What may be left in its session by what it has said since this was last asked, beside what
     /// the tags of its statements tell.
     pub fn take_leaves(&mut self) -> Option<Leaves> {

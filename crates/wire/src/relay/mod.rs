@@ -16,6 +16,7 @@ mod orphan;
 mod resets;
 mod said;
 mod server_half;
+mod tally;
 mod unsure;
 
 pub mod session;
@@ -25,6 +26,7 @@ pub use client_half::{ClientHalf, ClientLost, Followed, Linked, Then};
 pub use cuts::Cuts;
 pub use orphan::as_error;
 pub use server_half::{Event, PEEK_MAX, ServerHalf, ServerLost, Status};
+pub use tally::Tally;
 
 use crate::replies::{Asked, Question, Whose};
 use again::{OUTDATED, UNKNOWN};

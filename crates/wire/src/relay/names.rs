@@ -42,6 +42,11 @@ impl Change {
 }
 
 impl Names {
+    /// Statements, without the one that has no name.
+    pub fn count(&self) -> usize {
+        self.named.len() - usize::from(self.named.contains_key(&b""[..]))
+    }
+
     /// What the name will mean when the server has come so far.
     pub fn get(&self, name: &[u8]) -> Option<&Rc<Statement>> {
         match self.latest(name) {

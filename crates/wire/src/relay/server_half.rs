@@ -9,6 +9,7 @@ use super::Cuts;
 use super::again::Again;
 use super::orphan::is_last;
 use super::statements::Held;
+use super::tally::Tally;
 use super::unsure::{self, is_unsure};
 
 /// So much of a body is looked into at most, bytes: whoever reads from a server has room for a
@@ -69,6 +70,7 @@ pub struct ServerHalf {
     /// See [`ServerHalf::fail_unsure`].
     fails_unsure: bool,
     unsure: bool,
+    tally: Tally,
 }
 
 impl Default for ServerHalf {
@@ -87,6 +89,7 @@ impl Default for ServerHalf {
             flushed: false,
             awaited: false,
             again: Again::default(),
+            tally: Tally::default(),
         }
     }
 }
@@ -105,7 +108,13 @@ impl ServerHalf {
             Asked::CopyEnd => {}
             _ => self.in_batch |= question.whose != Whose::Made,
         }
+        self.tally.note(question);
         self.replies.ask(question)
+    }
+
+    /// What has been asked since this was last taken.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// The pooler asks by itself. The client hears of its failure, unless it is `quiet`.
