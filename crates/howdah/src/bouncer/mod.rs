@@ -92,7 +92,10 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
             ended = &mut serving => return ended.context("serve")?.context("serve"),
             how = signals.next() => {
                 let Some(how) = how else {
-                    reload(source, &settings);
+                    // Whoever goes opens nothing anew.
+                    if *stop.borrow() == Stop::No {
+                        reload(source, &settings);
+                    }
                     continue;
                 };
                 // Asked twice, it does not wait any more.

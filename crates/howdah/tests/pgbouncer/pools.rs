@@ -84,6 +84,9 @@ fn databases_lead_where_they_say() {
     assert!(name.starts_with("psql - 127.0.0.1:"), "{name}");
     let conninfo = "host=127.0.0.1 user=app dbname=shop options='-c work_mem=77MB'";
     assert_eq!(pooler.psql_to(conninfo, "secret", "show work_mem"), "4MB");
+    let odd = "host=127.0.0.1 user=app dbname=shop options='-E'";
+    let said = pooler.psql_to(odd, "secret", "select 1");
+    assert!(said.starts_with("FATAL:  unsupported startup parameter: options"), "{said}");
 }
 
 #[test]
