@@ -103,7 +103,10 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
             }
             how = signals.next() => {
                 let Some(how) = how else {
-                    reload(source, &settings);
+                    // Whoever goes opens nothing anew.
+                    if *stop.borrow() == Stop::No {
+                        reload(source, &settings);
+                    }
                     continue;
                 };
                 // Asked twice, it does not wait any more.

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::rig::{Site, WITHIN, value};
+use crate::rig::{Site, WITHIN, run, value};
 use howdah_testkit::wait;
 
 const SCRAM: &str = "auth_type = scram-sha-256\n";
@@ -55,43 +55,52 @@ fn files_are_read_anew_and_bad_ones_change_nothing() {
     assert_eq!(ask("late", "late"), "yes");
 }
 
-#[tokio::test]
-async fn the_first_signal_waits_and_the_second_does_not() {
+#[test]
+fn the_first_signal_waits_and_the_second_does_not() {
     let site = Site::start();
-    let mut pooler = site.pool("", &format!("{SCRAM}pool_mode = transaction"));
-    let client = pooler.connect("postgres").await;
-    pooler.signal(Signal::SIGTERM);
-    wait::until(
-        "nobody else comes in",
-        WITHIN,
-        || pooler.psql("app", "secret", "postgres", "select 1").contains("refused").then_some(()),
-        || site.log(),
-    );
-    assert_eq!(value(&client, "select 'still there'").await.expect("served"), "still there");
-    drop(client);
-    assert_eq!(pooler.ended(), Some(0));
-    let mut pooler = site.pool("", SCRAM);
-    let _client = pooler.connect("postgres").await;
-    pooler.signal(Signal::SIGTERM);
-    let told = || site.log().contains("asked to stop").then_some(());
-    wait::until("it waits", WITHIN, told, || site.log());
-    pooler.signal(Signal::SIGTERM);
-    assert_eq!(pooler.ended(), Some(0));
+    run(async {
+        let mut pooler = site.pool("", &format!("{SCRAM}pool_mode = transaction"));
+        let client = pooler.connect("postgres").await;
+        pooler.signal(Signal::SIGTERM);
+        wait::until(
+            "nobody else comes in",
+            WITHIN,
+            || {
+                pooler
+                    .psql("app", "secret", "postgres", "select 1")
+                    .contains("refused")
+                    .then_some(())
+            },
+            || site.log(),
+        );
+        assert_eq!(value(&client, "select 'still there'").await.expect("served"), "still there");
+        drop(client);
+        assert_eq!(pooler.ended(), Some(0));
+        let mut pooler = site.pool("", SCRAM);
+        let _client = pooler.connect("postgres").await;
+        pooler.signal(Signal::SIGTERM);
+        let told = || site.log().contains("asked to stop").then_some(());
+        wait::until("it waits", WITHIN, told, || site.log());
+        pooler.signal(Signal::SIGTERM);
+        assert_eq!(pooler.ended(), Some(0));
+    });
 }
 
-#[tokio::test]
-async fn an_interrupt_waits_for_transactions_and_for_nobody_who_is_idle() {
+#[test]
+fn an_interrupt_waits_for_transactions_and_for_nobody_who_is_idle() {
     let site = Site::start();
-    let mut pooler = site.pool("", &format!("{SCRAM}pool_mode = transaction"));
-    let (busy, idle) = (pooler.connect("postgres").await, pooler.connect("postgres").await);
-    value(&idle, "select 1").await.expect("served");
-    value(&busy, "begin").await.expect("begun");
-    pooler.signal(Signal::SIGINT);
-    let told = || site.log().contains("asked to stop").then_some(());
-    wait::until("it waits", WITHIN, told, || site.log());
-    assert_eq!(value(&busy, "select 'still there'").await.expect("served"), "still there");
-    value(&busy, "commit").await.expect("committed");
-    assert_eq!(pooler.ended(), Some(0));
+    run(async {
+        let mut pooler = site.pool("", &format!("{SCRAM}pool_mode = transaction"));
+        let (busy, idle) = (pooler.connect("postgres").await, pooler.connect("postgres").await);
+        value(&idle, "select 1").await.expect("served");
+        value(&busy, "begin").await.expect("begun");
+        pooler.signal(Signal::SIGINT);
+        let told = || site.log().contains("asked to stop").then_some(());
+        wait::until("it waits", WITHIN, told, || site.log());
+        assert_eq!(value(&busy, "select 'still there'").await.expect("served"), "still there");
+        value(&busy, "commit").await.expect("committed");
+        assert_eq!(pooler.ended(), Some(0));
+    });
 }
 
 #[test]

@@ -3,57 +3,61 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::rig::{Site, value};
+use crate::rig::{Site, run, value};
 
 const SCRAM: &str = "auth_type = scram-sha-256\n";
 const PID: &str = "select pg_backend_pid()";
 
-#[tokio::test]
-async fn transactions_share_servers_and_sessions_do_not() {
+#[test]
+fn transactions_share_servers_and_sessions_do_not() {
     let site = Site::start();
-    let databases = "session = HOST dbname=postgres pool_mode=session\n\
+    run(async {
+        let databases = "session = HOST dbname=postgres pool_mode=session\n\
                      small = HOST dbname=postgres pool_size=1";
-    let lines = format!("{SCRAM}pool_mode = transaction\ndefault_pool_size = 2");
-    let pooler = site.pool(databases, &lines);
-    let mut servers = BTreeSet::new();
-    let mut clients = Vec::new();
-    for _ in 0..6 {
-        clients.push(pooler.connect("postgres").await);
-    }
-    for client in &clients {
-        servers.insert(value(client, PID).await.expect("a server"));
-    }
-    assert!(servers.len() <= 2, "{servers:?}");
-    let (one, two) = (pooler.connect("session").await, pooler.connect("session").await);
-    let first = value(&one, PID).await.expect("a server");
-    assert_ne!(first, value(&two, PID).await.expect("a server"));
-    assert_eq!(first, value(&one, PID).await.expect("a server"));
-    let (one, two) = (pooler.connect("small").await, pooler.connect("small").await);
-    assert_eq!(value(&one, PID).await, value(&two, PID).await);
+        let lines = format!("{SCRAM}pool_mode = transaction\ndefault_pool_size = 2");
+        let pooler = site.pool(databases, &lines);
+        let mut servers = BTreeSet::new();
+        let mut clients = Vec::new();
+        for _ in 0..6 {
+            clients.push(pooler.connect("postgres").await);
+        }
+        for client in &clients {
+            servers.insert(value(client, PID).await.expect("a server"));
+        }
+        assert!(servers.len() <= 2, "{servers:?}");
+        let (one, two) = (pooler.connect("session").await, pooler.connect("session").await);
+        let first = value(&one, PID).await.expect("a server");
+        assert_ne!(first, value(&two, PID).await.expect("a server"));
+        assert_eq!(first, value(&one, PID).await.expect("a server"));
+        let (one, two) = (pooler.connect("small").await, pooler.connect("small").await);
+        assert_eq!(value(&one, PID).await, value(&two, PID).await);
+    });
 }
 
-#[tokio::test]
-async fn limits_of_clients_and_of_waits_are_kept() {
+#[test]
+fn limits_of_clients_and_of_waits_are_kept() {
     let site = Site::start();
-    let databases = "one = HOST dbname=postgres pool_size=1 max_db_client_connections=2";
-    let lines = format!(
-        "{SCRAM}pool_mode = transaction\nmax_client_conn = 4\nquery_wait_timeout = 1\n\
+    run(async {
+        let databases = "one = HOST dbname=postgres pool_size=1 max_db_client_connections=2";
+        let lines = format!(
+            "{SCRAM}pool_mode = transaction\nmax_client_conn = 4\nquery_wait_timeout = 1\n\
          query_timeout = 1\nidle_transaction_timeout = 2\n[users]\napp = max_user_client_connections=3"
-    );
-    let pooler = site.pool(databases, &lines);
-    let (busy, waits) = (pooler.connect("one").await, pooler.connect("one").await);
-    let third = pooler.try_connect("one").await.expect_err("two are allowed");
-    assert_eq!(third, "too many clients of database \"one\"");
-    let other = pooler.connect("postgres").await;
-    let fourth = pooler.try_connect("postgres").await.expect_err("three are allowed");
-    assert_eq!(fourth, "too many clients of role \"app\"");
-    assert_eq!(
-        value(&other, "select pg_sleep(30)").await.expect_err("too long"),
-        "canceling statement due to user request"
-    );
-    value(&busy, "begin").await.expect("begun");
-    let waited = value(&waits, "select 1").await.expect_err("there is no other server");
-    assert_eq!(waited, "no server became free in time");
+        );
+        let pooler = site.pool(databases, &lines);
+        let (busy, waits) = (pooler.connect("one").await, pooler.connect("one").await);
+        let third = pooler.try_connect("one").await.expect_err("two are allowed");
+        assert_eq!(third, "too many clients of database \"one\"");
+        let other = pooler.connect("postgres").await;
+        let fourth = pooler.try_connect("postgres").await.expect_err("three are allowed");
+        assert_eq!(fourth, "too many clients of role \"app\"");
+        assert_eq!(
+            value(&other, "select pg_sleep(30)").await.expect_err("too long"),
+            "canceling statement due to user request"
+        );
+        value(&busy, "begin").await.expect("begun");
+        let waited = value(&waits, "select 1").await.expect_err("there is no other server");
+        assert_eq!(waited, "no server became free in time");
+    });
 }
 
 #[test]
@@ -84,6 +88,9 @@ fn databases_lead_where_they_say() {
     assert!(name.starts_with("psql - 127.0.0.1:"), "{name}");
     let conninfo = "host=127.0.0.1 user=app dbname=shop options='-c work_mem=77MB'";
     assert_eq!(pooler.psql_to(conninfo, "secret", "show work_mem"), "4MB");
+    let odd = "host=127.0.0.1 user=app dbname=shop options='-E'";
+    let said = pooler.psql_to(odd, "secret", "select 1");
+    assert!(said.starts_with("FATAL:  unsupported startup parameter: options"), "{said}");
 }
 
 #[test]

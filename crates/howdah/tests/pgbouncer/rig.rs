@@ -22,15 +22,11 @@ pub struct Site {
 }
 
 impl Site {
+    /// Not in a runtime, and not in a thread that ends: the server ends with it.
     pub fn start() -> Site {
         let (scratch, mut ports) = (Scratch::new(), PortLease::take());
         let mut pg = PgNode::init();
-        // In threads of their own: a test may have a runtime already.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                pg.start();
-            });
-        });
+        pg.start();
         let pg_port = pg.plan().hosts[0].get_ports()[0];
         let port = ports.next_port();
         let site = Site { pg, pg_port, scratch, _ports: ports, port };
@@ -194,6 +190,13 @@ impl Pooler<'_> {
 
 pub fn said(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+/// Runs a test's clients. Their sessions have a thread of their own: a test may wait for a process.
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(test);
 }
 
 /// The first column of the first row.

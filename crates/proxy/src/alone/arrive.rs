@@ -161,7 +161,9 @@ fn wish(startup: &Startup<'_>, now: &Settings, from: From) -> Result<Wish, Error
         let error = ErrorResponse::fatal("0A000", "replication does not go through this pooler");
         return Err(error.hint("connect to the server itself"));
     }
-    let Some(mut settings) = startup.settings() else {
+    let bare = now.ignored.contains("options");
+    let asked = if bare { Some(without_options(startup)) } else { startup.settings() };
+    let Some(mut settings) = asked else {
         let message = "unsupported startup parameter: options";
         let hint = "only `-c name=value` and `--name=value` are understood in it";
         return Err(ErrorResponse::fatal("08P01", message).hint(hint));
@@ -175,6 +177,15 @@ fn wish(startup: &Startup<'_>, now: &Settings, from: From) -> Result<Wish, Error
     let (database, user) = (startup.database().into_owned(), startup.user().into_owned());
     let negotiation = startup.negotiation().unwrap_or_default();
     Ok(Wish { database, user, settings, negotiation, minor: startup.spoken() })
+}
+
+/// What it asks for by name.
+fn without_options(startup: &Startup<'_>) -> Startups {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let others = ["user", "database", "options", "replication"];
+    let named = startup.parameters().map(|(name, value)| (text(name), text(value)));
+    let named = named.filter(|(name, _)| !others.contains(&&**name) && !name.starts_with("_pq_."));
+    named.map(|(name, value)| (name.to_ascii_lowercase().into(), value.into())).collect()
 }
 
 fn shown(ip: IpAddr) -> String {

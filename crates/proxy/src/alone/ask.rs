@@ -58,19 +58,20 @@ impl Alone {
         let session = self.sessions.of(place);
         let asking = async {
             let mut session = session.lock().await;
-            // One that was kept may be with a server that has ended.
-            if let Some(kept) = &mut *session
-                && let Ok(answer) = ask(kept, &asks.query, user).await
+            // It is put back only between two questions: whoever is cut off in the middle of one
+            // leaves no answer to the next.
+            if let Some(mut kept) = session.take()
+                && let Ok(answer) = ask(&mut kept, &asks.query, user).await
             {
+                *session = Some(kept);
                 return Ok(answer);
             }
-            *session = None;
-            let stream = session.insert(self.begin_asking(now, place, &asks).await?);
-            let answer = ask(stream, &asks.query, user).await;
-            if answer.is_err() {
-                *session = None;
-            }
-            answer.map_err(|error| error.to_string())
+            // One that was kept may be with a server that has ended.
+            let mut stream = self.begin_asking(now, place, &asks).await?;
+            let answer = ask(&mut stream, &asks.query, user).await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            *session = Some(stream);
+            Ok::<_, String>(answer)
         };
         match timeout(now.connect_timeout, asking).await {
             Ok(Ok(kept)) => kept.map(Arc::new),
