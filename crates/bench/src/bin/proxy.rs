@@ -17,7 +17,7 @@ use howdah_bench::machine;
 use howdah_bench::proxy::ground::Ground;
 use howdah_bench::proxy::idle::{self, Idle};
 use howdah_bench::proxy::load::{self, Sample};
-use howdah_bench::proxy::pooler::Pooler;
+use howdah_bench::proxy::pooler::{Pooler, Socket};
 use howdah_bench::proxy::report::{Measured, markdown, reckon};
 use howdah_bench::proxy::rows::{Protocol, Row, Script, all};
 
@@ -88,7 +88,8 @@ fn measure(
                     false => measured.theirs.push(peer(options, ground, theirs, measured)?),
                 }
             }
-            if row.clients == 1 && row.script == Script::Constant {
+            let in_clear = row.socket != Socket::Tls;
+            if row.clients == 1 && row.script == Script::Constant && in_clear {
                 measured.direct.push(load::direct(ground, &row, options.time)?);
             }
             let (ours, theirs) = (measured.ours.last(), measured.theirs.last());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -155,6 +156,8 @@ fn text(ground: &Ground, dir: &Path, port: u16) -> String {
 fn certificate(dir: &Path) -> Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     fs::write(dir.join("cert.pem"), made.cert.pem())?;
-    fs::write(dir.join("key.pem"), made.signing_key.serialize_pem())?;
+    let key = dir.join("key.pem");
+    fs::write(&key, made.signing_key.serialize_pem())?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     Ok(())
 }
