@@ -125,13 +125,10 @@ impl Conn {
             count += 1;
         }
         let first = &first[..count];
-        let mut vectors = [IoSlice::new(&[]); SLICES_MAX];
-        for (vector, slice) in vectors.iter_mut().zip(first) {
-            *vector = IoSlice::new(slice);
-        }
-        let mut written = match count {
-            0 => 0,
-            _ => written((&self.line.socket).write_vectored(&vectors[..count]))?,
+        let mut written = match *first {
+            [] => 0,
+            [one] => written((&self.line.socket).write(one))?,
+            ref more => written(write_all(&self.line.socket, more))?,
         };
         for slice in first.iter().copied().chain(slices) {
             let gone = written.min(slice.len());
@@ -208,6 +205,26 @@ pub(crate) fn version(version: Option<ProtocolVersion>) -> &'static str {
 
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT: usize = 4 * 1024;
+
+/// Bytes that are put together for a plain write, which costs less than a vectored one.
+const SMALL: usize = 1_024;
+
+fn write_all(mut socket: &TcpStream, slices: &[&[u8]]) -> io::Result<usize> {
+    if slices.iter().map(|slice| slice.len()).sum::<usize>() <= SMALL {
+        let mut small = [0; SMALL];
+        let mut len = 0;
+        for slice in slices {
+            small[len..len + slice.len()].copy_from_slice(slice);
+            len += slice.len();
+        }
+        return socket.write(&small[..len]);
+    }
+    let mut vectors = [IoSlice::new(&[]); SLICES_MAX];
+    for (vector, slice) in vectors.iter_mut().zip(slices) {
+        *vector = IoSlice::new(slice);
+    }
+    socket.write_vectored(&vectors[..slices.len()])
+}
 
 fn written(result: io::Result<usize>) -> io::Result<usize> {
     match result {

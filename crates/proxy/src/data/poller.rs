@@ -162,7 +162,9 @@ mod tests {
         arm.set(&ours, true).expect("armed");
         poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
         assert!(seen.iter().any(|(_, ready)| ready.write), "{seen:?}");
+        // What a socket is ready for is told anew with each change of what it is asked.
         arm.set(&ours, false).expect("disarmed");
+        poller.wait(Duration::ZERO, &mut seen).expect("waited");
         seen.clear();
         poller.wait(Duration::ZERO, &mut seen).expect("waited");
         assert_eq!(seen, []);
