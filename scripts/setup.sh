@@ -69,8 +69,8 @@ missing_packages() {
     command -v etcdctl >/dev/null || echo etcd-client
     command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy
-    [ "$1" = test ] || return 0
     have_pgbouncer || echo pgbouncer
+    [ "$1" = test ] || return 0
     missing_python
 }
 
