@@ -128,6 +128,11 @@ impl Replies {
         self.open.is_empty()
     }
 
+    /// Whether anything is owed that the client has asked for.
+    pub fn owe_the_client(&self) -> bool {
+        self.open.iter().any(|question| question.whose != Whose::Nobodys)
+    }
+
     /// ReadyForQuery messages that are owed.
     pub fn syncs(&self) -> u32 {
         self.syncs

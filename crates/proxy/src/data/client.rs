@@ -78,6 +78,8 @@ pub(super) struct Client {
     pub pinned: bool,
     /// What it may have set by names of its own, and whether it must stay with its server for that.
     pub leaves: Leaves,
+    /// It is gone on with at the end of this turn of the loop.
+    pub queued: bool,
     /// What it said last waits for an answer to what it said before.
     pub stuck: bool,
     /// When it did what is measured.

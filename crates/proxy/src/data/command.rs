@@ -71,6 +71,13 @@ impl Thread {
             Command::Resume => {
                 self.paused.set(scope, false);
                 self.hold_anew();
+                // Whoever waits for a pause waits for what does not come any more.
+                for at in (0..self.waits.len()).rev() {
+                    let Waits { what, database: of, .. } = &self.waits[at];
+                    if *what == Command::Pause && *of == database {
+                        let _ = self.waits.swap_remove(at).reply.send(true);
+                    }
+                }
             }
             Command::Reconnect => self.let_go(scope, false),
             Command::WaitClose => {}

@@ -28,7 +28,7 @@ impl Thread {
             None => &mut nobody,
         };
         let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
-        let (mut end, mut lost, mut block) = (false, false, false);
+        let (mut end, mut lost, mut ready) = (false, false, None);
         let mut turn = Turn::default();
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
@@ -52,7 +52,7 @@ impl Thread {
                     *last_words = as_error(body);
                     lost = true;
                 }
-                Event::Ready(status) => block |= status != Status::Idle,
+                Event::Ready(status) => ready = Some(status),
                 Event::Done(_) | Event::Failed(..) | Event::Emptied { .. } => {}
             }
         });
@@ -67,20 +67,18 @@ impl Thread {
         };
         server.conn.keep(&came[used..]);
         let (again, mode) = (half.is_to_hear_again(), self.pools[server.pool].rules.mode);
-        if server.half.replies().is_empty() {
-            server.turned = self.now;
-        }
-        let mut told = Ok(());
+        server.note_turn(ready, self.now);
+        let (mut told, mut goes_on, of) = (Ok(()), false, server.client);
         if let Some(client) = client {
             told = client.conn.send(self.to_client.slices(came));
-            if client.stuck && !(came.is_empty() && self.to_client.is_empty()) {
-                self.todo.extend(server.client);
-            }
+            goes_on = client.stuck && !(came.is_empty() && self.to_client.is_empty());
         }
         self.to_client.clear();
+        of.filter(|_| goes_on).into_iter().for_each(|client| self.later(client));
         if lost {
             return self.lose_server(at);
         }
+        let block = ready.is_some_and(|status| status != Status::Idle);
         if block && mode == PoolMode::Statement {
             return self.refuse_block(at);
         }
@@ -144,16 +142,18 @@ impl Thread {
         let client = &mut self.clients[number];
         if !client.welcomed {
             self.welcome(number, at);
-            self.todo.push_back(number);
+            self.later(number);
         }
         let dirty = mem::take(&mut self.servers[at].dirty);
         let mode = self.pools[self.servers[at].pool].rules.mode;
         if dirty && mode != PoolMode::Session {
             return self.ask_check(number, at);
         }
-        let stays = mode == PoolMode::Session;
-        if !stays && !self.clients[number].pinned {
-            self.part(number, at);
+        let stays = mode == PoolMode::Session || self.clients[number].pinned;
+        match stays {
+            true if self.servers[at].held.len() > STATEMENTS_MAX => self.tidy(at),
+            true => {}
+            false => self.part(number, at),
         }
     }
 
@@ -202,6 +202,17 @@ impl Thread {
         }
     }
 
+    /// Statements that were used longest ago are closed.
+    fn tidy(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        server.half.tidy(&mut server.held, STATEMENTS_KEPT, &mut self.to_server);
+        let sent = server.conn.send(self.to_server.slices(&[]));
+        self.to_server.clear();
+        if sent.is_err() {
+            self.lose_server(at);
+        }
+    }
+
     /// A client gives its server back; the server is clean.
     fn part(&mut self, client: usize, at: usize) {
         self.clients[client].doing = Doing::Idle;
@@ -209,16 +220,16 @@ impl Thread {
         server.client = None;
         let busy = self.now.saturating_duration_since(server.since).as_micros();
         server.since = self.now;
-        if server.held.len() > STATEMENTS_MAX {
-            server.half.tidy(&mut server.held, STATEMENTS_KEPT, &mut self.to_server);
-            server.tidying = true;
-            let sent = server.conn.send(self.to_server.slices(&[]));
-            self.to_server.clear();
-            if sent.is_err() {
-                self.lose_server(at);
-            }
-            return;
+        let tidies = server.held.len() > STATEMENTS_MAX;
+        server.tidying = tidies;
+        if self.clients[client].conn.readable {
+            // What it says nobody has read while its server took no more.
+            self.later(client);
         }
+        if tidies {
+            return self.tidy(at);
+        }
+        let server = &self.servers[at];
         let (pool, class) = (server.pool, server.class);
         let busy = u64::try_from(busy).unwrap_or(u64::MAX);
         self.accounts.release(self.pools[pool].account, class, busy);

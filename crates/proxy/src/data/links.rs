@@ -46,7 +46,8 @@ impl Thread {
     fn link(&mut self, client: usize, at: usize) {
         let linked = &mut self.clients[client];
         linked.doing = Doing::Linked(at);
-        if linked.welcomed {
+        let session = self.pools[linked.pool].rules.mode == PoolMode::Session;
+        if linked.welcomed || session {
             self.pools[linked.pool].stats.linked(&linked.marks, self.now);
         }
         let server = &mut self.servers[at];
@@ -54,15 +55,17 @@ impl Thread {
         server.class = self.clients[client].class;
         server.half.fail_unsure(self.pools[server.pool].rules.unsure_commit_fails);
         server.used = false;
-        (server.since, server.turned) = (self.now, self.now);
-        server.timed_out = None;
+        server.since = self.now;
+        server.turn(self.now, true);
     }
 
     /// A server that is free goes to whoever is owed one, or waits.
     pub(super) fn give(&mut self, at: usize) {
         let pool = self.servers[at].pool;
         let paused = self.paused.holds(&self.pools[pool].key.database);
-        if self.servers[at].stale || paused || self.is_old(at) {
+        let account = self.pools[pool].account;
+        let beyond = self.accounts.is_beyond(account);
+        if self.servers[at].stale || paused || beyond || self.is_old(at) {
             return self.lose_server(at);
         }
         self.pools[pool].idle.push(at);
@@ -79,7 +82,7 @@ impl Thread {
             let Some(server) = pool.idle.pop() else { return };
             let Some(client) = pool.owed.pop_front() else { return };
             self.link(client, server);
-            self.todo.push_back(client);
+            self.later(client);
         }
     }
 
@@ -96,7 +99,7 @@ impl Thread {
             // Waiters are clients' places in this thread.
             let client = client as usize;
             if self.seat(client) {
-                self.todo.push_back(client);
+                self.later(client);
             }
         }
     }
@@ -197,7 +200,7 @@ impl Thread {
         if !client.welcomed || !server.used {
             // Nothing has been done for it: another one will do.
             if self.request(at) {
-                self.todo.push_back(at);
+                self.later(at);
             }
             return;
         }
@@ -216,7 +219,7 @@ impl Thread {
         let mut out = Vec::new();
         client.half.bereave(&server.half, error, &mut out);
         match client.conn.send(std::iter::once(&out[..])) {
-            Ok(()) => self.todo.push_back(at),
+            Ok(()) => self.later(at),
             Err(_) => self.end_client(at, &[]),
         }
     }
@@ -243,7 +246,8 @@ impl Thread {
     /// What a server does for its client is cancelled.
     pub(super) fn cancel(&mut self, at: usize, done: Option<oneshot::Sender<()>>) {
         let server = &mut self.servers[at];
-        if server.half.replies().is_empty() {
+        // What the pooler asks itself is not to be cancelled.
+        if !server.half.replies().owe_the_client() {
             return;
         }
         let (site, key, born) = (server.site.clone(), server.key.clone(), server.born);

@@ -12,10 +12,28 @@ use super::client::{Doing, sense};
 use super::server::Server;
 use super::thread::Thread;
 
+/// What the statements of one client may take, bytes.
+const STATEMENTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Reads of one connection before it is the others' turn.
 const TURNS: usize = 16;
 
 impl Thread {
+    /// A client is gone on with at the end of this turn of the loop.
+    pub(super) fn later(&mut self, at: usize) {
+        let client = self.clients.get_mut(at);
+        if client.is_some_and(|client| !mem::replace(&mut client.queued, true)) {
+            self.todo.push_back(at);
+        }
+    }
+
+    /// A server is read from in the next turn of the loop.
+    fn later_server(&mut self, at: usize) {
+        let server = self.servers.get_mut(at);
+        if server.is_some_and(|server| !mem::replace(&mut server.queued, true)) {
+            self.again.push_back(at);
+        }
+    }
+
     /// A client has something to say, hears again, or has gone.
     pub(super) fn client_ready(&mut self, at: usize) {
         for _ in 0..TURNS {
@@ -25,7 +43,7 @@ impl Thread {
                 Err(_) => return self.end_client(at, &[]),
             }
         }
-        self.todo.push_back(at);
+        self.later(at);
     }
 
     /// Whether there may be more to do.
@@ -36,8 +54,8 @@ impl Thread {
         let waits = match client.doing {
             Doing::Idle => false,
             Doing::Linked(number) => {
-                let server = &self.servers[number];
-                if !blocked && server.conn.readable {
+                let server = &mut self.servers[number];
+                if !blocked && server.conn.readable && !mem::replace(&mut server.queued, true) {
                     self.again.push_back(number);
                 }
                 client.stuck || !client.welcomed || server.conn.is_blocked()
@@ -132,7 +150,7 @@ impl Thread {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if !client.half.is_alone() && !client.conn.rest.is_empty() {
-            self.todo.push_back(at);
+            self.later(at);
         }
         Ok(())
     }
@@ -145,18 +163,31 @@ impl Thread {
             return Ok(());
         };
         let server = &mut self.servers[number];
-        if !Rc::ptr_eq(&server.settings, &client.settings) && server.half.is_clean() {
-            return self.replay(at, number, came);
+        if server.replaying {
+            client.stuck = true;
+            client.conn.keep(came);
+            return Ok(());
+        }
+        if !Rc::ptr_eq(&server.settings, &client.settings) {
+            if server.half.is_clean() {
+                return self.replay(at, number, came);
+            }
+            if !server.used {
+                // It is in the middle of something that nobody has asked: another one will do.
+                client.conn.keep(came);
+                self.lose_server(number);
+                return Ok(());
+            }
         }
         if !came.is_empty() {
             server.used = true;
-            self.pools[client.pool].stats.said(&mut client.marks, self.now);
+            let goes = came[0] == b'X' && client.half.is_between();
+            if !goes {
+                self.pools[client.pool].stats.said(&mut client.marks, self.now);
+            }
         }
         if server.half.replies().is_empty() {
-            if server.half.is_clean() {
-                server.begun = self.now;
-            }
-            server.turned = self.now;
+            server.turn(self.now, server.half.is_clean());
         }
         let Server { half, held, .. } = server;
         let (known, to_server) = (&mut self.known, &mut self.to_server);
@@ -178,6 +209,12 @@ impl Thread {
                 return Ok(());
             }
         };
+        if client.half.names().bytes() > STATEMENTS_BYTES_MAX {
+            let error = ErrorResponse::fatal("54000", "too many prepared statements")
+                .hint("close those that are not used any more, or prepare fewer different ones");
+            self.end_client_with(at, &error);
+            return Ok(());
+        }
         client.conn.keep(&came[followed.used..]);
         client.stuck = followed.then == Then::Answers;
         if followed.then == Then::Gone {
@@ -200,10 +237,10 @@ impl Thread {
         server.settings = Rc::clone(&client.settings);
         client.sense = sense(&client.settings);
         let Some(text) = text else {
-            self.todo.push_back(at);
+            self.later(at);
             return Ok(());
         };
-        client.stuck = true;
+        (client.stuck, server.replaying) = (true, true);
         server.half.query(&text, false, &mut self.to_server);
         let sent = server.conn.send(self.to_server.slices(&[]));
         self.to_server.clear();
@@ -249,7 +286,7 @@ impl Thread {
             }
         }
         // Its socket will not tell again what it has told.
-        self.again.push_back(at);
+        self.later_server(at);
     }
 
     fn server_turn(&mut self, at: usize) -> io::Result<bool> {
@@ -257,16 +294,17 @@ impl Thread {
         let was_blocked = server.conn.is_blocked();
         server.conn.flush()?;
         if let Some(client) = server.client {
+            let blocked = self.clients[client].conn.is_blocked();
             if was_blocked && !server.conn.is_blocked() {
-                self.todo.push_back(client);
+                self.later(client);
             }
-            if self.clients[client].conn.is_blocked() {
+            if blocked {
                 return Ok(false);
             }
         }
-        if !server.conn.readable {
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.conn.readable) else {
             return Ok(false);
-        }
+        };
         let mut buffer = mem::take(&mut self.buffer);
         let len = server.conn.read(&mut buffer);
         if let Ok(Some(len)) = len {

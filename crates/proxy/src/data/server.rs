@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use howdah_base::Held as Counted;
-use howdah_wire::relay::ServerHalf;
 use howdah_wire::relay::session::{Found, Settings};
 use howdah_wire::relay::statements::Held;
+use howdah_wire::relay::{ServerHalf, Status};
 
 use super::Parameters;
 use super::conn::Conn;
@@ -61,6 +61,10 @@ pub(super) struct Server {
     pub cancelling: u32,
     /// Its client has said something to it.
     pub used: bool,
+    /// It is read from in the next turn of the loop.
+    pub queued: bool,
+    /// It is being given its client's settings: nothing is said to it before it has taken them.
+    pub replaying: bool,
     /// It is not what its clients want any more, or not to be trusted: nobody else gets it.
     pub stale: bool,
     /// Statements that it is to forget are being closed.
@@ -68,4 +72,26 @@ pub(super) struct Server {
     /// What its last client left is being thrown away.
     pub resetting: bool,
     pub _load: Counted,
+}
+
+impl Server {
+    /// It has said something; `ready`: that it is, and in which state of a transaction.
+    pub fn note_turn(&mut self, ready: Option<Status>, now: Instant) {
+        if self.half.replies().is_empty() {
+            self.replaying = false;
+            self.turned = now;
+        }
+        if let Some(status) = ready {
+            self.turn(now, status == Status::Idle);
+        }
+    }
+
+    /// It is asked again, or has answered everything. `idle`: no transaction is open.
+    pub fn turn(&mut self, now: Instant, idle: bool) {
+        self.turned = now;
+        self.timed_out = None;
+        if idle {
+            self.begun = now;
+        }
+    }
 }

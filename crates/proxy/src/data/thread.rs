@@ -125,13 +125,15 @@ impl Thread {
                 self.take_orders();
             }
             for _ in 0..self.again.len() {
-                if let Some(server) = self.again.pop_front() {
-                    self.server_ready(server);
+                if let Some(at) = self.again.pop_front() {
+                    self.servers.get_mut(at).into_iter().for_each(|server| server.queued = false);
+                    self.server_ready(at);
                 }
             }
             for _ in 0..self.todo.len() {
-                if let Some(client) = self.todo.pop_front() {
-                    self.go_on(client);
+                if let Some(at) = self.todo.pop_front() {
+                    self.clients.get_mut(at).into_iter().for_each(|client| client.queued = false);
+                    self.go_on(at);
                 }
             }
             if self.now >= self.next_tick {
@@ -204,6 +206,7 @@ impl Thread {
             welcomed: false,
             pinned: false,
             leaves: Leaves::default(),
+            queued: false,
             stuck: false,
             marks,
             _places: places,
@@ -215,7 +218,7 @@ impl Thread {
             Err(_) => return self.end_client(at, &[]),
         }
         if self.welcome_at_once(at) || self.request(at) {
-            self.todo.push_back(at);
+            self.later(at);
         }
     }
 
@@ -260,6 +263,9 @@ impl Thread {
             return;
         }
         let born = self.number();
+        // Where servers are to be found may have changed while it was dialled.
+        let endpoint = self.pools[pool].key.endpoint;
+        let stale = !self.routes.lead_to(&self.topology, endpoint, &site);
         let at = self.servers.insert(Server {
             conn,
             half: ServerHalf::default(),
@@ -284,7 +290,9 @@ impl Thread {
             resetting: false,
             tidying: false,
             used: false,
-            stale: false,
+            queued: false,
+            replaying: false,
+            stale,
             _load: load,
         });
         self.pools[pool].servers += 1;
@@ -321,7 +329,8 @@ impl Thread {
         self.policy.class(&Who { endpoint, database, role: user, application_name })
     }
 
-    /// Limits, times and classes are others from now on. Whoever waits does so in its old class.
+    /// Limits, times and classes are others from now on. Whoever is owed a server has its place in
+    /// its old class.
     fn rule_anew(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
         self.accounts.reload(self.policy.servers_max, &pool::classes(&self.policy));
@@ -331,16 +340,31 @@ impl Thread {
             self.accounts.resize(pool.account, limits);
         }
         for at in self.clients.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-            let client = &self.clients[at];
-            let (pool, old) = (client.pool, client.class);
-            if client.waits_since().is_none() {
-                let new = self.class(pool, &client.startup);
-                let account = self.pools[pool].account;
-                self.accounts.leave(account, old);
-                self.accounts.enter(account, new);
-                self.clients[at].class = new;
-            }
+            self.class_anew(at);
         }
         self.grant();
+    }
+
+    fn class_anew(&mut self, at: usize) {
+        let Some(client) = self.clients.get(at) else { return };
+        let (pool, old, doing) = (client.pool, client.class, client.doing);
+        let (new, account) = (self.class(pool, &client.startup), self.pools[pool].account);
+        if new == old || matches!(doing, Doing::Owed { .. }) {
+            return;
+        }
+        self.accounts.leave(account, old);
+        self.accounts.enter(account, new);
+        self.clients[at].class = new;
+        if let Doing::Waiting { since } = doing {
+            self.accounts.give_up(account, old, at as u64);
+            self.clients[at].doing = Doing::Idle;
+            if self.request(at) {
+                self.later(at);
+            } else if let Some(client) = self.clients.get_mut(at)
+                && let Doing::Waiting { .. } = client.doing
+            {
+                client.doing = Doing::Waiting { since };
+            }
+        }
     }
 }

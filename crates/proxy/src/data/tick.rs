@@ -111,14 +111,25 @@ impl Thread {
             gone.extend(unused.take(spare).chain(old).copied());
         }
         gone.into_iter().for_each(|at| self.lose_server(at));
+        self.drop_beyond();
+    }
+
+    /// Limits have become smaller.
+    fn drop_beyond(&mut self) {
+        for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
+            while let Some(pool) = self.pools.get(at)
+                && self.accounts.is_beyond(pool.account)
+                && let Some(idle) = pool.idle.first().copied()
+            {
+                self.drop_idle(idle);
+            }
+        }
     }
 
     /// Whoever has waited long enough may have one of the reserve.
     fn look_at_reserve(&mut self, at: usize) {
-        let pool = &self.pools[at];
-        if pool.rules.reserve == 0 {
-            return;
-        }
+        // One that nobody used any more has gone to make room for another's.
+        let Some(pool) = self.pools.get(at).filter(|pool| pool.rules.reserve > 0) else { return };
         let wait = pool.rules.reserve_wait;
         let waits_long = |waiter: u64| {
             // Waiters are clients' places in this thread.

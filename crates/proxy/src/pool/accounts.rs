@@ -43,6 +43,8 @@ pub struct PoolLimits {
 const FINE: u64 = 1_024;
 /// The level of all.
 const ALL: usize = 0;
+/// A pool's own level, among those that it counts at.
+const OWN: usize = 3;
 
 /// Who waits: a number of the caller's.
 pub type Waiter = u64;
@@ -207,7 +209,7 @@ impl Accounts {
             self.had[class] = self.had[class].max(self.now);
         }
         let account = &mut self.pools[pool];
-        if self.levels[account.levels[3]].in_use_by(class) == 0 {
+        if self.levels[account.levels[OWN]].in_use_by(class) == 0 {
             account.had[class] = account.had[class].max(self.pools_now[class]);
         }
     }
@@ -274,7 +276,7 @@ impl Accounts {
 
     /// Servers of a pool that are in use, or are owed to somebody.
     pub fn in_use(&self, pool: usize) -> u32 {
-        self.levels[self.pools[pool].levels[3]].in_use()
+        self.levels[self.pools[pool].levels[OWN]].in_use()
     }
 
     /// Whether a connection more is allowed; else where it is not, see [`Accounts::counts_at`].
@@ -284,12 +286,21 @@ impl Accounts {
     pub fn may_connect(&self, pool: usize) -> Result<(), usize> {
         let account = &self.pools[pool];
         for (place, at) in account.levels.into_iter().enumerate() {
-            let more = if place == 3 && account.reserving { account.reserve } else { 0 };
+            let more = if place == OWN && account.reserving { account.reserve } else { 0 };
             if self.levels[at].connections >= self.levels[at].limit().saturating_add(more) {
                 return Err(at);
             }
         }
         Ok(())
+    }
+
+    /// Whether a pool has, or shares, more connections than are allowed.
+    pub fn is_beyond(&self, pool: usize) -> bool {
+        let account = &self.pools[pool];
+        account.levels.into_iter().enumerate().any(|(place, at)| {
+            let more = if place == OWN { account.reserve } else { 0 };
+            self.levels[at].connections > self.levels[at].limit().saturating_add(more)
+        })
     }
 
     /// Whether servers of a pool count at this level.
@@ -309,7 +320,7 @@ impl Accounts {
 
     /// Connections of a pool.
     pub fn connections(&self, pool: usize) -> u32 {
-        self.levels[self.pools[pool].levels[3]].connections
+        self.levels[self.pools[pool].levels[OWN]].connections
     }
 
     fn may_take(&self, pool: usize, class: usize) -> bool {

@@ -308,3 +308,68 @@ async fn a_pool_may_refuse_what_cannot_leave_its_server_or_pin_settings() {
     assert!(other.await.is_err(), "the only server is kept");
     value(three, "reset work_mem").await;
 }
+
+#[tokio::test]
+async fn a_smaller_pool_lets_servers_go_that_nobody_uses() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let (node, rules) = ruled_node(&pg, &tls, |policy| policy.pool.size = 3).await;
+    let control = direct(&pg).await;
+    let all = clients(&node, 3).await;
+    join_all(all.iter().map(|client| value(client, "select 1 from pg_sleep(0.2)"))).await;
+    let mut policy = Policy::clone(&rules.borrow());
+    policy.pool.size = 1;
+    rules.send_replace(Arc::new(policy));
+    until("one is left", async || {
+        // One reads verifiers.
+        let there = backends(&control, "postgres").await - 1;
+        if there == 1 { Ok(()) } else { Err(there.to_string()) }
+    })
+    .await;
+    assert_eq!(value(&all[0], "select 1").await, "1");
+}
+
+#[tokio::test]
+async fn databases_that_share_one_server_take_it_from_each_other_whoever_comes_and_goes() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let control = direct(&pg).await;
+    value(&control, "create database other").await;
+    let change = |policy: &mut Policy| {
+        policy.pool.reserve = 1;
+        policy.servers_max = Some(1);
+    };
+    let (node, _rules) = ruled_node(&pg, &tls, change).await;
+    let stays = named(&node, "postgres", "stays").await;
+    for round in 0..60_u64 {
+        let other = named(&node, "other", "other");
+        // It goes at any moment: before it is in, while its server is dialled, afterwards.
+        let _ = tokio::time::timeout(Duration::from_millis(round % 20), async {
+            value(&other.await, "select 1").await
+        })
+        .await;
+        assert_eq!(value(&stays, "select 1").await, "1");
+    }
+}
+
+#[tokio::test]
+async fn statements_of_one_client_are_bounded_and_a_server_that_is_kept_forgets_some() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let session = |policy: &mut Policy| policy.pool.mode = howdah_spec::PoolMode::Session;
+    let (node, _rules) = ruled_node(&pg, &tls, session).await;
+    let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
+    for number in 0..600 {
+        drop(one.prepare(&format!("select {number}")).await.expect("prepared"));
+    }
+    let kept = value(one, "select count(*) from pg_prepared_statements").await;
+    assert!(kept.parse::<u32>().expect("a number") <= 501, "{kept}");
+    let mut all = Vec::new();
+    let refused = loop {
+        let long = "x".repeat(900_000);
+        match two.prepare(&format!("select '{}{long}'", all.len())).await {
+            Ok(statement) => all.push(statement),
+            Err(error) => break error,
+        }
+        assert!(all.len() < 100, "no bound");
+    };
+    assert!(code(&refused) == "54000" || refused.is_closed(), "{refused:?}");
+    assert_eq!(value(one, "select 1").await, "1");
+}
