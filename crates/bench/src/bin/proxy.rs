@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let ours = Pooler::howdah(&ground, PORTS[0])?;
     let theirs = Pooler::pgbouncer(&ground, &options.peer, PORTS[1])?;
     let rows = all().into_iter().filter(|row| row.name().contains(&options.only)).collect();
-    let measured = measure(&options, &ground, &ours, &theirs, rows)?;
+    // First: memory that a load has left behind would be used again.
     let mut idle = Vec::new();
     if options.idle > 0 {
         for pooler in [&ours, &theirs] {
@@ -40,6 +40,7 @@ fn main() -> Result<()> {
             idle.push((pooler.name.clone(), cost));
         }
     }
+    let measured = measure(&options, &ground, &ours, &theirs, rows)?;
     let date = machine::today();
     let mut text = format!(
         "# Poolers, measured on {date}\n\nMade by `proxy --rounds {} --seconds {}`. pgbench with one \
