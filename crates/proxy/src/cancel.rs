@@ -5,11 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use howdah_wire::{Opening, Step, opening};
 use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::Proxy;
+use crate::client::read_packet;
 use crate::data::{Handle, Order};
 use crate::relay::Stream;
 use crate::route::{Site, Want};
@@ -20,8 +22,8 @@ const CANCEL_HEAD: usize = 8;
 pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Proxy {
-    /// Passes a cancel request to every server: the key is one server's own, and the others
-    /// ignore it. The client sees the end when all have.
+    /// Passes a cancel request to every server, and to every node's pooler: the key is one's own, and
+    /// the others ignore it. The client sees the end when all have.
     pub async fn cancel(&self, packet: &[u8], from: IpAddr) {
         if let Some(pooler) = &self.pooler {
             cancel_of(pooler, packet).await;
@@ -35,6 +37,22 @@ impl Proxy {
             let passed = timeout(CANCEL_TIMEOUT, request).await;
             tracing::debug!(%node, ?passed, "cancel request");
         }
+    }
+
+    /// A cancel request that came to another node: it is about a pooled client of this node's, or
+    /// about its server. The asker sees the end when it has been heard.
+    pub async fn cancel_here(&self, mut peer: impl Stream) -> io::Result<()> {
+        let packet = timeout(CANCEL_TIMEOUT, read_packet(&mut peer)).await??;
+        if !matches!(opening(&packet), Ok(Step::Packet(Opening::Cancel, _))) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if let Some(pooler) = &self.pooler {
+            cancel_of(pooler, &packet).await;
+        }
+        let request = async { pass_on(self.dial_own(Want::Cancel).await?, &packet).await };
+        let passed = timeout(CANCEL_TIMEOUT, request).await;
+        tracing::debug!(?passed, "cancel request of a peer's");
+        peer.shutdown().await
     }
 
     /// Cancels what a server does for a pooled client. `false`: it may do so at any later time.

@@ -234,7 +234,7 @@ async fn negotiate(tcp: &mut TcpStream, offers_tls: bool) -> io::Result<Option<V
     }
 }
 
-async fn read_packet(stream: &mut impl Stream) -> io::Result<Vec<u8>> {
+pub(crate) async fn read_packet(stream: &mut impl Stream) -> io::Result<Vec<u8>> {
     let mut packet = Vec::new();
     while let Ok(Step::Need(more)) = opening(&packet) {
         let start = packet.len();

@@ -108,6 +108,10 @@ impl Proxy {
             if matches!(preamble.want, Want::Wait | Want::Wal) {
                 return Ok((peer, preamble, None));
             }
+            if preamble.want == Want::Cancel {
+                send(&mut peer, &self.is_meant(&preamble)).await?;
+                return Ok((peer, preamble, None));
+            }
             let server = self.let_in(&preamble).await;
             send(&mut peer, &server.as_ref().map(|_| ())).await?;
             Ok::<_, io::Error>((peer, preamble, Some(server.map_err(io::Error::other)?)))
@@ -116,6 +120,7 @@ impl Proxy {
         let Some(server) = server else {
             return match preamble.want {
                 Want::Wal => self.give_wal(&mut peer, &preamble).await,
+                Want::Cancel => self.cancel_here(peer).await,
                 _ => self.answer_plea(&mut peer, &preamble).await,
             };
         };

@@ -408,6 +408,33 @@ async fn a_cancel_request_reaches_the_server_of_the_moment() {
 }
 
 #[tokio::test]
+async fn a_cancel_request_may_come_to_any_node() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled(&pg, &tls).await;
+    let other = Node::start("b", pg.port, config("b", &tls, &[ALL])).await;
+    for asks in [&node, &other] {
+        asks.learns(1, Some("a"), &[(&node, None), (&other, None)]);
+    }
+    let one = connect(node.address(Rw)).await.expect("let in");
+    let control = direct(&pg).await;
+    let token = one.cancel_token();
+    let sleeps = one.simple_query("select pg_sleep(30)");
+    let cancels = async {
+        let seen = "select count(*) from pg_stat_activity where query ~ '^select pg_sleep'";
+        until("it sleeps", async || match &*value(&control, seen).await {
+            "1" => Ok(()),
+            other => Err(other.to_owned()),
+        })
+        .await;
+        let tcp = TcpStream::connect(other.address(Rw)).await.expect("connected");
+        token.cancel_query_raw(tcp, NoTls).await.expect("sent");
+    };
+    let (slept, ()) = tokio::join!(sleeps, cancels);
+    let error = slept.expect_err("cancelled");
+    assert_eq!(error.code().map(|code| code.code()), Some("57014"), "{error:?}");
+}
+
+#[tokio::test]
 async fn in_session_mode_a_client_has_its_server_to_itself_and_leaves_nothing() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let session = |config: &mut ProxyConfig| {
