@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::arrive::database;
 use super::prove::of_kept;
 use super::{Alone, Asks, Database, Kept as Role, Settings};
+use crate::console::DATABASE as CONSOLE;
 use crate::credentials::Credentials;
 use crate::opener::{Failed, Login, log_in, refused, text_of};
 use crate::relay::BoxStream;
@@ -39,7 +40,7 @@ type Session = Arc<tokio::sync::Mutex<Place>>;
 #[derive(Default)]
 struct Place {
     kept: Option<Kept>,
-    /// The last attempt to open one, and what came of it: many clients do not try at once.
+    /// When a server could not be reached last, and why: many clients do not try at once.
     failed: Option<(Instant, String)>,
 }
 
@@ -120,7 +121,12 @@ impl Alone {
         let Some(asks) = database(now, wanted).and_then(|database| database.asks.clone()) else {
             return Ok(None);
         };
+        if wanted == CONSOLE && asks.database.is_none() {
+            // No server has it.
+            return Ok(None);
+        }
         let name = asks.database.as_deref().unwrap_or(wanted);
+        let late = || Failed::Away(format!("not within {:?}", now.connect_timeout));
         let session = self.sessions.of(name);
         let mut place = session.lock().await;
         // It is put back only between two questions: whoever is cut off in the middle of one
@@ -128,7 +134,8 @@ impl Alone {
         if let Some(mut kept) = place.kept.take()
             && kept.by.as_ptr() == Arc::as_ptr(now)
         {
-            match ask(&mut kept.stream, &asks.query, user).await {
+            let answer = timeout(now.connect_timeout, ask(&mut kept.stream, &asks.query, user));
+            match answer.await.unwrap_or_else(|_| Err(late())) {
                 Ok(answer) => {
                     place.kept = Some(kept);
                     return Ok(answer.map(Arc::new));
@@ -146,9 +153,9 @@ impl Alone {
             return Err(Failed::Away(why.clone()));
         }
         let opening = timeout(now.connect_timeout, self.begin_asking(now, name, &asks)).await;
-        let late = || Failed::Away(format!("not within {:?}", now.connect_timeout));
         let mut stream = match opening.unwrap_or_else(|_| Err(late())) {
             Ok(stream) => stream,
+            Err(refused @ (Failed::Refused(_) | Failed::Lacking(_))) => return Err(refused),
             Err(failed) => {
                 place.failed = Some((Instant::now(), failed.to_string()));
                 return Err(failed);
