@@ -76,7 +76,9 @@ impl Proxy {
                     let Told { key, parameters } = told;
                     return Ok(NewServer { line, site, key, parameters, load });
                 }
-                Ok(Err(Failed::Refused(word))) => return Err(NotOpened::Refused(word)),
+                Ok(Err(Failed::Refused(word) | Failed::Lacking(word))) => {
+                    return Err(NotOpened::Refused(word));
+                }
                 Ok(Err(Failed::Away(why))) => format!("{node}: {why}"),
                 Ok(Err(Failed::Io(error))) => format!("{node}: {error}"),
                 Err(_) => format!("{node}: not within {OPEN_TIMEOUT:?}"),
@@ -99,6 +101,8 @@ pub(crate) enum Failed {
     Io(io::Error),
     Away(String),
     Refused(Vec<u8>),
+    /// The server has said nothing wrong: what is needed to log in is not known here.
+    Lacking(Vec<u8>),
 }
 
 impl fmt::Display for Failed {
@@ -106,7 +110,7 @@ impl fmt::Display for Failed {
         match self {
             Failed::Io(error) => error.fmt(f),
             Failed::Away(why) => f.write_str(why),
-            Failed::Refused(word) => f.write_str(&text_of(word)),
+            Failed::Refused(word) | Failed::Lacking(word) => f.write_str(&text_of(word)),
         }
     }
 }
@@ -214,7 +218,7 @@ fn no_password(login: &Login<'_>) -> Failed {
     ErrorResponse::fatal("08P01", message)
         .hint("the pooler needs the password itself, or the SCRAM verifier that the server has")
         .encode(&mut word);
-    Failed::Refused(word)
+    Failed::Lacking(word)
 }
 
 fn not_believed(error: ClientError) -> Failed {
@@ -230,7 +234,8 @@ fn not_believed(error: ClientError) -> Failed {
     }
 }
 
-fn refused(body: &[u8]) -> Failed {
+/// What an ErrorResponse comes to.
+pub(crate) fn refused(body: &[u8]) -> Failed {
     let state = Message { kind: b'E', body }.sqlstate().unwrap_or_default();
     // Class 53: there is no room for one more at the moment.
     if AWAY.contains(&state) || state.starts_with(b"53") {

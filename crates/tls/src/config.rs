@@ -130,7 +130,7 @@ pub(crate) fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
     roots_of(&read_certificate(path)?, path)
 }
 
-fn read_certificate(path: &Path) -> Result<String, TlsError> {
+pub(crate) fn read_certificate(path: &Path) -> Result<String, TlsError> {
     let absent = || TlsError::file("open", path)(std::io::ErrorKind::NotFound.into());
     files::read(path)?.ok_or_else(absent)
 }

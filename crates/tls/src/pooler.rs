@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
@@ -13,12 +14,13 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
 };
 
-use crate::config::{load_roots, provider};
-use crate::{Pair, TlsError};
+use crate::config::{load_roots, provider, read_certificate};
+use crate::pair::parse_certificates;
+use crate::{Certificate, Pair, TlsError};
 
 /// What a server's certificate must show.
 #[derive(Clone, Copy, Debug)]
@@ -76,16 +78,14 @@ pub fn to_servers(
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions(only_13))
         .map_err(TlsError::crypto(what))?;
-    let roots = |ca| Ok::<_, TlsError>(Arc::new(load_roots(ca)?));
-    let nameless = |roots| {
-        let verifier = Nameless { roots, provider: provider.clone() };
-        builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+    let (ca, named) = match check {
+        ServerCheck::CaAndName(ca) => (Some(ca), true),
+        ServerCheck::Ca(ca) => (Some(ca), false),
+        ServerCheck::Nothing => (None, false),
     };
-    let builder = match check {
-        ServerCheck::CaAndName(ca) => builder.clone().with_root_certificates(roots(ca)?),
-        ServerCheck::Ca(ca) => nameless(Some(roots(ca)?)),
-        ServerCheck::Nothing => nameless(None),
-    };
+    let anchors = ca.map(Anchors::load).transpose()?;
+    let verifier = Servers { anchors, named, provider: provider.clone() };
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     Ok(Arc::new(match own {
         Some(pair) => {
             let own = SingleCertAndKey::from(pair.load(&provider)?);
@@ -101,31 +101,69 @@ fn versions(only_13: bool) -> &'static [&'static SupportedProtocolVersion] {
     if only_13 { ONLY_13 } else { BOTH }
 }
 
-/// Asks for no name, and for no authority where there is none.
+/// Whom an operator trusts: as authorities, and by the certificates themselves.
 #[derive(Debug)]
-struct Nameless {
-    roots: Option<Arc<RootCertStore>>,
+struct Anchors {
+    roots: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Anchors {
+    fn load(ca: &Path) -> Result<Anchors, TlsError> {
+        let certificates = parse_certificates(&read_certificate(ca)?, ca)?;
+        Ok(Anchors { roots: load_roots(ca)?, certificates })
+    }
+
+    /// A server may show what the operator's own file holds: a certificate that is signed by itself
+    /// is its own authority, which a chain of certificates cannot say.
+    fn hold(&self, shown: &CertificateDer<'_>) -> bool {
+        self.certificates.iter().any(|own| **own == **shown)
+    }
+}
+
+/// Asks for no name unless it is to, and for no authority where there is none.
+#[derive(Debug)]
+struct Servers {
+    anchors: Option<Anchors>,
+    named: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl Nameless {
+impl Servers {
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.provider.signature_verification_algorithms
     }
 }
 
-impl ServerCertVerifier for Nameless {
+/// Whether it is in its time: all that is left to judge of a certificate that is itself trusted.
+fn in_time(shown: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let bad = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
+    let certificate = Certificate::of(shown).map_err(bad)?;
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+    if now < certificate.not_before {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    if now > certificate.not_after {
+        return Err(Error::InvalidCertificate(CertificateError::Expired));
+    }
+    Ok(())
+}
+
+impl ServerCertVerifier for Servers {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        name: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(roots) = &self.roots {
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            let all = self.algorithms().all;
+        let Some(anchors) = &self.anchors else { return Ok(ServerCertVerified::assertion()) };
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        if anchors.hold(end_entity) {
+            in_time(end_entity, now)?;
+        } else {
+            let (roots, all) = (&anchors.roots, self.algorithms().all);
             verify_server_cert_signed_by_trust_anchor(
                 &certificate,
                 roots,
@@ -133,6 +171,9 @@ impl ServerCertVerifier for Nameless {
                 now,
                 all,
             )?;
+        }
+        if self.named {
+            verify_server_name(&certificate, name)?;
         }
         Ok(ServerCertVerified::assertion())
     }

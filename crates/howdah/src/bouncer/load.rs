@@ -1,17 +1,20 @@
 //! Files and variables, read into what a pooler is told. All mistakes of all files at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use howdah_base::Redacted;
-use howdah_import::pgbouncer::{ListenAddr, Read, Settings, ini_of, read, userlist};
+use howdah_import::pgbouncer::{
+    ListenAddr, OPTIONS, Opt, Read, Settings, Takes, ini_of, read, userlist,
+};
 use howdah_proxy::alone::{self, Listens, UnixPlace};
 use howdah_spec::hba::HbaRule;
 use nix::unistd::Group;
 
-use super::{Source, map, tls};
+use super::{Source, files, map, tls};
 use crate::failure::{Failure, why};
 
 /// What the files come to.
@@ -21,6 +24,8 @@ pub struct Loaded {
     /// Whom the process becomes.
     pub user: Option<String>,
     pub pid: Option<PathBuf>,
+    /// Values of the keys that count at a start only.
+    pub start: BTreeMap<&'static str, String>,
     pub warnings: Vec<String>,
 }
 
@@ -38,7 +43,14 @@ pub fn load(source: &Source) -> anyhow::Result<Loaded> {
         }
         Source::Environment(variables) => {
             let said = ini_of(variables).unwrap_or_default();
-            (read("environment", &said.ini, &mut |path| text(Path::new(path))), said.userlist)
+            let mut read = read("environment", &said.ini, &mut |path| text(Path::new(path)));
+            for line in read.mistakes.iter_mut().chain(&mut read.warnings) {
+                *line = of_variable(line, &said.places);
+            }
+            let unknown = said.unknown.iter();
+            let unknown = unknown.map(|name| format!("not a variable that counts: `{name}`"));
+            read.warnings.extend(unknown);
+            (read, said.userlist)
         }
     };
     let Read { settings, mut warnings, mut mistakes } = read;
@@ -46,6 +58,7 @@ pub fn load(source: &Source) -> anyhow::Result<Loaded> {
     let rules = rules(&settings, &mut mistakes);
     let tls = tls::load(&settings, &mut mistakes);
     let listens = listens(&settings, &mut mistakes);
+    warnings.extend(files::too_few(&settings));
     if settings.times.wait.is_none() {
         warnings.push("`query_wait_timeout = 0`: clients wait a day at most".to_owned());
     }
@@ -57,10 +70,25 @@ pub fn load(source: &Source) -> anyhow::Result<Loaded> {
     Ok(Loaded {
         user: settings.files.user.clone(),
         pid: settings.files.pid.as_ref().map(PathBuf::from),
+        start: start(&settings),
         settings: Arc::new(map::settings(&settings, users, rules, tls)),
         listens,
         warnings,
     })
+}
+
+/// A line of what the variables come to is called by its variable.
+fn of_variable(said: &str, places: &BTreeMap<usize, String>) -> String {
+    let told = said.strip_prefix("environment:").and_then(|rest| rest.split_once(": "));
+    let told = told.and_then(|(line, what)| Some((places.get(&line.parse().ok()?)?, what)));
+    told.map_or_else(|| said.to_owned(), |(variable, what)| format!("{variable}: {what}"))
+}
+
+fn start(settings: &Settings) -> BTreeMap<&'static str, String> {
+    let keys = OPTIONS.iter().copied().flatten();
+    let keys = keys.filter(|option| !option.reloads && matches!(option.takes, Takes::Sets(_)));
+    let value = |option: &Opt| settings.said.get(option.name).map_or(option.default, |said| said);
+    keys.map(|option| (option.name, value(option).to_owned())).collect()
 }
 
 /// The text of a file, or why there is none.

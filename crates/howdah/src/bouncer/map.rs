@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_base::{Redacted, Span};
-use howdah_import::pgbouncer::{AuthType, DatabaseSettings, Own as Said, Settings};
+use howdah_import::pgbouncer::{AuthType, DatabaseSettings, OPTIONS, Own as Said, Settings, Takes};
 use howdah_proxy::Shown;
 use howdah_proxy::alone::{self, Address, Asks, Auth, Console, Database, Kept, Tcp};
 use howdah_proxy::policy::{Own, Policy, PoolRules, Times};
@@ -56,15 +56,23 @@ pub fn settings(
     }
 }
 
-/// The keys that the pools go by; the others are in the file.
+/// All keys that are followed: by what the pools go, and what the file says.
 fn shown(said: &Settings) -> Vec<Shown> {
+    let keys = || OPTIONS.iter().copied().flatten();
     let mut rows = console::of_policy(&policy(said), said.pool.clients_max);
-    rows.extend([
-        ("admin_users", said.console.admins.join(","), ""),
-        ("listen_port", said.listen.port.to_string(), "6432"),
-        ("stats_users", said.console.watchers.join(","), ""),
-    ]);
-    console::shown(rows)
+    for option in keys().filter(|option| matches!(option.takes, Takes::Sets(_))) {
+        // No key of PgBouncer's: its value stands under the name that is.
+        let known = option.name == "idle_timeout" || rows.iter().any(|row| row.0 == option.name);
+        if !known {
+            let value = said.said.get(option.name).map_or(option.default, |said| said);
+            rows.push((option.name, value.to_owned(), option.default));
+        }
+    }
+    let mut shown = console::shown(rows);
+    for row in &mut shown {
+        row.changeable = keys().any(|option| option.name == row.key && option.reloads);
+    }
+    shown
 }
 
 fn auth(kind: AuthType) -> Auth {

@@ -5,6 +5,7 @@
 //! SIGHUP ─────────────────────► load anew         SIGTERM, SIGINT, SIGQUIT ──► how it ends
 //! ```
 
+mod files;
 mod load;
 mod map;
 mod tls;
@@ -55,6 +56,7 @@ pub fn run(source: &Source, check: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let journal = Journal::start()?;
+    files::raise();
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let ended = run_logged(source, loaded);
     journal.flush();
@@ -85,6 +87,7 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
         "pooling"
     );
     let (settings, seen) = watch::channel(loaded.settings);
+    let files = Files { source, settings, start: loaded.start };
     let (stop, stopping) = watch::channel(Stop::No);
     let (wishes, mut wished) = mpsc::channel(howdah_proxy::WISHES_MAX);
     let mut serving = tokio::spawn(alone::serve(seen, listening, stopping, wishes));
@@ -94,25 +97,28 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
             ended = &mut serving => return ended.context("serve")?.context("serve"),
             Some(Wish { what, reply }) = wished.recv() => {
                 // Whoever wished may have gone.
-                let granted = grant(&what, source, &settings);
+                let granted = grant(&what, &files);
                 let _ = reply.send(granted);
                 if what == WishKind::Stop {
                     tracing::info!("asked to stop at the console");
-                    return Ok(());
+                    stop.send_replace(Stop::Now);
+                    return (&mut serving).await.context("serve")?.context("serve");
                 }
             }
             how = signals.next() => {
                 let Some(how) = how else {
                     // Whoever goes opens nothing anew.
                     if *stop.borrow() == Stop::No {
-                        reload(source, &settings);
+                        // The log has it.
+                        let _ = files.reload();
                     }
                     continue;
                 };
                 // Asked twice, it does not wait any more.
                 if how == Stop::Now || *stop.borrow() != Stop::No {
                     tracing::info!("asked to stop: at once");
-                    return Ok(());
+                    stop.send_replace(Stop::Now);
+                    return (&mut serving).await.context("serve")?.context("serve");
                 }
                 tracing::info!(?how, "asked to stop");
                 stop.send_replace(how);
@@ -121,35 +127,53 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
     }
 }
 
-/// What cannot be read leaves everything as it is; whether it could.
-fn reload(source: &Source, settings: &watch::Sender<Arc<alone::Settings>>) -> bool {
-    match load(source) {
-        Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            settings.send_replace(loaded.settings);
-            tracing::info!("read anew");
-            true
-        }
-        Err(error) => {
-            tracing::error!("not read anew, everything stays as it is: {error:#}");
-            false
+/// Where everything is read from, and who follows it.
+struct Files<'a> {
+    source: &'a Source,
+    settings: watch::Sender<Arc<alone::Settings>>,
+    /// What the process has started with.
+    start: BTreeMap<&'static str, String>,
+}
+
+impl Files<'_> {
+    /// What cannot be read leaves everything as it is.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    fn reload(&self) -> Result<(), String> {
+        match load(self.source) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                for (key, value) in &loaded.start {
+                    if self.start.get(key) != Some(value) {
+                        tracing::warn!("`{key}` counts from the next start on: `{value}`");
+                    }
+                }
+                self.settings.send_replace(loaded.settings);
+                tracing::info!("read anew");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!("not read anew, everything stays as it is: {error:#}");
+                Err(error.to_string())
+            }
         }
     }
 }
 
 /// What an operator wants of the process.
-fn grant(
-    what: &WishKind,
-    source: &Source,
-    settings: &watch::Sender<Arc<alone::Settings>>,
-) -> Result<(), Declined> {
+fn grant(what: &WishKind, files: &Files<'_>) -> Result<(), Declined> {
     let declined =
         |why: &str, hint: &str| Err(Declined { why: why.to_owned(), hint: Some(hint.to_owned()) });
     match what {
-        WishKind::Reload if reload(source, settings) => Ok(()),
-        WishKind::Reload => {
-            declined("RELOAD failed, see logs for additional details", "nothing was changed")
-        }
+        WishKind::Reload => match files.reload() {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                // An answer is one line; the log has them all as they are.
+                let why = why.replace('\n', "; ");
+                declined(&format!("RELOAD failed: {why}"), "nothing was changed")
+            }
+        },
         WishKind::MayStop | WishKind::Stop => Ok(()),
         WishKind::Set { .. } => declined("SET failed", "change the file, then RELOAD"),
     }

@@ -2,6 +2,8 @@
 
 mod life;
 mod logins;
+mod operator;
 mod pools;
+mod refusals;
 mod rig;
 mod tls;

@@ -83,11 +83,11 @@ fn servers_are_encrypted_to_and_verified_as_far_as_it_is_asked_for() {
         let pooler = site.pool("", &format!("auth_type = scram-sha-256\n{lines}"));
         assert_eq!(pooler.psql("app", "secret", "postgres", TLS), encrypted, "{lines}");
     }
-    let lines = format!(
+    let foreign = format!(
         "auth_type = scram-sha-256\nquery_wait_timeout = 1\nserver_tls_sslmode = verify-ca\n\
          server_tls_ca_file = {foreign}/ca.crt"
     );
-    let pooler = site.pool("", &lines);
+    let pooler = site.pool("", &foreign);
     let said = pooler.psql("app", "secret", "postgres", TLS);
     assert!(said.starts_with("FATAL:  no server became free in time"), "{said}");
     assert!(
@@ -95,4 +95,22 @@ fn servers_are_encrypted_to_and_verified_as_far_as_it_is_asked_for() {
         "{}",
         site.log()
     );
+    drop(pooler);
+    // A certificate that is its own authority.
+    for (from, file) in [("ca.crt", "app.crt"), ("ca.key", "app.key")] {
+        let to = format!("{data}/{file}");
+        fs::copy(format!("{dir}/{from}"), &to).expect("copied");
+        chown(&to, Some(owner), Some(owner)).expect("owned");
+    }
+    site.sql("select pg_reload_conf()");
+    let lines = format!(
+        "auth_type = scram-sha-256\nserver_tls_sslmode = verify-ca\nserver_tls_ca_file = {dir}/ca.crt"
+    );
+    let pooler = site.pool("", &lines);
+    let seen = || (pooler.psql("app", "secret", "postgres", TLS) == "t").then_some(());
+    howdah_testkit::wait::until("it is trusted", crate::rig::WITHIN, seen, || site.log());
+    drop(pooler);
+    let pooler = site.pool("", &foreign);
+    let said = pooler.psql("app", "secret", "postgres", TLS);
+    assert!(said.starts_with("FATAL:  no server became free in time"), "{said}");
 }

@@ -17,6 +17,10 @@ pub type Variables = BTreeMap<String, String>;
 pub struct FromVariables {
     pub ini: String,
     pub userlist: String,
+    /// Lines of the ini, counted from 1, and the variable that each is of.
+    pub places: BTreeMap<usize, String>,
+    /// Variables that look like PgBouncer's and are none.
+    pub unknown: Vec<String>,
 }
 
 /// `None`: no variable says where the database is.
@@ -55,23 +59,63 @@ pub fn ini_of(variables: &Variables) -> Option<FromVariables> {
     if let Some(user) = &user {
         said.insert("admin_users", user.clone());
     }
-    for option in options::OPTIONS.iter().copied().flatten() {
+    let mut by = BTreeMap::new();
+    let names = options::OPTIONS.iter().copied().flatten().flat_map(|option| {
         let upper = option.name.to_ascii_uppercase();
-        if let Some(value) = get(&[&format!("PGBOUNCER_{upper}"), &upper]) {
-            said.insert(option.name, value);
-        }
-    }
+        [(upper.clone(), option.name), (format!("PGBOUNCER_{upper}"), option.name)]
+    });
     // Bitnami's own words for some of them.
-    for (variable, key) in BITNAMI {
-        if let Some(value) = get(&[variable]) {
+    let bitnami = BITNAMI.map(|(variable, key)| (variable.to_owned(), key));
+    for (variable, key) in names.chain(bitnami) {
+        if let Some(value) = get(&[&variable]).filter(|value| !is_link(&variable, value)) {
             said.insert(key, value);
+            by.insert(key, variable);
         }
     }
-    ini.extend(said.iter().map(|(key, value)| format!("{key} = {value}\n")));
+    let place = ["DB_PORT", "DATABASES_PORT", "POSTGRESQL_PORT", "DATABASE_URL"].into_iter();
+    let place = place.chain(["DB_HOST", "DATABASES_HOST", "POSTGRESQL_HOST"]);
+    let place = place.into_iter().find(|name| get(&[name]).is_some()).unwrap_or_default();
+    let mut places = BTreeMap::from([(DATABASE_LINE, place.to_owned())]);
+    for (key, value) in &said {
+        let line = ini.matches('\n').count() + 1;
+        places.extend(by.get(key).map(|variable| (line, variable.clone())));
+        ini.push_str(&format!("{key} = {value}\n"));
+    }
     let entry = user.zip(password).map(|(user, password)| {
         format!("\"{}\" \"{}\"\n", user.replace('"', "\"\""), password.replace('"', "\"\""))
     });
-    Some(FromVariables { ini, userlist: entry.unwrap_or_default() })
+    Some(FromVariables {
+        ini,
+        userlist: entry.unwrap_or_default(),
+        places,
+        unknown: unknown(variables),
+    })
+}
+
+/// Where the database stands.
+const DATABASE_LINE: usize = 2;
+
+/// What looks like PgBouncer's and says nothing here.
+fn unknown(variables: &Variables) -> Vec<String> {
+    let known = |name: &str| {
+        let key = name.trim_start_matches("PGBOUNCER_").to_ascii_lowercase();
+        key == "database"
+            || options::find(&key).is_some()
+            || BITNAMI.iter().any(|(variable, _)| *variable == name)
+    };
+    let said = variables.iter().filter(|(name, value)| {
+        name.starts_with("PGBOUNCER_") && !value.is_empty() && !is_link(name, value)
+    });
+    said.map(|(name, _)| name).filter(|name| !known(name)).cloned().collect()
+}
+
+/// Kubernetes tells each container of a service `pgbouncer` in such variables; none is anybody's
+/// word to the pooler.
+fn is_link(name: &str, value: &str) -> bool {
+    name.starts_with("PGBOUNCER_PORT_")
+        || name.starts_with("PGBOUNCER_SERVICE_HOST")
+        || name.starts_with("PGBOUNCER_SERVICE_PORT")
+        || name == "PGBOUNCER_PORT" && value.contains("://")
 }
 
 const BITNAMI: [(&str, &str); 3] = [

@@ -108,7 +108,10 @@ fn pooler(settings: &mut Settings, name: &str, value: &str) -> Result<Vec<String
 
 fn sets(takes: Takes, settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
     let Takes::Sets(set) = takes else { return Ok(()) };
-    set(settings, value).map_err(|why| format!("{name} is {why}: `{value}`"))
+    set(settings, value).map_err(|why| format!("{name} is {why}: `{value}`"))?;
+    let key = if name == "idle_timeout" { "server_idle_timeout" } else { name };
+    settings.said.extend(options::find(key).map(|option| (option.name, value.to_owned())));
+    Ok(())
 }
 
 /// What must be there together.

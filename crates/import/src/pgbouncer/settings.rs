@@ -26,6 +26,8 @@ pub struct Settings {
     pub databases: BTreeMap<String, DatabaseSettings>,
     /// `*` of `[databases]`.
     pub fallback: Option<DatabaseSettings>,
+    /// Keys of `[pgbouncer]` that are followed, as they were said.
+    pub said: BTreeMap<&'static str, String>,
     /// `[users]`.
     pub users: BTreeMap<String, Own>,
 }
@@ -253,6 +255,7 @@ impl Default for Settings {
             startup: StartupSettings::default(),
             databases: BTreeMap::new(),
             fallback: None,
+            said: BTreeMap::new(),
             users: BTreeMap::new(),
         }
     }

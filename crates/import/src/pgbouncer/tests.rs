@@ -283,4 +283,18 @@ fn variables_of_the_images_are_an_ini() {
     let said = of(&[("POSTGRESQL_HOST", "db"), ("PGBOUNCER_DATABASE", "*")]).expect("a database");
     assert!(said.ini.starts_with("[databases]\n* = host='db'\n"), "{}", said.ini);
     assert!(of(&[("PATH", "/bin")]).is_none());
+    // What is none of PgBouncer's, and what Kubernetes adds.
+    let said = of(&[
+        ("DB_HOST", "db"),
+        ("PGBOUNCER_POOL_MODUS", "session"),
+        ("PGBOUNCER_POOL_MODE", "fast"),
+        ("PGBOUNCER_PORT", "tcp://10.0.0.1:6432"),
+        ("PGBOUNCER_PORT_6432_TCP_ADDR", "10.0.0.1"),
+        ("PGBOUNCER_SERVICE_HOST", "10.0.0.1"),
+    ])
+    .expect("a database");
+    assert_eq!(said.unknown, ["PGBOUNCER_POOL_MODUS"]);
+    let line = said.ini.lines().position(|line| line == "pool_mode = fast").expect("there") + 1;
+    assert_eq!(said.places.get(&line).map(String::as_str), Some("PGBOUNCER_POOL_MODE"));
+    assert!(said.ini.contains("listen_port = 5432\n"), "{}", said.ini);
 }

@@ -15,7 +15,7 @@ use super::listen::From;
 use super::{Alone, Database, Settings};
 use crate::cancel::cancel_of;
 use crate::client::{Admitted, Client};
-use crate::console::{DATABASE as CONSOLE, Operator};
+use crate::console::{DATABASE as CONSOLE, May, Operator};
 use crate::credentials::Credentials;
 use crate::data::{Newcomer, Order, Places, PoolKey};
 use crate::{Endpoint, OPENING_TIMEOUT, socket};
@@ -40,30 +40,44 @@ impl Alone {
             }
             From::Unix { .. } => None,
         };
-        let mut client = timeout(now.client_login_timeout, Client::open(tcp, tls)).await??;
+        let opened = timeout(now.client_login_timeout, Client::open(tcp, tls)).await;
+        let opened = opened.map_err(io::Error::from).flatten();
+        let mut client = opened.map_err(|error| self.noted(from, None, error))?;
         let wish = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => wish(&startup, &now, from),
             Ok(Step::Packet(Opening::Cancel, _)) => {
                 cancel_of(&self.pooler, &client.packet).await;
                 return timeout(OPENING_TIMEOUT, client.stream.shutdown()).await?;
             }
-            Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
-            Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),
+            Ok(_) => return self.malformed(from),
+            Err(malformed) => match malformed.answer() {
+                Some(error) => Err(error),
+                None => return self.malformed(from),
+            },
         };
         let wish = match wish {
             Ok(wish) => wish,
-            Err(error) => return self.refuse(client, error).await,
+            Err(error) => return self.turn_away(client, from, None, error).await,
         };
         let needs_tls = now.client_tls.as_ref().is_some_and(|tls| tls.required);
         if needs_tls && !client.tls && matches!(from, From::Tcp(..)) {
-            return self.refuse(client, ErrorResponse::fatal("08P01", "SSL required")).await;
+            let error = ErrorResponse::fatal("08P01", "SSL required");
+            return self.turn_away(client, from, Some(&wish), error).await;
         }
+        // A bound of its own: whoever waits for a server is to hear of it.
+        let asked = match self.judge(&now, &wish, &client, from).await {
+            Ok(asked) => asked,
+            Err(error) => return self.turn_away(client, from, Some(&wish), error).await,
+        };
         let proof = async {
             client.stream.write_all(&wish.negotiation).await?;
-            self.prove(&now, &wish, &mut client, from).await
+            self.prove(&now, &wish, &mut client, from, asked).await
         };
-        match timeout(now.client_login_timeout, proof).await?? {
+        let proof = timeout(now.client_login_timeout, proof).await;
+        let proof = proof.map_err(io::Error::from).flatten();
+        match proof.map_err(|error| self.noted(from, Some(&wish), error))? {
             Ok(credentials) => self.let_in(&now, wish, client, from, credentials).await,
+            // It is in the log already, with more than the client is told.
             Err(error) => self.refuse(client, error).await,
         }
     }
@@ -77,18 +91,20 @@ impl Alone {
         credentials: Credentials,
     ) -> io::Result<()> {
         if wish.database == CONSOLE {
-            return self.console(wish, client).await;
+            return self.console(wish, client, from).await;
         }
         if let Some(why) = self.console.closed(&wish.database) {
-            return self.refuse(client, ErrorResponse::fatal("08P01", why)).await;
+            let error = ErrorResponse::fatal("08P01", why);
+            return self.turn_away(client, from, Some(&wish), error).await;
         }
         let Some(database) = database(now, &wish.database) else {
             let message = format!("no such database: {}", wish.database);
-            return self.refuse(client, ErrorResponse::fatal("3D000", message)).await;
+            let error = ErrorResponse::fatal("3D000", message);
+            return self.turn_away(client, from, Some(&wish), error).await;
         };
         let admitted = match self.admit(now, &wish, from) {
             Ok(admitted) => admitted,
-            Err(error) => return self.refuse(client, error).await,
+            Err(error) => return self.turn_away(client, from, Some(&wish), error).await,
         };
         let user = database.user.clone().unwrap_or(wish.user);
         for (name, value) in &database.begins_with {
@@ -98,7 +114,7 @@ impl Alone {
         let held = self.counters.enter(Endpoint::Rw);
         let places = Places { _admitted: admitted, _held: held, _opts_out: None };
         if now.logs_connections {
-            tracing::info!(user, database = wish.database, ?from, tls = client.tls, "let in");
+            tracing::info!(user, database = wish.database, %from, tls = client.tls, "let in");
         }
         let newcomer = Newcomer {
             line: client.stream.into_line()?,
@@ -114,9 +130,14 @@ impl Alone {
     }
 
     /// A client that wants to speak to the pooler itself.
-    async fn console(&self, wish: Wish, client: Client) -> io::Result<()> {
-        let Some(may) = self.console.may(&wish.user) else {
-            return self.refuse(client, ErrorResponse::fatal("08P01", "not allowed")).await;
+    async fn console(&self, wish: Wish, client: Client, from: From) -> io::Result<()> {
+        let may = match self.is_own(&wish, from) {
+            true => Some(May::Command),
+            false => self.console.may(&wish.user),
+        };
+        let Some(may) = may else {
+            let error = ErrorResponse::fatal("08P01", "not allowed");
+            return self.turn_away(client, from, Some(&wish), error).await;
         };
         let name = wish.settings.get("application_name");
         let operator = Operator {
@@ -131,7 +152,7 @@ impl Alone {
 
     /// A place, unless there are too many clients already.
     fn admit(&self, now: &Settings, wish: &Wish, from: From) -> Result<Admitted, ErrorResponse> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+        let place = self.places.take().ok_or_else(|| {
             ErrorResponse::fatal("53300", "no more connections allowed (max_client_conn)")
         })?;
         let from = match from {
@@ -142,7 +163,40 @@ impl Alone {
         Ok(Admitted { _place: place, _member: member })
     }
 
-    pub(super) async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
+    /// Its first packet is none of PostgreSQL's.
+    fn malformed(&self, from: From) -> io::Result<()> {
+        self.counters.refused.fetch_add(1, Relaxed);
+        self.note_refused(from, None, "its first packet is malformed");
+        Ok(())
+    }
+
+    /// What ends a login stands in the log, unless the client has only gone.
+    fn noted(&self, from: From, wish: Option<&Wish>, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::TimedOut => {
+                self.note_refused(from, wish, "not within client_login_timeout");
+            }
+            io::ErrorKind::InvalidData => {
+                self.note_refused(from, wish, &format!("it is not understood: {error}"));
+            }
+            _ => {}
+        }
+        error
+    }
+
+    /// Refuses it, and says why in the log as well.
+    async fn turn_away(
+        &self,
+        client: Client,
+        from: From,
+        wish: Option<&Wish>,
+        error: ErrorResponse,
+    ) -> io::Result<()> {
+        self.note_refused(from, wish, &error.message);
+        self.refuse(client, error).await
+    }
+
+    async fn refuse(&self, mut client: Client, error: ErrorResponse) -> io::Result<()> {
         self.counters.refused.fetch_add(1, Relaxed);
         let mut message = Vec::new();
         error.encode(&mut message);

@@ -1,11 +1,11 @@
 //! Where clients come in: TCP addresses and a Unix socket, and the loop that takes them.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
@@ -121,6 +121,16 @@ pub(super) enum From {
     },
 }
 
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::Tcp(ip, port) => SocketAddr::new(*ip, *port).fmt(f),
+            From::Unix { uid: Some(uid) } => write!(f, "the Unix socket, user {uid}"),
+            From::Unix { uid: None } => f.write_str("the Unix socket"),
+        }
+    }
+}
+
 impl Alone {
     /// Lets clients in until nobody else is to come; what has begun goes on.
     pub(super) async fn accept(self: Arc<Alone>, door: Door, mut stop: watch::Receiver<Stop>) {
@@ -147,7 +157,7 @@ impl Alone {
 
     async fn attend(self: Arc<Alone>, tcp: TcpStream, from: From) {
         if let Err(error) = self.client(tcp, from).await {
-            tracing::debug!(?from, %error, "connection ended");
+            tracing::debug!(%from, %error, "connection ended");
         }
     }
 }

@@ -13,7 +13,9 @@ mod ask;
 mod listen;
 mod moved;
 mod open;
+mod places;
 mod prove;
+mod refused;
 mod settings;
 mod told;
 
@@ -23,16 +25,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use howdah_base::Gauge;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::console::{Console as ForOperators, Wish};
 use crate::crowd::Crowd;
-use crate::data::{Ask, Handle, Order, Routes};
+use crate::data::{Ask, Command, Handle, Order, Routes};
 use crate::policy::{Own, Policy};
 use crate::{Counters, Endpoint, data};
 
 use moved::Moved;
+use places::Places;
 use told::Told;
 
 pub use listen::{BindError, Listening, bind};
@@ -47,6 +51,8 @@ pub use crate::route::Address;
 const JOBS_MAX: usize = 256;
 /// Between two looks whether all clients have gone.
 const LOOK: Duration = Duration::from_millis(20);
+/// For the last word to clients.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How it is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +84,7 @@ pub async fn serve(
         console: console.clone(),
         told,
         pooler: handle.clone(),
-        places: Arc::new(Semaphore::new(now.clients_max as usize)),
+        places: Places::new(now.clients_max),
         counters: Counters::default(),
         servers: Gauge::default(),
         nobody: howdah_tls::random(),
@@ -88,6 +94,7 @@ pub async fn serve(
         moved: Moved::default(),
         started: Instant::now(),
         complained: AtomicU64::default(),
+        refusals: refused::Refusals::default(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(console.keep_averages());
@@ -135,8 +142,7 @@ struct Alone {
     /// Where operators speak to it, and what it is told of.
     console: Arc<ForOperators>,
     told: Told,
-    /// One for each client.
-    places: Arc<Semaphore>,
+    places: Places,
     counters: Counters,
     servers: Gauge,
     /// Makes the questions for names that nobody has.
@@ -150,15 +156,33 @@ struct Alone {
     started: Instant,
     /// When it was last said why clients wait, in seconds since it started.
     complained: AtomicU64,
+    refusals: refused::Refusals,
 }
 
 impl Alone {
     /// Comes back when it is to end and nothing is left to wait for.
     async fn ended(&self, mut stop: watch::Receiver<Stop>) {
         let how = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
-        if how == Stop::Now {
-            return;
+        if how != Stop::Now {
+            // Told once more, it waits no more.
+            tokio::select! {
+                () = self.nobody_left(how) => {}
+                _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+            }
         }
+        self.say_goodbye().await;
+    }
+
+    /// Whoever is still there hears why its connection ends.
+    async fn say_goodbye(&self) {
+        let (reply, done) = oneshot::channel();
+        self.pooler.tell(Order::Command { what: Command::Kill, database: None, reply });
+        if timeout(GOODBYE, done).await.is_err() {
+            tracing::warn!("clients go without a word: nobody tells them in time");
+        }
+    }
+
+    async fn nobody_left(&self, how: Stop) {
         let left = match how {
             Stop::WaitForServers => {
                 let now = self.now();
@@ -202,9 +226,8 @@ impl Alone {
 
     /// Other settings count from now on.
     fn change(&self, before: &Settings, now: &Settings, handle: &Handle) {
-        let (had, has) = (before.clients_max as usize, now.clients_max as usize);
-        self.places.add_permits(has.saturating_sub(had));
-        self.places.forget_permits(had.saturating_sub(has));
+        self.places.change(before.clients_max, now.clients_max);
+        self.sessions.clear();
         handle.tell(Order::Policy(Arc::new(now.policy.clone())));
         if self.moved.look(before, now) {
             // It looks anew where its servers are.

@@ -76,20 +76,25 @@ impl Alone {
                     tracing::warn!(%address, user = pool.user, why, "a server refuses a login");
                     return Err(NotOpened::Refused(word));
                 }
+                Ok(Err(Failed::Lacking(word))) => {
+                    let why = text_of(&word);
+                    tracing::warn!(%address, user = pool.user, why, "cannot log in to a server");
+                    return Err(NotOpened::Refused(word));
+                }
                 Ok(Err(Failed::Away(why))) => format!("{address}: {why}"),
                 Ok(Err(Failed::Io(error))) => format!("{address}: {error}"),
                 Err(_) => format!("{address}: not within {:?}", now.connect_timeout),
             };
         }
-        self.complain(pool, &last);
+        self.complain(&pool.database, &pool.user, &last);
         Err(NotOpened::Away(last))
     }
 
     /// Says why clients wait, and not at each attempt.
-    fn complain(&self, pool: &PoolKey, why: &str) {
+    pub(super) fn complain(&self, database: &str, user: &str, why: &str) {
         let now = self.started.elapsed().as_secs() + 1;
         if self.complained.fetch_max(now, Relaxed) < now {
-            tracing::warn!(database = pool.database, user = pool.user, why, "no server");
+            tracing::warn!(database, user, why, "no server");
         }
     }
 

@@ -13,6 +13,7 @@ use super::arrive::{Wish, database};
 use super::listen::From;
 use super::{Alone, Auth, Kept, KeptSecret, Settings};
 use crate::client::Client;
+use crate::console::DATABASE as CONSOLE;
 use crate::credentials::Credentials;
 use crate::{gate, socket};
 
@@ -29,6 +30,8 @@ enum Way {
     Cert,
     /// By its user on this machine.
     Peer,
+    /// It is who runs the pooler.
+    Own,
 }
 
 /// What a client has shown of its password.
@@ -38,7 +41,43 @@ enum Shown {
     Keys(Secret),
 }
 
+/// What a client is asked for, and what is known of it.
+pub(super) struct Asked {
+    way: Way,
+    known: Option<Arc<Kept>>,
+}
+
 impl Alone {
+    /// How a client is to prove itself, and by what.
+    ///
+    /// # Errors
+    /// What it is told.
+    pub(super) async fn judge(
+        &self,
+        now: &Settings,
+        wish: &Wish,
+        client: &Client,
+        from: From,
+    ) -> Result<Asked, ErrorResponse> {
+        if self.is_own(wish, from) {
+            return Ok(Asked { way: Way::Own, known: None });
+        }
+        let way = way(now, wish, client, from);
+        let way = way.map_err(|message| ErrorResponse::fatal("28000", message))?;
+        let known = match now.auth {
+            Auth::Any => None,
+            _ => self.known(now, &wish.user, &wish.database).await?,
+        };
+        Ok(Asked { way, known })
+    }
+
+    /// PgBouncer's own word for whoever runs it: the user `pgbouncer` of the console, from the
+    /// process's own user on this machine, needs no password.
+    pub(super) fn is_own(&self, wish: &Wish, from: From) -> bool {
+        let own = Uid::effective().as_raw();
+        wish.user == CONSOLE && wish.database == CONSOLE && from == From::Unix { uid: Some(own) }
+    }
+
     /// Asks the client for its proof, and gives what its servers are logged into with.
     ///
     /// # Errors
@@ -49,18 +88,12 @@ impl Alone {
         wish: &Wish,
         client: &mut Client,
         from: From,
+        asked: Asked,
     ) -> io::Result<Result<Credentials, ErrorResponse>> {
-        let way = match way(now, wish, client, from) {
-            Ok(way) => way,
-            Err(message) => return Ok(Err(ErrorResponse::fatal("28000", message))),
-        };
-        let known = match now.auth {
-            Auth::Any => None,
-            _ => self.known(now, &wish.user, &wish.database).await,
-        };
+        let Asked { way, known } = asked;
         let shown = match way {
             Way::Not { known: true } if known.is_none() => None,
-            Way::Not { .. } => Some(Shown::Nothing),
+            Way::Not { .. } | Way::Own => Some(Shown::Nothing),
             Way::Plain => plain(client, &wish.user, &known).await?,
             Way::Md5 if asks_md5(now, known.as_deref()) => {
                 by_md5(client, &wish.user, &known).await?
@@ -70,7 +103,7 @@ impl Alone {
             Way::Peer => is_user(from, &wish.user).then_some(Shown::Nothing),
         };
         let Some(shown) = shown else {
-            tracing::info!(user = wish.user, database = wish.database, ?from, "not let in");
+            self.note_refused(from, Some(wish), unproved(way, known.as_deref()));
             let message = format!("password authentication failed for user \"{}\"", wish.user);
             return Ok(Err(ErrorResponse::fatal("28P01", message)));
         };
@@ -141,6 +174,20 @@ fn by_rules(now: &Settings, wish: &Wish, client: &Client, from: From) -> Result<
         Method::Peer => Way::Peer,
         Method::Reject => return Err("pg_hba.conf rejects connection".to_owned()),
     })
+}
+
+/// Why a client has not proved who it is, for the log: clients are not told.
+fn unproved(way: Way, known: Option<&Kept>) -> &'static str {
+    match (way, known.map(|kept| &kept.secret)) {
+        (Way::Cert, _) => "its certificate has another name",
+        (Way::Peer, _) => "it is another user of this machine",
+        (_, None) => "no such user is known",
+        (_, Some(KeptSecret::Nothing)) => "no password is known of the user",
+        (Way::Scram, Some(KeptSecret::Md5(_))) => {
+            "a MD5 hash is known of the user, and that cannot do SCRAM"
+        }
+        _ => "wrong password",
+    }
 }
 
 /// Whether what `clientcert` asks for is there.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use howdah_base::topology::Topology;
 use tokio::sync::{mpsc, watch};
 
-use super::Settings;
-use crate::console::{Console, ConsoleConfig, Operators, Shown, Wish};
+use super::{Address, Database, Settings};
+use crate::console::{Console, ConsoleConfig, Operators, Place, Places, Shown, Wish};
 use crate::data::Handle;
 use crate::policy::Policy;
 
@@ -17,6 +17,7 @@ pub(super) struct Told {
     settings: watch::Sender<Arc<Vec<Shown>>>,
     /// There is no cluster: nothing is ever told of one.
     topology: watch::Sender<Topology>,
+    places: watch::Sender<Arc<Places>>,
     port: u16,
 }
 
@@ -27,6 +28,7 @@ impl Told {
             policy: watch::channel(Arc::new(now.policy.clone())).0,
             settings: watch::channel(Arc::new(now.console.shown.clone())).0,
             topology: watch::channel(Topology::default()).0,
+            places: watch::channel(Arc::new(places(now))).0,
             port: now.console.port,
         }
     }
@@ -35,6 +37,7 @@ impl Told {
         self.operators.send_replace(Arc::new(operators(now)));
         self.policy.send_replace(Arc::new(now.policy.clone()));
         self.settings.send_replace(Arc::new(now.console.shown.clone()));
+        self.places.send_replace(Arc::new(places(now)));
     }
 
     pub fn console(&self, pooler: &Handle, wishes: mpsc::Sender<Wish>) -> Console {
@@ -45,8 +48,35 @@ impl Told {
             port: self.port,
         };
         let (policy, topology) = (self.policy.subscribe(), self.topology.subscribe());
-        Console::new(vec![pooler.clone()], config, policy, topology)
+        let console = Console::new(vec![pooler.clone()], config, policy, topology);
+        console.placed(self.places.subscribe())
     }
+}
+
+fn places(now: &Settings) -> Places {
+    Places {
+        named: now.databases.iter().map(|(name, of)| (name.clone(), place(of))).collect(),
+        fallback: now.fallback.as_deref().map(place),
+    }
+}
+
+/// Several hosts stand with commas between, as in the file.
+fn place(of: &Database) -> Place {
+    let mut port = 0;
+    let hosts = of.addresses.iter().map(|address| match address {
+        Address::Tcp { host, port: there } => {
+            port = *there;
+            host.clone()
+        }
+        Address::Unix(path) => {
+            // `.s.PGSQL.5432`.
+            let number = path.extension().and_then(|number| number.to_str());
+            port = number.and_then(|number| number.parse().ok()).unwrap_or(port);
+            path.parent().unwrap_or(path).display().to_string()
+        }
+    });
+    let host = hosts.collect::<Vec<_>>().join(",");
+    Place { host, port, name: of.name.clone(), user: of.user.clone() }
 }
 
 fn operators(now: &Settings) -> Operators {

@@ -62,6 +62,30 @@ pub struct Shown {
     pub changeable: bool,
 }
 
+/// Where the databases are, of a pooler whose databases have places of their own.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Places {
+    pub named: BTreeMap<String, Place>,
+    /// Of all others.
+    pub fallback: Option<Place>,
+}
+
+/// What SHOW DATABASES shows of a database's place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub host: String,
+    pub port: u16,
+    /// Its name there; `None`: as clients call it.
+    pub name: Option<String>,
+    pub user: Option<String>,
+}
+
+impl Places {
+    fn of(&self, database: &str) -> Option<&Place> {
+        self.named.get(database).or(self.fallback.as_ref())
+    }
+}
+
 /// What an operator wants of whoever runs the pooler.
 #[derive(Debug)]
 pub struct Wish {
@@ -101,6 +125,7 @@ pub(crate) struct Console {
     config: ConsoleConfig,
     policy: watch::Receiver<Arc<Policy>>,
     topology: watch::Receiver<Topology>,
+    places: Option<watch::Receiver<Arc<Places>>>,
     state: Mutex<State>,
     ids: AtomicU64,
     /// What operators have asked so far.
@@ -143,10 +168,16 @@ impl Console {
             config,
             policy,
             topology,
+            places: None,
             state: Mutex::new(state),
             ids: AtomicU64::new(IDS_FROM),
             asked: AtomicU64::new(0),
         }
+    }
+
+    /// The same, before databases that have places of their own.
+    pub fn placed(self, places: watch::Receiver<Arc<Places>>) -> Console {
+        Console { places: Some(places), ..self }
     }
 
     pub fn may(&self, user: &str) -> Option<May> {

@@ -1,5 +1,6 @@
 //! What is done for a statement, and in which words it is answered: PgBouncer's.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ impl From<Declined> for Wrong {
 }
 
 impl Console {
-    pub(super) async fn run(&self, text: &str, may: May) -> Result<Answer, Wrong> {
+    pub(super) async fn run(self: &Arc<Console>, text: &str, may: May) -> Result<Answer, Wrong> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match parse::parse(text).map_err(|wrong| Wrong::from(wrong.to_string()))? {
             Statement::Show(what) => self.show(what).await,
@@ -139,12 +140,15 @@ impl Console {
     pub(super) fn around<T>(&self, tell: impl FnOnce(&Around<'_>) -> T) -> T {
         let policy = self.policy.borrow().clone();
         let topology = self.topology.borrow().clone();
+        let places = self.places.as_ref().map(|places| places.borrow().clone());
+        let places = places.unwrap_or_default();
         let host = topology.primary.as_ref().and_then(|primary| topology.nodes.get(primary));
         let state = self.state();
         tell(&Around {
             policy: &policy,
             host: host.map(|node| &*node.host),
             port: topology.local.postgres_port,
+            places: &places,
             own_port: self.config.port,
             paused: &|name| state.databases_paused.contains(name),
             disabled: &state.disabled,
@@ -152,7 +156,7 @@ impl Console {
     }
 
     async fn carry_out(
-        &self,
+        self: &Arc<Console>,
         verb: Verb,
         argument: Option<String>,
         text: &str,
@@ -227,7 +231,11 @@ impl Console {
         Ok(all)
     }
 
-    async fn shut_down(&self, argument: Option<String>, text: &str) -> Result<(), Wrong> {
+    async fn shut_down(
+        self: &Arc<Console>,
+        argument: Option<String>,
+        text: &str,
+    ) -> Result<(), Wrong> {
         let mode = argument.as_deref().unwrap_or_default();
         let (servers, clients) = (
             mode.eq_ignore_ascii_case("wait_for_servers"),
@@ -237,16 +245,35 @@ impl Console {
             return Err(wrong_command(text));
         }
         self.wish(WishKind::MayStop).await?;
-        if servers || clients {
-            self.state().stopping = true;
+        if !servers && !clients {
+            return self.wish(WishKind::Stop).await;
         }
-        if servers {
-            self.state().paused = true;
+        {
+            let mut state = self.state();
+            state.stopping = true;
+            state.paused |= servers;
+        }
+        // It goes on when whoever asked for it has gone.
+        let console = Arc::clone(self);
+        let going = tokio::spawn(async move {
+            let ended = console.stop_when_free(servers).await;
+            if let Err(Wrong { why, .. }) = &ended {
+                console.state().stopping = false;
+                tracing::warn!(why, "SHUTDOWN failed");
+            }
+            ended
+        });
+        going.await.unwrap_or_else(|error| Err(Wrong::from(error.to_string())))
+    }
+
+    async fn stop_when_free(&self, of_servers: bool) -> Result<(), Wrong> {
+        if of_servers {
             // Who waits for that is told by the end of the process.
             self.command(Command::Pause, None).await?;
-        }
-        while clients && self.look(&[]).await?.pools.iter().any(|pool| pool.clients > 0) {
-            tokio::time::sleep(STOP_PAUSE).await;
+        } else {
+            while self.look(&[]).await?.pools.iter().any(|pool| pool.clients > 0) {
+                tokio::time::sleep(STOP_PAUSE).await;
+            }
         }
         self.wish(WishKind::Stop).await
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use howdah_spec::PoolMode;
 
-use crate::console::DATABASE;
 use crate::console::seen::Seen;
 use crate::console::table::{Column, Kind, Row, Table};
+use crate::console::{DATABASE, Places};
 use crate::data::PoolSeen;
 use crate::policy::Policy;
 
@@ -45,6 +45,8 @@ pub(in crate::console) struct Around<'a> {
     pub policy: &'a Policy,
     pub host: Option<&'a str>,
     pub port: u16,
+    /// Where each database is, when each has a place of its own.
+    pub places: &'a Places,
     pub own_port: u16,
     pub paused: &'a dyn Fn(&str) -> bool,
     pub disabled: &'a BTreeSet<String>,
@@ -72,6 +74,7 @@ pub(in crate::console) fn names<'a>(seen: &'a Seen, around: &Around<'a>) -> BTre
     pools
         .chain(gone)
         .chain(ruled)
+        .chain(around.places.named.keys().map(|name| &**name))
         .chain(around.disabled.iter().map(|name| &**name))
         .filter(|name| *name != DATABASE)
         .collect()
@@ -92,8 +95,13 @@ pub(in crate::console) fn databases(seen: &Seen, around: &Around<'_>) -> Table {
         let max =
             [around.policy.database_servers_max(name), around.policy.database_clients_max(name)];
         let [servers_max, clients_max] = max.map(|max| max.unwrap_or(0) as usize);
-        let row = Row::default().and(name).or_null(around.host).and(around.port).and(name);
-        let row = row.or_null(None::<&str>).and_all([rules.size, rules.min, rules.reserve]);
+        let place = around.places.of(name);
+        let host = place.map_or(around.host, |place| Some(&place.host));
+        let port = place.map_or(around.port, |place| place.port);
+        let called = place.and_then(|place| place.name.as_deref()).unwrap_or(name);
+        let forced = place.and_then(|place| place.user.as_deref());
+        let row = Row::default().and(name).or_null(host).and(port).and(called).or_null(forced);
+        let row = row.and_all([rules.size, rules.min, rules.reserve]);
         let row = row
             .and(lifetime)
             .or_null(own.and_then(|own| own.mode).map(PoolMode::word))

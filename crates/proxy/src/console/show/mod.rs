@@ -103,6 +103,7 @@ mod tests {
             policy: &policy,
             host: None,
             port: 5432,
+            places: &crate::console::Places::default(),
             own_port: 6432,
             paused: &|_| false,
             disabled: &disabled,
