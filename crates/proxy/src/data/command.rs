@@ -162,5 +162,5 @@ impl Thread {
 
 fn killed() -> ErrorResponse {
     ErrorResponse::fatal("57P01", "terminating connection due to administrator command")
-        .hint("an operator has sent this client away at the pooler's console")
+        .hint("connect again: an operator ends clients at the console, or the pooler has stopped")
 }
