@@ -162,23 +162,10 @@ impl Thread {
             client.conn.keep(came);
             return Ok(());
         };
-        let server = &mut self.servers[number];
-        if server.replaying {
-            client.stuck = true;
-            client.conn.keep(came);
+        if !self.has_its_settings(at, number, came)? {
             return Ok(());
         }
-        if !Rc::ptr_eq(&server.settings, &client.settings) {
-            if server.half.is_clean() {
-                return self.replay(at, number, came);
-            }
-            if !server.used {
-                // It is in the middle of something that nobody has asked: another one will do.
-                client.conn.keep(came);
-                self.lose_server(number);
-                return Ok(());
-            }
-        }
+        let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
         if !came.is_empty() {
             server.used = true;
             let goes = came[0] == b'X' && client.half.is_between();
@@ -226,6 +213,30 @@ impl Thread {
         }
         self.make_due(number);
         Ok(())
+    }
+
+    /// Whether the server may hear the client now; else what it says is kept for later.
+    fn has_its_settings(&mut self, at: usize, number: usize, came: &[u8]) -> io::Result<bool> {
+        let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
+        if server.replaying {
+            client.stuck = true;
+            client.conn.keep(came);
+            return Ok(false);
+        }
+        if Rc::ptr_eq(&server.settings, &client.settings) {
+            return Ok(true);
+        }
+        if server.half.is_clean() {
+            self.replay(at, number, came)?;
+            return Ok(false);
+        }
+        if !server.used {
+            // It is in the middle of something that nobody has asked: another one will do.
+            client.conn.keep(came);
+            self.lose_server(number);
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// The server gets the client's settings first: what the client says must not be carried out
