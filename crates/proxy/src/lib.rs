@@ -16,8 +16,9 @@
 //! it is connected. Others (replication, roles without a SCRAM verifier, while this node's own server
 //! is down) are served as if there were none.
 //!
-//! Absent: SCRAM with channel binding. TLS ends here and plain SCRAM-SHA-256 is offered, which libpq
-//! takes with `channel_binding=prefer` (its default); `channel_binding=require` fails.
+//! Absent where a server asks the client who it is: SCRAM with channel binding. TLS ends here and plain
+//! SCRAM-SHA-256 is offered, which libpq takes with `channel_binding=prefer` (its default);
+//! `channel_binding=require` needs pools.
 
 mod arrival;
 mod cancel;
