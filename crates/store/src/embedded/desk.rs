@@ -6,6 +6,7 @@ use std::time::Duration;
 use howdah_base::Tick;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::bell::Bell;
 use super::place::Place;
 use super::{fault, rows};
 use crate::state::State;
@@ -26,13 +27,15 @@ pub(super) struct Desk {
     place: Arc<Place>,
     db: Connection,
     sync: Sync,
+    bell: Bell,
 }
 
 impl Desk {
     /// A connection to the file as it is.
     pub(super) fn open(place: Arc<Place>) -> Result<Desk, StoreError> {
         let db = connect(&place).map_err(|e| fault::judge(&place.file, &e))?;
-        Ok(Desk { place, db, sync: Sync::Record })
+        let bell = Bell::of(&place.bell);
+        Ok(Desk { place, db, sync: Sync::Record, bell })
     }
 
     /// Makes the tables where there are none, looks whether the file is sound, and ends the
@@ -76,6 +79,7 @@ impl Desk {
             let answer = act(&mut state, now);
             rows::save(&txn, &before, &state)?;
             txn.commit()?;
+            desk.bell.ring();
             Ok(answer)
         })
     }

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!   Store calls ──▶ queue ──▶ [calls]      one transaction each: load, State, save
-//!   changed()   ◀── revision ◀── [watch]   polls for others' writes, ends leases in time
+//!   changed()   ◀── revision ◀── [watch]   hears of others' writes, ends leases in time
 //!                                [tidy]    copies the WAL back into the file
-//!                    └──────── store.db, store.db-wal, store.db-shm ────────┘
+//!                    └──── store.db, store.db-wal, store.db-shm, store.bell ────┘
 //! ```
 //!
 //! **One file** for leases and records, although only records are worth an fsync: SQLite
@@ -19,6 +19,7 @@
 //! SQLite's locks are POSIX locks, which a process loses when it closes *any* descriptor of
 //! the file: nothing here opens these files except SQLite.
 
+mod bell;
 mod calls;
 mod clock;
 mod desk;

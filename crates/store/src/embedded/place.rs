@@ -16,13 +16,15 @@ use crate::StoreError;
 pub(super) struct Place {
     directory: PathBuf,
     pub(super) file: PathBuf,
+    /// By it processes tell each other that they have written.
+    pub(super) bell: PathBuf,
     pub(super) options: Options,
 }
 
 impl Place {
     pub(super) fn new(directory: &Path, options: Options) -> Place {
-        let file = directory.join(FILE);
-        Place { directory: directory.to_owned(), file, options }
+        let (file, bell) = (directory.join(FILE), directory.join(BELL));
+        Place { directory: directory.to_owned(), file, bell, options }
     }
 
     /// Makes the directory (0700) if there is none, and refuses one that cannot do.
@@ -62,6 +64,7 @@ impl Place {
 
 /// `store.db-wal` and `store.db-shm` lie beside it.
 const FILE: &str = "store.db";
+const BELL: &str = "store.bell";
 const OWNER: &str = "give the directory to the user that howdah runs as";
 const ONE_MACHINE: &str =
     "put it on a local disk; for nodes on several machines use the etcd store";
