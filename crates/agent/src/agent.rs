@@ -269,6 +269,7 @@ impl Agent {
             deadline: self.lease.deadline(&self.shared),
             reason: self.decision.as_ref().map(|d| d.reason.clone()),
             events: self.events.clone(),
+            probe_now: Arc::clone(&self.probe_now),
             sync: self.sync.clone(),
             planned: self.planned.clone(),
             end_hint: self.last_seen,

@@ -68,9 +68,16 @@ pub enum Command {
     Fetch { from: NodeName, term: Term, end: Position, within: Duration },
     /// Let a running standby stream from nobody; its WAL receiver is gone when this is done.
     Detach,
-    /// Promote to exactly `timeline`, with the record's setting of voters in force before.
+    /// Promote to exactly `timeline`, with the record's setting of voters in force before, and with
+    /// slots of this `term` for `slots`, as far as they can be made: standbys come at once then.
     /// Legal only for the leader, under a write deadline.
-    Promote { timeline: Timeline, names: BTreeSet<DirectoryId>, needed: u32 },
+    Promote {
+        timeline: Timeline,
+        names: BTreeSet<DirectoryId>,
+        needed: u32,
+        term: Term,
+        slots: BTreeSet<DirectoryId>,
+    },
     /// Stop the server and leave no process of the instance.
     Stop(StopMode),
     /// A planned end: CHECKPOINT, hold new clients, drain, fast shutdown. Bounded. The request

@@ -96,6 +96,11 @@ impl Session {
         self.within(CHECKPOINT_WITHIN, "checkpoint").await.map(drop)
     }
 
+    /// Begins another WAL file. A standby that connects anew is sent its file from the beginning.
+    pub async fn switch_wal(&self) -> Result<(), PgError> {
+        self.run("select pg_switch_wal()").await
+    }
+
     /// The end of the last record that a standby has replayed.
     pub async fn replayed(&self) -> Result<Lsn, PgError> {
         parse_lsn(&self.text("select coalesce(pg_last_wal_replay_lsn(), '0/0')::text").await?)

@@ -146,8 +146,10 @@ impl World {
             }
             Command::Detach => self.detach(node, run),
             Command::Promise(promise) => self.keep_promise(node, run, promise),
-            Command::Promote { timeline, names, needed } => {
-                self.promote(node, run, timeline, Setting { names, needed })
+            Command::Promote { timeline, names, needed, term, slots } => {
+                let term = self.slot_term(term);
+                let slots = slots.iter().map(|id| id.slot(term)).collect();
+                self.promote(node, run, timeline, Setting { names, needed }, slots)
             }
             Command::Stop(mode) => self.stop(node, run, mode),
             Command::Switchover { .. } => self.switchover(node, run),
@@ -292,6 +294,7 @@ impl World {
         run: &mut JobRun,
         timeline: howdah_base::Timeline,
         setting: Setting,
+        slots: BTreeSet<String>,
     ) -> Next {
         match run.phase {
             0 => {
@@ -310,6 +313,9 @@ impl World {
             }
             1 => {
                 let delay = self.rng.between(30, 300);
+                if let Some(data) = &mut self.nodes[node].disk.data {
+                    data.slots.extend(slots);
+                }
                 if let Some(server) = &mut self.nodes[node].server {
                     server.promote_to = Some(timeline);
                 }

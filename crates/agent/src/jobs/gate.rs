@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use howdah_base::record::{Change, ChangeKind, key};
 use howdah_base::{DirectoryId, Lsn};
 use howdah_ha::SyncSetting;
 use howdah_postgres::session::Session;
@@ -15,6 +16,9 @@ use crate::event::Outcome;
 /// How long the voters get to confirm the probe before the gate is tried anew.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 const ASK_EVERY: Duration = Duration::from_millis(10);
+/// Clients that have waited for a switchover are not to wait for the disk next. Nobody rewinds then:
+/// the former primary has the same history.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(3);
 
 /// Puts `ANY needed (names)` in force and proves it.
 pub(crate) async fn set_sync(
@@ -72,7 +76,11 @@ pub(crate) async fn open(
     let conf = ConfState { standby: false, gate_open: true, ..order.conf.clone() };
     let conf = order.configure(conf).await?;
     session.reload().await.map_err(|e| e.to_string())?;
+    let at_ease = was_planned(&order);
     tokio::spawn(async move {
+        if at_ease {
+            sleep(CHECKPOINT_AFTER).await;
+        }
         // The end-of-recovery checkpoint, so that the control file shows the new timeline and
         // others may rewind against this server.
         if let Err(error) = session.checkpoint().await {
@@ -80,6 +88,15 @@ pub(crate) async fn open(
         }
     });
     Ok(Outcome { conf: Some(conf), ..Outcome::default() })
+}
+
+/// The term began with a switchover.
+fn was_planned(order: &Order) -> bool {
+    let history = order.snapshot.get::<Vec<Change>>(key::HISTORY).ok().flatten();
+    let last = history.and_then(|(mut history, _)| history.pop());
+    last.is_some_and(|last| {
+        last.kind == ChangeKind::Switchover && Some(last.term) == order.conf.leads
+    })
 }
 
 async fn confirmed(

@@ -18,7 +18,7 @@ use howdah_base::{DirectoryId, History, Position, Tick};
 use howdah_ha::{Command, Job, Reason, StoreView, SyncSetting};
 use howdah_postgres::session::Session;
 use howdah_store::{LeaseId, Snapshot};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::attempts::Attempt;
 use crate::closing::Closed;
@@ -40,6 +40,8 @@ pub(crate) struct Order {
     pub reason: Option<Reason>,
     /// The way back to the loop, for what it must know before the job is done.
     pub events: mpsc::Sender<Event>,
+    /// The server is another one now: it is asked at once.
+    pub probe_now: Arc<Notify>,
     /// The voters' setting that is proved to be in force.
     pub sync: Option<SyncSetting>,
     /// Identity for a directory that is made now.
@@ -72,8 +74,8 @@ pub(crate) async fn run(
             let kept = Promises { revoked, ..order.promises }.keep(&order.shared).await?;
             Ok(Outcome { promises: Some(kept), ..Outcome::default() })
         }
-        Command::Promote { timeline, names, needed } => {
-            promote::promote(order, timeline, names, needed).await
+        Command::Promote { timeline, names, needed, term, slots } => {
+            promote::promote(order, timeline, (names, needed), (term, slots)).await
         }
         Command::Stop(mode) => serve::stop(order, mode, closed).await,
         Command::Switchover { to } => switchover::begin(order, to).await,

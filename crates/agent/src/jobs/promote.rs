@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_base::{DirectoryId, Timeline};
+use howdah_base::{DirectoryId, Term, Timeline};
 
-use super::{Order, blocking};
+use super::{Order, blocking, slots};
 use crate::conf::ConfState;
 use crate::event::Outcome;
 
@@ -16,8 +16,8 @@ const PROMOTE_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) async fn promote(
     order: Order,
     timeline: Timeline,
-    names: BTreeSet<DirectoryId>,
-    needed: u32,
+    (names, needed): (BTreeSet<DirectoryId>, u32),
+    (term, slots): (Term, BTreeSet<DirectoryId>),
 ) -> Result<Outcome, String> {
     let deadline = order.deadline.ok_or("the lease has not been renewed yet")?;
     order.shared.guard.extend(deadline).await.map_err(|e| e.to_string())?;
@@ -36,7 +36,22 @@ pub(crate) async fn promote(
     let setting = before.setting();
     session.shows("synchronous_standby_names", &setting).await.map_err(|e| e.to_string())?;
     reserve(&order, timeline).await?;
-    session.promote(PROMOTE_WITHIN).await.map_err(|e| e.to_string())?;
+    // Standbys are told as soon as they can follow; what is left here they need not wait for.
+    let promoting = async {
+        session.promote(PROMOTE_WITHIN).await.map_err(|e| e.to_string())?;
+        order.probe_now.notify_one();
+        Ok::<_, String>(())
+    };
+    let adding = async {
+        let session = order.session().await?;
+        slots::add(&session, term, &slots).await.map(drop)
+    };
+    let (promoted, added) = tokio::join!(promoting, adding);
+    promoted?;
+    if let Err(error) = added {
+        // A primary makes what is missing.
+        tracing::warn!("standbys get their slots later: {error}");
+    }
     let took = session.probe().await.map_err(|e| e.to_string())?.timeline;
     if took != timeline {
         // Two timelines of one number cannot be told apart: nobody is let in here.

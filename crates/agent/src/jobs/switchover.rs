@@ -21,6 +21,10 @@ use crate::event::Outcome;
 const ASK_EVERY: Duration = Duration::from_millis(10);
 /// The CHECKPOINT that makes the shutdown's own short may take this long.
 const CHECKPOINT_WITHIN: Duration = Duration::from_secs(20);
+/// A CHECKPOINT that took longer than this is followed by another: what has been written meanwhile is
+/// what the shutdown would have to write while clients wait. So often at most.
+const CHECKPOINT_IS_SHORT: Duration = Duration::from_millis(200);
+const CHECKPOINTS_MAX: u32 = 3;
 /// Each question to the server before the shutdown.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A server that has written its last checkpoint waits for the archiver, and for standbys that
@@ -35,6 +39,33 @@ const POOLS_HEAR_WITHIN: Duration = Duration::from_millis(50);
 const POOLS_WITHIN: Duration = Duration::from_millis(300);
 /// Who is left is only for the log, and no reason to wait.
 const LEFT_WITHIN: Duration = Duration::from_millis(500);
+
+/// What the shutdown will have to write is written before it, as far as that goes.
+async fn checkpoint(session: &Session) -> Result<(), String> {
+    let begun = Instant::now();
+    for _ in 0..CHECKPOINTS_MAX {
+        let since = Instant::now();
+        let left = CHECKPOINT_WITHIN.saturating_sub(begun.elapsed());
+        match timeout(left, session.checkpoint()).await {
+            Ok(done) => done.map_err(|e| e.to_string())?,
+            Err(_) => return Err(format!("it was not done within {CHECKPOINT_WITHIN:?}")),
+        }
+        if since.elapsed() < CHECKPOINT_IS_SHORT {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What was written since is written while the last transactions end. Nobody waits for it.
+async fn checkpoint_beside(order: &Order) {
+    if let Ok(session) = order.session().await {
+        tokio::spawn(async move {
+            // The shutdown ends it, and makes its own.
+            let _ = session.checkpoint().await;
+        });
+    }
+}
 
 /// Transactions that run now get `drain_timeout` to end; those that begin meanwhile do not
 /// count, or a busy server would never be shut down.
@@ -95,16 +126,17 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
         format!("the switchover to `{to}` is abandoned: {phase}: {why}; nothing was changed")
     };
     let session = order.session().await.map_err(|e| abandoned("before the CHECKPOINT", e))?;
-    let checkpoint = timeout(CHECKPOINT_WITHIN, session.checkpoint()).await;
-    checkpoint
-        .map_err(|_| format!("it was not done within {CHECKPOINT_WITHIN:?}"))
-        .and_then(|done| done.map_err(|e| e.to_string()))
+    checkpoint(&session)
+        .await
         .map_err(|why| abandoned("the CHECKPOINT before the shutdown", why))?;
+    // The others follow the new primary from the beginning of a file: it is to be short.
+    let switched = answered(session.switch_wal()).await;
+    switched.map_err(|why| abandoned("beginning another WAL file", why))?;
     let drained = drain(&order, &session).await;
     drained.map_err(|why| abandoned("letting transactions end", why))?;
     seal(&order).await.map_err(|why| abandoned("the last word before the shutdown", why))?;
     if order.shared.spec().pools.pool.mode != PoolMode::Off {
-        drain_pools(&session).await;
+        tokio::join!(checkpoint_beside(&order), drain_pools(&session));
     }
     drop(session);
     let mut closed = order.shared.closing.begin();

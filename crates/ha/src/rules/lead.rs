@@ -21,16 +21,23 @@ pub(crate) fn step(case: &Case<'_>) -> Step {
             .or_else(|| show_life(case, sync))
             .unwrap_or_else(|| lead_down::step(case)),
         Server::Running(running) if running.primary => lead(case, running, sync, term),
-        Server::Running(_) => promote(case, sync),
+        Server::Running(running) => promote(case, running, sync, term),
         Server::Starting { .. } | Server::Unknown { .. } | Server::Stopping => {
             Step::wait(Rule::AwaitServer, "")
         }
     }
 }
 
-fn promote(case: &Case<'_>, sync: &Sync) -> Step {
+fn promote(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Step {
     let timeline = case.view.store.timeline;
-    let command = Command::Promote { timeline, names: sync.voters.clone(), needed: sync.needed };
+    let (names, needed) = (sync.voters.clone(), sync.needed);
+    // Where the new timeline will begin is not known yet: at this position or behind it.
+    let is_before = |id: &DirectoryId| {
+        let position = case.view.member_of(id).and_then(|member| member.position);
+        position.is_some_and(|p| p.lsn <= running.position.lsn && running.history.contains(p))
+    };
+    let slots = wanted_slots(case, running, sync).into_iter().filter(is_before).collect();
+    let command = Command::Promote { timeline, names, needed, term, slots };
     case.paced(Job::Promote, Step::act(Rule::Promote, format!("to timeline {timeline}"), command))
 }
 
@@ -85,9 +92,18 @@ fn wrong_timeline(case: &Case<'_>, running: &Running, sync: &Sync) -> bool {
     timeline > sync.floor.timeline && timeline != case.view.store.timeline
 }
 
+fn make_slots(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Option<Step> {
+    let wanted = wanted_slots(case, running, sync);
+    (wanted != case.view.local.slots).then(|| {
+        let detail = format!("{} standbys", wanted.len());
+        let command = Command::Slots { term, directories: wanted };
+        case.paced(Job::Slots, Step::act(Rule::MakeSlots, detail, command))
+    })
+}
+
 /// A slot for each directory that has proved to be on this history, for each voter, and for
 /// those whose node is only away; none for directories that have been replaced.
-fn make_slots(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Option<Step> {
+fn wanted_slots(case: &Case<'_>, running: &Running, sync: &Sync) -> BTreeSet<DirectoryId> {
     let view = case.view;
     let mut wanted: BTreeSet<DirectoryId> = BTreeSet::new();
     let others = view.store.members.values().filter(|m| m.node != view.me);
@@ -103,11 +119,7 @@ fn make_slots(case: &Case<'_>, running: &Running, sync: &Sync, term: Term) -> Op
     let relayed =
         |id: &DirectoryId| view.member_of(id).is_some_and(|m| upstream::is_relayed(case, m));
     wanted.extend(away.filter(|id| !voters::is_replaced(view, id) && !relayed(id)).cloned());
-    (wanted != view.local.slots).then(|| {
-        let detail = format!("{} standbys", wanted.len());
-        let command = Command::Slots { term, directories: wanted };
-        case.paced(Job::Slots, Step::act(Rule::MakeSlots, detail, command))
-    })
+    wanted
 }
 
 fn open_gate(case: &Case<'_>, sync: &Sync) -> Option<Step> {

@@ -31,11 +31,11 @@ struct Writers {
 }
 
 impl Writers {
-    fn start(cluster: &Cluster) -> Writers {
+    /// At these endpoints.
+    fn start(hosts: &[Config]) -> Writers {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let hosts = cluster.hosts(|ports| ports.rw);
         runtime
             .block_on(async {
                 let client = connect(&hosts[0]).await;
@@ -119,7 +119,7 @@ fn confirmed(cluster: &Cluster, wrote: &[Wrote]) {
 #[test]
 fn a_switchover_costs_pooled_clients_nothing_but_a_moment() {
     let cluster = setup().start();
-    let writers = Writers::start(&cluster);
+    let writers = Writers::start(&cluster.hosts(|ports| ports.rw));
     writers.wait_for_more(&cluster, 300);
     for _ in 0..2 {
         let old = cluster.primary().name.clone();
@@ -136,35 +136,51 @@ fn a_switchover_costs_pooled_clients_nothing_but_a_moment() {
     confirmed(&cluster, &wrote);
 }
 
-#[test]
-fn a_failover_ends_transactions_and_nobody_else() {
-    let cluster = setup().start();
-    let writers = Writers::start(&cluster);
+/// What a failover leaves of writers, and of clients that have set something and wait. `fail` takes
+/// the primary away, whose name it is given; the endpoints `at` stay.
+fn fails_over(cluster: &Cluster, at: &[Config], fail: impl Fn(&str)) {
+    let writers = Writers::start(at);
     let idle = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let idle = idle.expect("a runtime");
-    let hosts = cluster.hosts(|ports| ports.rw);
-    let clients: Vec<_> = hosts.iter().map(|host| idle.block_on(connect(host))).collect();
+    let clients: Vec<_> = at.iter().map(|host| idle.block_on(connect(host))).collect();
     for client in &clients {
         idle.block_on(client.batch_execute("set work_mem = '9MB'")).expect("set");
     }
-    writers.wait_for_more(&cluster, 300);
+    writers.wait_for_more(cluster, 300);
     let old = cluster.primary().name.clone();
-    cluster.primary().kill9_postmaster();
+    fail(&old);
     cluster.wait_for_other_primary(&old, TAKEOVER_WITHIN);
     for client in &clients {
         let row = idle.block_on(client.query_one("show work_mem", &[]));
         let row = row.unwrap_or_else(|error| panic!("{error:?}\n{}", cluster.seen()));
         assert_eq!(row.get::<_, &str>(0), "9MB");
     }
-    cluster.wait_whole();
-    writers.wait_for_more(&cluster, 300);
+    writers.wait_for_more(cluster, 300);
     let wrote = writers.stop();
     let failed: usize = wrote.iter().map(|wrote| wrote.errors.len()).sum();
     // Three servers a node ran transactions at the most.
-    assert!(failed <= 3 * hosts.len(), "{failed}");
+    assert!(failed <= 3 * at.len(), "{failed}");
     for error in wrote.iter().flat_map(|wrote| &wrote.errors) {
         assert_eq!(error.code().map(|code| code.code()), Some("57P01"), "{error:?}");
     }
     assert!(wrote.iter().all(|wrote| wrote.rows > 0));
-    confirmed(&cluster, &wrote);
+    confirmed(cluster, &wrote);
+}
+
+#[test]
+fn a_failover_ends_transactions_and_nobody_else() {
+    let cluster = setup().start();
+    let everywhere = cluster.hosts(|ports| ports.rw);
+    fails_over(&cluster, &everywhere, |old| cluster.node(old).kill9_postmaster());
+    cluster.wait_whole();
+}
+
+#[test]
+fn clients_of_other_nodes_live_through_the_loss_of_the_primarys_host() {
+    let cluster = setup().start();
+    let primary = cluster.primary().name.clone();
+    let hosts = cluster.nodes().iter().zip(cluster.hosts(|ports| ports.rw));
+    let elsewhere: Vec<_> =
+        hosts.filter(|(node, _)| node.name != primary).map(|(_, host)| host).collect();
+    fails_over(&cluster, &elsewhere, |old| cluster.node(old).kill9_everything());
 }
