@@ -10,7 +10,7 @@ use howdah_tls::Refused;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -33,6 +33,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 pub struct Answer {
     pub code: u16,
     pub body: String,
+    /// The node has only just been started and has done nothing: another one may be asked.
+    pub starting: bool,
 }
 
 /// Why there is no answer. Of a request that changes something it is then unknown whether it
@@ -231,12 +233,14 @@ async fn exchange(
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let code = response.status().as_u16();
+        // RFC 9110, 10.2.3: with 503, for how long the service is expected to be unavailable.
+        let starting = code == 503 && response.headers().contains_key(RETRY_AFTER);
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await
             .map_err(|error| failed(error.as_ref()))?;
         let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        Ok(Answer { code, body })
+        Ok(Answer { code, body, starting })
     };
     tokio::pin!(exchange);
     // The connection must be driven while the answer is awaited; when it ends first, what it

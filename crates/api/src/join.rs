@@ -130,6 +130,7 @@ async fn starting() -> Response {
     let mut response = page::json(StatusCode::SERVICE_UNAVAILABLE, &refusal);
     // The next request on this connection would be answered as if the node still started.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 

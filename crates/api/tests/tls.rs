@@ -320,6 +320,7 @@ async fn a_machine_joins_while_the_node_still_starts() {
     let mut node = starting().await;
     let early = node.plain("127.0.0.1", "/primary").await;
     assert_eq!(early.code, 503);
+    assert!(early.starting, "whoever asks may ask another node: {}", early.body);
     assert!(early.body.contains("is starting"), "{early:?}");
     let welcome = node.join(&node.pinned(), "right").await;
     assert_eq!(welcome.code, 200, "{welcome:?}");

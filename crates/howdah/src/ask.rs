@@ -107,9 +107,10 @@ impl Asker {
         let token = self.token()?;
         let (token, within) = (token.as_ref(), CHANGE_WITHIN);
         let ask = Ask { method, path, token, body, within };
-        let mut refused = None;
+        let (mut refused, mut starting) = (None, None);
         for door in &self.doors {
             match self.client_for(door)?.ask(&door.address, &ask).await {
+                Ok(answer) if answer.starting => starting = Some(answer),
                 Ok(answer) => return Ok(answer),
                 // Nothing has been started there, so another node may be asked.
                 Err(NoAnswer::Unreachable { .. }) => {}
@@ -121,7 +122,7 @@ impl Asker {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(refused.unwrap_or_else(|| self.silence()).into())
+        starting.ok_or_else(|| refused.unwrap_or_else(|| self.silence()).into())
     }
 
     /// Reads `path` from every node, in the order of their names; with the token where this user
