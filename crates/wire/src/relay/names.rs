@@ -126,10 +126,12 @@ impl Names {
         self.open.clear();
     }
 
-    /// DEALLOCATE ALL: what had a name up to there. What is open was said after it.
+    /// DEALLOCATE ALL: what had a name up to there; the unnamed one is not among them
+    /// (`DropAllPreparedStatements`). What is open was said after it.
     pub fn clear(&mut self) {
-        self.named.clear();
-        self.bytes = self.open.iter().map(Change::bytes).sum();
+        self.named.retain(|name, _| name.is_empty());
+        let kept = self.named.values().map(|statement| statement.bytes()).sum::<usize>();
+        self.bytes = kept + self.open.iter().map(Change::bytes).sum::<usize>();
     }
 
     /// What its statements take, those on their way among them, as if it shared none.
