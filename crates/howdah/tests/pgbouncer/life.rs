@@ -93,7 +93,7 @@ fn an_interrupt_waits_for_transactions_and_for_nobody_who_is_idle() {
         let mut pooler = site.pool("", &format!("{SCRAM}pool_mode = transaction"));
         let (busy, idle) = (pooler.connect("postgres").await, pooler.connect("postgres").await);
         value(&idle, "select 1").await.expect("served");
-        value(&busy, "begin").await.expect("begun");
+        value(&busy, "begin; select 1").await.expect("begun");
         pooler.signal(Signal::SIGINT);
         let told = || site.log().contains("asked to stop").then_some(());
         wait::until("it waits", WITHIN, told, || site.log());

@@ -81,7 +81,7 @@ fn whoever_is_there_at_the_end_hears_why() {
     run(async {
         let mut pooler = site.pool("", ADMIN);
         let client = pooler.connect("postgres").await;
-        value(&client, "begin").await.expect("begun");
+        value(&client, "begin; select 1").await.expect("begun");
         let asking = value(&client, "select pg_sleep(100)");
         let quit = async {
             let begun = || {

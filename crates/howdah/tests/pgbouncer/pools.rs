@@ -54,7 +54,7 @@ fn limits_of_clients_and_of_waits_are_kept() {
             value(&other, "select pg_sleep(30)").await.expect_err("too long"),
             "canceling statement due to user request"
         );
-        value(&busy, "begin").await.expect("begun");
+        value(&busy, "begin; select 1").await.expect("begun");
         let waited = value(&waits, "select 1").await.expect_err("there is no other server");
         assert_eq!(waited, "no server became free in time");
     });

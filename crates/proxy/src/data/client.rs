@@ -7,6 +7,7 @@ use howdah_wire::relay::ClientHalf;
 use howdah_wire::relay::session::{Leaves, Settings};
 
 use super::Places;
+use super::ahead::Begun;
 use super::conn::Conn;
 use super::stats::Marks;
 
@@ -68,6 +69,10 @@ pub(super) struct Client {
     pub settings: Rc<Settings>,
     /// See [`sense`].
     pub sense: u32,
+    /// It has begun a transaction of which no server has heard.
+    pub begun: Option<Begun>,
+    /// Its settings have failed ahead of its word: they go alone, and it hears why.
+    pub careful: bool,
     /// With its place in the thread, what a cancel request of it says.
     pub secret: Box<[u8]>,
     /// What it sent before it had been told that it is in.

@@ -5,13 +5,14 @@ use std::mem;
 use std::rc::Rc;
 
 use howdah_spec::PoolMode;
-use howdah_wire::ErrorResponse;
 use howdah_wire::relay::session::{self, Found, Settings};
 use howdah_wire::relay::statements::Names;
 use howdah_wire::relay::{Event, Status, as_error, note, note_failed};
 use howdah_wire::replies::{Asked, Question, Whose};
+use howdah_wire::{ErrorResponse, Severity};
 
 use super::client::{Doing, sense};
+use super::links::gone;
 use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
 use super::stats::Turn;
 use super::thread::Thread;
@@ -28,7 +29,7 @@ impl Thread {
             None => &mut nobody,
         };
         let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
-        let (mut end, mut lost, mut ready) = (false, false, None);
+        let (mut end, mut lost, mut ready, mut not_ahead) = (false, false, None, None);
         let mut turn = Turn::default();
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
@@ -48,6 +49,7 @@ impl Thread {
                         None => end = true,
                     }
                 }
+                Event::NotAhead(ahead, body) => not_ahead = Some((ahead, as_error(body))),
                 Event::LastWords(body) => {
                     *last_words = as_error(body);
                     lost = true;
@@ -65,6 +67,14 @@ impl Thread {
             self.to_client.clear();
             return self.lose_server(at);
         };
+        if let Some((ahead, error)) = not_ahead {
+            self.to_client.clear();
+            let error = error.unwrap_or_else(|| gone(Severity::Error));
+            return self.not_ahead(at, ahead, &error);
+        }
+        if server.ahead.is_some() && !half.owes_ahead() {
+            server.ahead = None;
+        }
         server.conn.keep(&came[used..]);
         let (again, mode) = (half.is_to_hear_again(), self.pools[server.pool].rules.mode);
         server.note_turn(ready, self.now);

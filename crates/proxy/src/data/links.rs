@@ -162,7 +162,7 @@ impl Thread {
 
     /// A server is of no more use.
     pub(super) fn lose_server(&mut self, at: usize) {
-        let Some(server) = self.servers.try_remove(at) else { return };
+        let Some(mut server) = self.servers.try_remove(at) else { return };
         let number = server.pool;
         let pool = &mut self.pools[number];
         pool.servers -= 1;
@@ -172,6 +172,9 @@ impl Thread {
             self.accounts.release(pool.account, server.class, 1);
         }
         if let Some(client) = server.client {
+            if let Some(ahead) = server.ahead.take().filter(|_| !server.used) {
+                self.clients[client].begun = ahead.begun;
+            }
             self.bereave(client, &server);
         }
         server.conn.close(b"X\0\0\0\x04");
@@ -197,6 +200,9 @@ impl Thread {
         let client = &mut self.clients[at];
         client.doing = Doing::Idle;
         client.stuck = false;
+        if client.half.is_alone() {
+            return self.later(at);
+        }
         if !client.welcomed || !server.used {
             // Nothing has been done for it: another one will do.
             if self.request(at) {
@@ -279,7 +285,7 @@ impl Thread {
     }
 }
 
-fn gone(severity: Severity) -> Vec<u8> {
+pub(super) fn gone(severity: Severity) -> Vec<u8> {
     let mut out = Vec::new();
     let message = "the server of this transaction is gone".to_owned();
     let hint = Some("whether what was under way was committed is not known".to_owned());

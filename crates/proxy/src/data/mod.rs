@@ -7,6 +7,7 @@
 //! topology ── Routes ─────────────────────────────►┘        └── Ask::Open, Ask::Cancel ─►
 //! ```
 
+mod ahead;
 mod client;
 mod command;
 mod conn;

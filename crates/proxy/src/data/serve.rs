@@ -3,12 +3,11 @@
 
 use std::io;
 use std::mem;
-use std::rc::Rc;
 
 use howdah_wire::ErrorResponse;
-use howdah_wire::relay::{Linked, Then, session};
+use howdah_wire::relay::{Linked, Then};
 
-use super::client::{Doing, sense};
+use super::client::Doing;
 use super::server::Server;
 use super::thread::Thread;
 
@@ -99,7 +98,11 @@ impl Thread {
             if came[0] == b'X' && client.half.is_between() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            stats.said(&mut client.marks, self.now);
+            if self.begin(at, came)? {
+                return Ok(true);
+            }
+            let (client, now) = (&mut self.clients[at], self.now);
+            self.pools[client.pool].stats.said(&mut client.marks, now);
             if !self.request(at) {
                 if let Some(client) = self.clients.get_mut(at) {
                     client.conn.keep(came);
@@ -162,9 +165,7 @@ impl Thread {
             client.conn.keep(came);
             return Ok(());
         };
-        if !self.has_its_settings(at, number, came)? {
-            return Ok(());
-        }
+        let Some(now) = self.tell_ahead(at, number, came) else { return Ok(()) };
         let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
         if !came.is_empty() {
             server.used = true;
@@ -180,7 +181,7 @@ impl Thread {
         let (known, to_server) = (&mut self.known, &mut self.to_server);
         let settings = client.sense;
         let mut linked = Linked { server: half, held, known, settings, to_server };
-        let followed = client.half.speak(came, &mut linked);
+        let followed = client.half.speak(&came[..now], &mut linked);
         server.dirty |= client.pinned && !came.is_empty();
         if let Some(leaves) = client.half.take_leaves() {
             server.dirty = true;
@@ -203,7 +204,10 @@ impl Thread {
             return Ok(());
         }
         client.conn.keep(&came[followed.used..]);
-        client.stuck = followed.then == Then::Answers;
+        client.stuck = followed.then == Then::Answers || now < came.len();
+        if let Some(ahead) = &mut server.ahead {
+            ahead.said = came[..followed.used].to_vec();
+        }
         if followed.then == Then::Gone {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -212,52 +216,6 @@ impl Thread {
             return Ok(());
         }
         self.make_due(number);
-        Ok(())
-    }
-
-    /// Whether the server may hear the client now; else what it says is kept for later.
-    fn has_its_settings(&mut self, at: usize, number: usize, came: &[u8]) -> io::Result<bool> {
-        let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
-        if server.replaying {
-            client.stuck = true;
-            client.conn.keep(came);
-            return Ok(false);
-        }
-        if Rc::ptr_eq(&server.settings, &client.settings) {
-            return Ok(true);
-        }
-        if server.half.is_clean() {
-            self.replay(at, number, came)?;
-            return Ok(false);
-        }
-        if !server.used {
-            // It is in the middle of something that nobody has asked: another one will do.
-            client.conn.keep(came);
-            self.lose_server(number);
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// The server gets the client's settings first: what the client says must not be carried out
-    /// under another's.
-    fn replay(&mut self, at: usize, number: usize, came: &[u8]) -> io::Result<()> {
-        let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
-        client.conn.keep(came);
-        let text = session::replay(&server.settings, &client.settings);
-        server.settings = Rc::clone(&client.settings);
-        client.sense = sense(&client.settings);
-        let Some(text) = text else {
-            self.later(at);
-            return Ok(());
-        };
-        (client.stuck, server.replaying) = (true, true);
-        server.half.query(&text, false, &mut self.to_server);
-        let sent = server.conn.send(self.to_server.slices(&[]));
-        self.to_server.clear();
-        if sent.is_err() {
-            self.lose_server(number);
-        }
         Ok(())
     }
 

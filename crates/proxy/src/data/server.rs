@@ -10,6 +10,7 @@ use howdah_wire::relay::statements::Held;
 use howdah_wire::relay::{ServerHalf, Status};
 
 use super::Parameters;
+use super::ahead::Ahead;
 use super::conn::Conn;
 use crate::route::Site;
 
@@ -63,8 +64,8 @@ pub(super) struct Server {
     pub used: bool,
     /// It is read from in the next turn of the loop.
     pub queued: bool,
-    /// It is being given its client's settings: nothing is said to it before it has taken them.
-    pub replaying: bool,
+    /// It has not answered what it was told ahead of its client's word: nothing more is said to it.
+    pub ahead: Option<Ahead>,
     /// It is not what its clients want any more, or not to be trusted: nobody else gets it.
     pub stale: bool,
     /// Statements that it is to forget are being closed.
@@ -78,7 +79,6 @@ impl Server {
     /// It has said something; `ready`: that it is, and in which state of a transaction.
     pub fn note_turn(&mut self, ready: Option<Status>, now: Instant) {
         if self.half.replies().is_empty() {
-            self.replaying = false;
             self.turned = now;
         }
         if let Some(status) = ready {

@@ -111,6 +111,16 @@ impl Stats {
         }
     }
 
+    /// A client has begun a transaction, and has been answered without a server.
+    pub fn begun(&mut self, marks: &mut Marks, now: Instant) {
+        self.said(marks, now);
+        if let Some(asked) = marks.asked.take() {
+            let total = us(now.saturating_duration_since(asked));
+            self.counts.query_us += total;
+            self.total.record(total);
+        }
+    }
+
     /// A client that is in has got a server.
     pub fn linked(&mut self, marks: &Marks, now: Instant) {
         let waited = us(now.saturating_duration_since(marks.wanted));

@@ -201,6 +201,8 @@ impl Thread {
             sense: sense(&settings),
             startup: settings.clone(),
             settings,
+            begun: None,
+            careful: false,
             secret,
             early,
             welcomed: false,
@@ -291,7 +293,7 @@ impl Thread {
             tidying: false,
             used: false,
             queued: false,
-            replaying: false,
+            ahead: None,
             stale,
             _load: load,
         });

@@ -54,6 +54,15 @@ impl Thread {
             let error = ErrorResponse::fatal(code, message);
             Some(Late::End(error.hint(format!("the bound is the pool's `{hint}`"))))
         };
+        if let (Doing::Idle, Some(begun)) = (client.doing, &client.begun) {
+            return match over(begun.at, times.transaction) {
+                true => end("25P04", "transaction timeout", "transaction"),
+                false if over(client.spoke, times.idle_transaction) => {
+                    end("25P03", "idle transaction timeout", "idle_transaction")
+                }
+                false => None,
+            };
+        }
         let at = match client.doing {
             Doing::Waiting { since } | Doing::Owed { since } if over(since, Some(times.wait)) => {
                 return end("57P03", "no server became free in time", "wait");

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::pg::{PASSWORD, Pg};
 use crate::pgbouncer::PgBouncer;
-use crate::pooled::{clients, pooled, pooled_with, value};
+use crate::pooled::{HOLD, clients, pooled, pooled_with, value};
 use crate::raw::{Raw, Said};
 use crate::rig::{Node, Tls, until};
 
@@ -260,8 +260,8 @@ async fn statements_logins_and_waits_are_counted() {
     assert!((1..=3).contains(&count("server_parse_count")), "{said:?}");
     // Two hold both servers: the third waits for as long as they do.
     let [one, two, three] = &all[..] else { panic!("three clients") };
-    value(one, "begin").await;
-    value(two, "begin").await;
+    value(one, HOLD).await;
+    value(two, HOLD).await;
     let waits = three.simple_query("select 7");
     let ends = async {
         until("one waits", async || {
@@ -294,7 +294,7 @@ async fn a_pause_lets_transactions_end_and_none_begin() {
     let node = pooled(&pg, &tls).await;
     let [runs, comes] = &clients(&node, 2).await[..] else { panic!("two clients") };
     let (mut one, mut other) = (console(&node).await, console(&node).await);
-    value(runs, "begin").await;
+    value(runs, HOLD).await;
     let paused = one.ask("pause postgres");
     tokio::pin!(paused);
     assert!(tokio::time::timeout(Duration::from_millis(200), &mut paused).await.is_err());

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
 use crate::pg::{PASSWORD, Pg};
-use crate::pooled::{PID, clients, direct, pooled_with, value};
+use crate::pooled::{HOLD, PID, clients, direct, pooled_with, value};
 use crate::rig::{Node, Tls, connect_from, refusal, ruled, until};
 
 /// A node whose rules the test may exchange.
@@ -155,7 +155,7 @@ async fn a_reserve_is_for_those_who_have_waited() {
     };
     let (node, _rules) = ruled_node(&pg, &tls, change).await;
     let [holds, waits, more] = &clients(&node, 3).await[..] else { panic!("three clients") };
-    value(holds, "begin").await;
+    value(holds, HOLD).await;
     let first = value(holds, PID).await;
     value(waits, "begin").await;
     assert_ne!(value(waits, PID).await, first);
@@ -273,7 +273,7 @@ async fn more_clients_than_are_allowed_are_refused_and_more_requests_too() {
     })
     .await;
     let [holds, waits, more] = &all[..] else { panic!("three clients") };
-    value(holds, "begin").await;
+    value(holds, HOLD).await;
     let (waited, refused) = tokio::join!(waits.simple_query("select 1"), async {
         let refused = more.simple_query("select 1").await;
         value(holds, "commit").await;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod away;
+mod begun;
 mod closing;
 mod commits;
 mod console;

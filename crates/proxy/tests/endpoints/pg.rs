@@ -52,6 +52,13 @@ impl Pg {
         self.boot();
     }
 
+    /// From now on it is a standby that follows nobody.
+    pub fn stands_by(&self) {
+        fs::write(self.data().join("standby.signal"), "").expect("standby.signal");
+        self.run("pg_ctl", &["stop", "-w", "-m", "fast"]);
+        self.boot();
+    }
+
     fn boot(&self) {
         let options = format!(
             "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off",

@@ -89,6 +89,8 @@ pub async fn clients(node: &Node, count: usize) -> Vec<Client> {
 }
 
 pub const PID: &str = "select pg_backend_pid()";
+/// BEGIN alone is answered without a server.
+pub const HOLD: &str = "begin; select 1";
 
 #[tokio::test]
 async fn many_clients_share_few_servers() {
@@ -215,7 +217,7 @@ pub async fn clients_without_a_transaction_outlive_the_loss_of_every_server() {
     let node = pooled(&pg, &tls).await;
     let [idle, busy, late] = &clients(&node, 3).await[..] else { panic!("three clients") };
     let before = value(idle, PID).await;
-    value(busy, "begin").await;
+    value(busy, HOLD).await;
     node.learns(2, None, &[(&node, None)]);
     let lost = busy.simple_query("commit").await.expect_err("its transaction is gone");
     assert_eq!(lost.code().map(|code| code.code()), Some("57P01"), "{lost:?}");
@@ -237,7 +239,7 @@ async fn a_statement_that_loses_its_server_fails_and_its_client_goes_on() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let node = pooled(&pg, &tls).await;
     let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
-    value(one, "begin").await;
+    value(one, HOLD).await;
     let statement = one.prepare("select $1::int + pg_backend_pid()").await.expect("prepared");
     let sleeps = one.simple_query("select pg_sleep(30)");
     let ends = async {
@@ -264,7 +266,7 @@ async fn a_handover_lets_transactions_end_and_holds_new_ones() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let node = pooled(&pg, &tls).await;
     let [runs, comes] = &clients(&node, 2).await[..] else { panic!("two clients") };
-    value(runs, "begin").await;
+    value(runs, HOLD).await;
     node.hands_over(true);
     let waits = value(comes, "select 7");
     tokio::pin!(waits);
@@ -350,7 +352,7 @@ async fn who_waits_too_long_for_a_server_is_told_so() {
     };
     let node = pooled_with(&pg, &tls, short).await;
     let [holds, waits] = &clients(&node, 2).await[..] else { panic!("two clients") };
-    value(holds, "begin").await;
+    value(holds, HOLD).await;
     let error = waits.simple_query("select 1").await.expect_err("no server");
     assert_eq!(error.code().map(|code| code.code()), Some("57P03"), "{error:?}");
     assert_eq!(value(holds, "select 2").await, "2");

@@ -28,6 +28,8 @@ pub struct Said {
     /// Severity, SQLSTATE, message.
     pub error: Option<[String; 3]>,
     pub notice: Option<[String; 3]>,
+    /// Settings, each with its value.
+    pub reported: Vec<String>,
 }
 
 impl Said {
@@ -114,6 +116,7 @@ impl Raw {
                 b'C' => said.tag = Some(text(&body[..body.len() - 1])),
                 b'E' => said.error = Some(fields(&body)),
                 b'N' => said.notice = Some(fields(&body)),
+                b'S' => said.reported.push(text(&body)),
                 b'Z' => return said,
                 other => panic!("a message `{}`", char::from(other)),
             }

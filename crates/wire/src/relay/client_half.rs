@@ -159,7 +159,7 @@ impl ClientHalf {
                         return Ok(waits(at, linked));
                     }
                     let end = at + HEAD_LEN + here.len();
-                    let clean = linked.server.is_clean();
+                    let clean = linked.server.is_clean() || linked.server.is_just_told();
                     linked.server.again().say(clean, kind, &bytes[at..end], message.is_whole());
                     self.passing = true;
                     self.one(&said, &message, linked);
@@ -368,7 +368,7 @@ impl ClientHalf {
         if let Some(statement) = statement.filter(|statement| statement.resets.is_some()) {
             if self.portals.len() < PORTALS_MAX {
                 let (batch, status) = (linked.server.batch(), linked.server.status());
-                let in_block = status == Status::Open;
+                let in_block = status == Status::Open || linked.server.owes_begin();
                 self.portals.insert(bind.portal.into(), Taker { statement, batch, in_block });
             } else {
                 self.resets = true;

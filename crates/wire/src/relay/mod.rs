@@ -7,7 +7,9 @@
 //! ```
 
 mod again;
+mod ahead;
 mod alone;
+mod begin;
 mod client_half;
 mod cuts;
 mod held;
@@ -22,6 +24,8 @@ mod unsure;
 pub mod session;
 pub mod statements;
 
+pub use ahead::Ahead;
+pub use begin::Begun;
 pub use client_half::{ClientHalf, ClientLost, Followed, Linked, Then};
 pub use cuts::Cuts;
 pub use orphan::as_error;

@@ -58,7 +58,7 @@ impl Orphan {
     /// `server` is lost, and `error` is what the client hears of it. Appends to `out` what it hears
     /// now; `None`: that is all.
     pub fn of(server: &ServerHalf, error: &[u8], out: &mut Vec<u8>) -> Option<Orphan> {
-        let block = server.status() != Status::Idle;
+        let block = server.status() != Status::Idle || server.owes_begin();
         let (mut owed, mut begun) = (0_u32, false);
         for question in server.replies().open().filter(|q| q.whose != Whose::Nobodys) {
             match question.asked {
@@ -87,6 +87,11 @@ impl Orphan {
             orphan.untold = Some(error.to_vec());
         }
         (orphan.skips || orphan.block).then_some(orphan)
+    }
+
+    /// Its transaction could not be begun by this error.
+    pub fn of_begin(error: &[u8]) -> Orphan {
+        Orphan { block: true, untold: Some(error.to_vec()), ..Orphan::default() }
     }
 
     /// Answers one message. `false`: it is an orphan no more.

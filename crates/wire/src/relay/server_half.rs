@@ -7,6 +7,7 @@ use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
 use super::again::Again;
+use super::ahead::Ahead;
 use super::orphan::is_last;
 use super::statements::Held;
 use super::tally::Tally;
@@ -32,6 +33,8 @@ pub enum Event<'a> {
     /// A question has failed, by this SQLSTATE; what else has failed is in
     /// [`ServerHalf::take_failed`].
     Failed(Question, &'a [u8]),
+    /// What it was told ahead of its client's word has failed, by an error with this body.
+    NotAhead(Ahead, &'a [u8]),
     Ready(Status),
     /// ParameterStatus, its name and value each with a zero at the end.
     Parameter(&'a [u8]),
@@ -172,7 +175,7 @@ impl ServerHalf {
 
     /// Its transaction is aborted, or is by what it has been sent already.
     pub fn may_have_failed(&self) -> bool {
-        self.status == Status::Failed || self.replies.syncs() > 0
+        self.status == Status::Failed || self.replies.syncs() > u32::from(self.owes_settings())
     }
 
     pub fn replies(&self) -> &Replies {
@@ -341,7 +344,10 @@ impl ServerHalf {
         };
         self.unsure |= kind == b'N' && self.fails_unsure && is_unsure(here);
         match (kind, verdict) {
-            (b'E', Verdict::Failed(question)) => tell(Event::Failed(question, sqlstate(here))),
+            (b'E', Verdict::Failed(question)) => tell(match Ahead::of(&question) {
+                Some(ahead) => Event::NotAhead(ahead, here),
+                None => Event::Failed(question, sqlstate(here)),
+            }),
             (b'E', _) => tell(Event::LastWords(here)),
             (b'S', _) => tell(Event::Parameter(here)),
             (b'D', Verdict::Drop) => tell(Event::Row(here, here.len() == body as usize)),
@@ -351,6 +357,9 @@ impl ServerHalf {
         if let Verdict::Done(question) = verdict {
             if question.whose == Whose::Refused {
                 return Err(ServerLost::Taken);
+            }
+            if (Ahead::of(&question), question.asked) == (Some(Ahead::Begin), Asked::Execute) {
+                self.status = Status::Open;
             }
             tell(Event::Done(question));
         }
@@ -376,9 +385,7 @@ impl ServerHalf {
             return Ok(false);
         }
         // Whatever fails that its own statements need, the client hears of it.
-        let quiet = Question { asked: Asked::Query, whose: Whose::Nobodys, tag: QUIET };
-        let quiet = verdict == Verdict::Failed(quiet);
-        let told = matches!(verdict, Verdict::Failed(_)) && !quiet;
+        let told = matches!(verdict, Verdict::Failed(question) if !is_quiet(&question));
         Ok(asked_by_client && kind != b'E' || told)
     }
 
@@ -443,6 +450,12 @@ impl Status {
 
 /// The tag of a Query of the pooler's own of whose failure nobody hears.
 const QUIET: u32 = u32::MAX;
+
+/// Nobody hears of its failure.
+fn is_quiet(question: &Question) -> bool {
+    let check = Question { asked: Asked::Query, whose: Whose::Nobodys, tag: QUIET };
+    *question == check || Ahead::of(question).is_some()
+}
 
 /// `duplicate_prepared_statement`: it names the server's name.
 const TAKEN: &[u8] = b"42P05";

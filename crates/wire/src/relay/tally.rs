@@ -1,5 +1,6 @@
 //! What has been asked of a server, for whoever counts.
 
+use super::ahead::Ahead;
 use crate::replies::{Asked, Question, Whose};
 
 /// Numbers of messages.
@@ -14,6 +15,9 @@ pub struct Tally {
 
 impl Tally {
     pub(super) fn note(&mut self, question: Question) {
+        if Ahead::of(&question).is_some() {
+            return;
+        }
         match question.asked {
             Asked::Parse => {
                 self.client_parses += u32::from(question.whose != Whose::Nobodys);

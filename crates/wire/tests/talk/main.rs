@@ -8,6 +8,7 @@
 //! : 1 2 C(SELECT 1) Z(I)      this the client hears
 //! ```
 
+mod ahead;
 mod copies;
 mod mended;
 mod names;

@@ -29,6 +29,7 @@ fn play(script: &[&str], size: usize) -> String {
         let (from, words) = line.split_once(' ').unwrap_or((line, ""));
         match from {
             ">" => stage.said.push(bytes(words, &stage.names)),
+            "+" => stage.tell(words),
             "<" => stage.answered.push(bytes(words, &stage.names)),
             _ => continue,
         }
@@ -53,6 +54,7 @@ struct Stage {
     /// The server's names, in their order.
     names: Vec<String>,
     lost: Option<String>,
+    not_ahead: Vec<String>,
 }
 
 impl Stage {
@@ -69,7 +71,17 @@ impl Stage {
             to_client: Vec::new(),
             names: Vec::new(),
             lost: None,
+            not_ahead: Vec::new(),
         }
+    }
+
+    /// What goes ahead of what the client says next.
+    fn tell(&mut self, words: &str) {
+        let begun = words.contains("begin").then(|| self.client.begin(&bytes("Q(begin)", &[])));
+        let (begun, mut cuts) = (begun.flatten(), Cuts::default());
+        let settings = words.contains("settings").then_some("sets");
+        self.server.tell_ahead(settings, begun.as_ref(), &mut cuts);
+        self.to_server.extend(cuts.to_vec(&[]));
     }
 
     fn turn(&mut self, size: usize) {
@@ -130,9 +142,14 @@ impl Stage {
     }
 
     fn hear(&mut self, there: &[u8]) -> usize {
-        let Stage { client, server, held, .. } = self;
+        let Stage { client, server, held, not_ahead, .. } = self;
         let (mut cuts, names) = (Cuts::default(), client.names());
-        let used = server.hear(there, &mut cuts, |event: Event<'_>| note(&event, names, held));
+        let used = server.hear(there, &mut cuts, |event: Event<'_>| {
+            if let Event::NotAhead(ahead, _) = event {
+                not_ahead.push(format!("not {ahead:?}"));
+            }
+            note(&event, names, held);
+        });
         for question in server.take_failed().collect::<Vec<_>>() {
             note_failed(question, names, held);
         }
@@ -151,6 +168,7 @@ impl Stage {
                 lines.push(format!("{mark} {}", words(&std::mem::take(bytes), &mut self.names)));
             }
         }
+        lines.append(&mut self.not_ahead);
         if let Some(lost) = &self.lost {
             lines.push(format!("lost {lost}"));
             return lines;

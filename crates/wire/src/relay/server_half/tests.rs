@@ -47,6 +47,7 @@ fn tell(event: Event<'_>) -> String {
         Event::Command(tag, whole) => format!("command {} {whole}", tag.escape_ascii()),
         Event::Emptied { clients } => format!("emptied {clients}"),
         Event::Row(row, whole) => format!("row {} {whole}", row.escape_ascii()),
+        Event::NotAhead(ahead, _) => format!("not {ahead:?}"),
         Event::LastWords(state) => format!("last words {}", state.escape_ascii()),
     }
 }
