@@ -57,7 +57,8 @@ impl Thread {
     /// client says may go out with that. `None`: they are kept for later.
     pub(super) fn tell_ahead(&mut self, at: usize, number: usize, came: &[u8]) -> Option<usize> {
         let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
-        if server.ahead.is_some() {
+        let waits = server.checking.as_ref().is_some_and(|check| check.waits);
+        if server.ahead.is_some() || waits {
             client.stuck = true;
             client.conn.keep(came);
             return None;

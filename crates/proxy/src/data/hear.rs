@@ -28,7 +28,7 @@ impl Thread {
             Some(client) => client.half.names(),
             None => &mut nobody,
         };
-        let Server { half, held, parameters, dirty, checking, last_words, .. } = server;
+        let Server { half, held, parameters, dirty, reset, checking, last_words, .. } = server;
         let (mut end, mut lost, mut ready, mut not_ahead) = (false, false, None, None);
         let mut turn = Turn::default();
         let heard = half.hear(came, &mut self.to_client, |event| {
@@ -36,7 +36,10 @@ impl Thread {
             turn.note(&event);
             match event {
                 Event::Parameter(body) => super::note_parameter(parameters, body),
-                Event::Command(tag, _) => *dirty |= session::may_leave(tag),
+                Event::Command(tag, _) => {
+                    *dirty |= session::may_leave(tag);
+                    *reset |= session::resets(tag);
+                }
                 Event::Row(row, whole) => {
                     if let Some(check) = checking {
                         check.found.take(row, whole);
@@ -45,7 +48,7 @@ impl Thread {
                 Event::Failed(Question { asked: Asked::Query, whose: Whose::Nobodys, .. }, _) => {
                     match checking {
                         // It is asked again after the next transaction.
-                        Some(check) => check.found.pinned = true,
+                        Some(Check { found, .. }) => (found.pinned, found.partial) = (true, true),
                         None => end = true,
                     }
                 }
@@ -138,7 +141,8 @@ impl Thread {
             return;
         };
         let client = &mut self.clients[number];
-        if !client.half.is_between() || client.stuck {
+        let for_check = server.checking.as_ref().is_some_and(|check| check.waits);
+        if !client.half.is_between() || client.stuck && !for_check {
             return;
         }
         if !self.take_check(number, at) {
@@ -154,10 +158,13 @@ impl Thread {
             self.welcome(number, at);
             self.later(number);
         }
-        let dirty = mem::take(&mut self.servers[at].dirty);
-        let mode = self.pools[self.servers[at].pool].rules.mode;
-        if dirty && mode != PoolMode::Session {
-            return self.ask_check(number, at);
+        let server = &mut self.servers[at];
+        let (dirty, reset) = (mem::take(&mut server.dirty), mem::take(&mut server.reset));
+        let mode = self.pools[server.pool].rules.mode;
+        // Who keeps its server is to find what its first packet asked for behind a RESET.
+        let reset = reset && !self.clients[number].startup.is_empty();
+        if dirty && (reset || mode != PoolMode::Session) {
+            return self.ask_check(number, at, reset);
         }
         let stays = mode == PoolMode::Session || self.clients[number].pinned;
         match stays {
@@ -172,10 +179,12 @@ impl Thread {
     /// `false`: what it has cannot leave its server, and that is not allowed here.
     fn take_check(&mut self, number: usize, at: usize) -> bool {
         let (client, server) = (&mut self.clients[number], &mut self.servers[at]);
-        let Some(Check { found, names }) = server.checking.take() else { return true };
+        let Some(Check { found, names, one, .. }) = server.checking.take() else { return true };
+        let rules = &self.pools[client.pool].rules;
         // What is set is asked again before it leaves, and thrown away if it goes.
         client.pinned = found.pinned || client.leaves.forever;
-        match self.pools[client.pool].rules.leaves {
+        match rules.leaves {
+            _ if rules.mode == PoolMode::Session => client.pinned = false,
             Leaves::Track => {}
             Leaves::Pin => client.pinned |= !found.settings.is_empty(),
             Leaves::Reject if client.pinned => return false,
@@ -183,27 +192,45 @@ impl Thread {
         }
         if client.pinned {
             client.leaves.names.extend(names);
+        }
+        if found.partial {
             return true;
         }
-        let mut all = (*client.startup).clone();
-        all.extend(found.settings.clone());
+        let mut set = found.settings;
+        let mut all = match one {
+            true => (*client.settings).clone(),
+            false => (*client.startup).clone(),
+        };
+        all.extend(set.clone());
+        if one {
+            set = all.clone();
+        }
         client.settings = self.interned.of(all);
         client.sense = sense(&client.settings);
-        server.settings = self.interned.of(found.settings);
+        server.settings = self.interned.of(set);
         true
     }
 
     /// Asks it, behind the client's answer.
-    fn ask_check(&mut self, number: usize, at: usize) {
+    fn ask_check(&mut self, number: usize, at: usize, waits: bool) {
         let (client, server) = (&mut self.clients[number], &mut self.servers[at]);
         let own = |settings: &Rc<Settings>| -> Vec<_> {
             settings.keys().filter(|name| name.contains('.')).cloned().collect()
         };
         let mut names = mem::take(&mut client.leaves.names);
+        let pool = &self.pools[server.pool];
+        // Nothing else can be there that was not before.
+        let one = client.half.take_set().filter(|name| {
+            let alone = !client.leaves.forever && names.iter().all(|other| other == name);
+            let same = Rc::ptr_eq(&client.settings, &server.settings) && !client.pinned;
+            alone && same && pool.rules.leaves == Leaves::Track
+        });
         names.extend(own(&client.settings).into_iter().chain(own(&server.settings)));
-        let user = &self.pools[server.pool].key.user;
-        let text = session::check(user, names.iter().map(|name| &**name));
-        server.checking = Some(Check { found: Found::default(), names });
+        let text = match &one {
+            Some(name) => session::check_one(name),
+            None => session::check(&pool.key.user, names.iter().map(|name| &**name)),
+        };
+        server.checking = Some(Check { found: Found::default(), names, one: one.is_some(), waits });
         server.half.query(&text, true, &mut self.to_server);
         let sent = server.conn.send(self.to_server.slices(&[]));
         self.to_server.clear();

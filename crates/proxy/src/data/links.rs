@@ -140,7 +140,7 @@ impl Thread {
         let settled = server.half.is_clean() && server.checking.is_none();
         if settled && between && server.cancelling == 0 && !server.stale {
             server.resetting = true;
-            server.dirty = false;
+            (server.dirty, server.reset) = (false, false);
             server.half.query("DISCARD ALL", true, &mut self.to_server);
             let sent = server.conn.send(self.to_server.slices(&[]));
             self.to_server.clear();

@@ -25,6 +25,10 @@ pub(super) struct Check {
     pub found: Found,
     /// The names of the user's own that are asked for.
     pub names: BTreeSet<Box<str>>,
+    /// One setting is asked for; the others are as they were.
+    pub one: bool,
+    /// The client says nothing before it is answered: what it asked for first may have to be set.
+    pub waits: bool,
 }
 
 pub(super) struct Server {
@@ -54,6 +58,8 @@ pub(super) struct Server {
     pub parameters: Parameters,
     /// A client may have left something in the session.
     pub dirty: bool,
+    /// A client may have set back what its first packet asked for.
+    pub reset: bool,
     /// The session has been asked what it has of its own.
     pub checking: Option<Check>,
     /// The error with which it ended, for its client.

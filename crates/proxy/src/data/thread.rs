@@ -286,6 +286,7 @@ impl Thread {
             timed_out: None,
             parameters,
             dirty: false,
+            reset: false,
             checking: None,
             last_words: None,
             cancelling: 0,

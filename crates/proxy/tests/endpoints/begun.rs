@@ -12,7 +12,7 @@ use crate::raw::Raw;
 use crate::rig::{Node, Tls, ruled, until};
 
 /// Clients of one server.
-async fn of_one(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut Policy)) -> Node {
+pub async fn of_one(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut Policy)) -> Node {
     let rules = |policy: &mut Policy| {
         policy.pool.size = 1;
         change(policy);
@@ -20,12 +20,12 @@ async fn of_one(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut Policy)) -> Node {
     pooled_with(pg, tls, |config| config.policy = ruled(rules)).await
 }
 
-async fn session(node: &Node) -> Raw {
+pub async fn session(node: &Node) -> Raw {
     Raw::connect(node.address(Rw), "app", "postgres").await.expect("let in")
 }
 
 /// Tag, SQLSTATE, or the first value.
-async fn ask(raw: &mut Raw, sql: &str) -> String {
+pub async fn ask(raw: &mut Raw, sql: &str) -> String {
     let said = raw.ask(sql).await;
     match (said.error, said.rows.first()) {
         (Some([_, code, _]), _) => code,
@@ -131,37 +131,6 @@ async fn bounds_in_time_count_from_the_begin() {
 }
 
 #[tokio::test]
-async fn settings_begin_and_statement_go_out_in_one_write() {
-    let (pg, tls) = (Pg::start(), Tls::new());
-    let node = of_one(&pg, &tls, |_| {}).await;
-    let (mut one, mut two) = (session(&node).await, session(&node).await);
-    for (client, mark) in [(&mut one, "one"), (&mut two, "two")] {
-        assert_eq!(ask(client, &format!("set app.mark = '{mark}'")).await, "SET");
-        let said = client.ask(&format!("set application_name = '{mark}'")).await;
-        assert_eq!(said.reported, [format!("application_name\0{mark}\0")]);
-    }
-    let looks = "select current_setting('app.mark') || current_setting('application_name')";
-    for _ in 0..3 {
-        for (client, mark) in [(&mut one, "oneone"), (&mut two, "twotwo")] {
-            assert_eq!(ask(client, "begin").await, "BEGIN");
-            let said = client.ask(looks).await;
-            assert_eq!(said.rows, [[Some(mark.to_owned())]]);
-            assert_eq!(said.reported, [""; 0], "it has set nothing");
-            assert_eq!(ask(client, "commit").await, "COMMIT");
-        }
-        assert_eq!(ask(&mut one, looks).await, "oneone");
-        // The server had it so before.
-        let said = two.ask("set application_name = 'one'").await;
-        assert_eq!(said.reported, ["application_name\0one\0"]);
-        let said = two.ask("set application_name = 'two'").await;
-        assert_eq!(said.reported, ["application_name\0two\0"]);
-        assert_eq!(ask(&mut one, "begin").await, "BEGIN");
-        // It ends what would refuse it: its settings go alone.
-        assert_eq!(ask(&mut one, "commit").await, "COMMIT");
-    }
-}
-
-#[tokio::test]
 async fn a_transaction_that_a_server_refuses_is_aborted_and_nothing_is_done_in_it() {
     let (pg, tls) = (Pg::start(), Tls::new());
     pg.stands_by();
@@ -194,20 +163,4 @@ async fn whoever_prepares_its_begin_holds_no_server_either() {
         assert_eq!(value(one, "select 1").await, "1");
         one.batch_execute("commit").await.expect("ended");
     }
-}
-
-#[tokio::test]
-async fn settings_that_fail_carry_nothing_out() {
-    let (pg, tls) = (Pg::start(), Tls::new());
-    let node = of_one(&pg, &tls, |_| {}).await;
-    let control = direct(&pg).await;
-    value(&control, "create role gone; create table t (a int)").await;
-    let [one, two] = &clients(&node, 2).await[..] else { panic!("two clients") };
-    value(one, "set role gone").await;
-    assert_eq!(value(two, "select current_user").await, "app");
-    value(&control, "drop role gone").await;
-    let error = one.simple_query("insert into t values (1)").await.expect_err("its role is gone");
-    assert_eq!(error.code().map(|code| code.code()), Some("22023"), "{error:?}");
-    assert_eq!(value(two, "select count(*) from t").await, "0");
-    assert_eq!(value(two, "select current_user").await, "app");
 }

@@ -20,6 +20,7 @@ mod protocol;
 mod raw;
 mod rig;
 mod routing;
+mod settings;
 mod statements;
 mod tls;
 mod tokio_app;

@@ -118,6 +118,13 @@ impl ServerHalf {
         self.replies().open().take(SETTING_LEN).any(is_setting)
     }
 
+    /// Its transaction is aborted, or is by what its client has sent it already: where what was told
+    /// ahead fails, what the client says is said again.
+    pub(super) fn may_have_failed(&self) -> bool {
+        let told = u32::from(self.owes_settings());
+        self.status() == Status::Failed || self.replies().syncs() > told
+    }
+
     /// It has been told settings, and nothing else.
     pub(super) fn is_just_told(&self) -> bool {
         self.owes_settings()

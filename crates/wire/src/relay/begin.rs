@@ -36,9 +36,14 @@ pub struct Begun {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Batch {
-    /// Name and text.
-    parse: Option<(Box<[u8]>, Box<[u8]>)>,
+    parse: Option<Parsed>,
     describes: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Parsed {
+    name: Box<[u8]>,
+    text: Box<[u8]>,
 }
 
 impl Begun {
@@ -151,7 +156,8 @@ impl ClientHalf {
             (None, statement) => (&*statement?.sense.text, &*statement?.sense.types),
         };
         let begin = Begin::read(text).filter(|_| types == [0, 0])?;
-        let parse = parse.map(|Parse { name, text, .. }| (name.into(), text.into()));
+        let parse =
+            parse.map(|Parse { name, text, .. }| Parsed { name: name.into(), text: text.into() });
         Some(Begun { begin, batch: Some(Batch { parse, describes }) })
     }
 
@@ -166,7 +172,7 @@ impl ClientHalf {
         let (name, to) = match &begun.batch {
             // As PostgreSQL does at each Query.
             None => (self.names.may_have(b"").then_some(&b""[..]), None),
-            Some(Batch { parse: Some((name, text)), .. }) => {
+            Some(Batch { parse: Some(Parsed { name, text }), .. }) => {
                 message(out, b'1', &[]);
                 let sense = Sense { text: text.clone(), types: [0, 0].into(), settings };
                 (Some(&**name), Some(known.of(sense)))

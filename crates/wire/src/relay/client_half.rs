@@ -18,6 +18,7 @@ use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
 use super::Cuts;
 use super::orphan::Orphan;
+use super::plain_set::Says;
 use super::resets::{Resets, resets};
 use super::said::{Message, Said};
 use super::server_half::{PEEK_MAX, ServerHalf, Status};
@@ -88,6 +89,8 @@ pub struct ClientHalf {
     portals: BTreeMap<Box<[u8]>, Taker>,
     /// It has said what may leave something in its session.
     leaves: Option<Leaves>,
+    /// What it has said since its server was clean last.
+    pub(super) says: Says,
 }
 
 impl ClientHalf {
@@ -101,6 +104,7 @@ impl ClientHalf {
             resets: false,
             portals: BTreeMap::new(),
             leaves: None,
+            says: Says::Nothing,
         }
     }
 
@@ -160,6 +164,7 @@ impl ClientHalf {
                     }
                     let end = at + HEAD_LEN + here.len();
                     let clean = linked.server.is_clean() || linked.server.is_just_told();
+                    self.says.add(clean, &said);
                     linked.server.again().say(clean, kind, &bytes[at..end], message.is_whole());
                     self.passing = true;
                     self.one(&said, &message, linked);

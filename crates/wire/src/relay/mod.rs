@@ -15,6 +15,7 @@ mod cuts;
 mod held;
 mod names;
 mod orphan;
+mod plain_set;
 mod resets;
 mod said;
 mod server_half;

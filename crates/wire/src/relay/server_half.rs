@@ -173,11 +173,6 @@ impl ServerHalf {
         self.status
     }
 
-    /// Its transaction is aborted, or is by what it has been sent already.
-    pub fn may_have_failed(&self) -> bool {
-        self.status == Status::Failed || self.replies.syncs() > u32::from(self.owes_settings())
-    }
-
     pub fn replies(&self) -> &Replies {
         &self.replies
     }

@@ -26,6 +26,8 @@ pub struct Found {
     pub settings: Settings,
     /// Temporary tables, locks and their like: the session cannot leave its server.
     pub pinned: bool,
+    /// Not all of its settings are there.
+    pub partial: bool,
     bytes: usize,
 }
 
@@ -38,9 +40,16 @@ impl Found {
                 self.bytes += name.len() + value.len();
                 self.settings.insert(name.to_ascii_lowercase().into(), value.into());
             }
-            _ => self.pinned = true,
+            (Some(("", _)), _) => self.pinned = true,
+            _ => (self.pinned, self.partial) = (true, true),
         }
     }
+}
+
+/// The question of one setting's value, in the same form.
+pub fn check_one(name: &str) -> String {
+    let name = literal(name);
+    format!("SELECT {name}, pg_catalog.current_setting({name})")
 }
 
 /// The question of what the session of `user` has of its own: a setting a row, `names` among them
@@ -142,6 +151,11 @@ pub fn may_leave(tag: &[u8]) -> bool {
         b"CALL\0",
     ];
     TAGS.iter().any(|start| tag.starts_with(start))
+}
+
+/// Whether such a statement may have set back what its session began with.
+pub fn resets(tag: &[u8]) -> bool {
+    matches!(tag, b"RESET\0" | b"DISCARD ALL\0")
 }
 
 /// Names that a client may use before it stays with its server.
