@@ -58,7 +58,10 @@ impl Thread {
                     lost = true;
                 }
                 Event::Ready(status) => ready = Some(status),
-                Event::Done(_) | Event::Failed(..) | Event::Emptied { .. } => {}
+                Event::Done(_)
+                | Event::Failed(..)
+                | Event::Emptied { .. }
+                | Event::Misnamed(..) => {}
             }
         });
         for question in half.take_failed() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use howdah_proxy::Endpoint::Rw;
 use howdah_proxy::policy::Policy;
+use tokio::time::timeout;
 
 use crate::pg::Pg;
 use crate::pooled::{PID, clients, direct, pooled_with, value};
@@ -70,7 +71,7 @@ async fn who_has_only_begun_outlives_every_server_and_waits_while_nothing_begins
     let control = direct(&pg).await;
     value(&control, &format!("select pg_terminate_backend({before})")).await;
     one.send(b'Q', &[b"show transaction_isolation\0"]).await;
-    let early = tokio::time::timeout(Duration::from_millis(200), one.next()).await;
+    let early = timeout(Duration::from_millis(200), one.next()).await;
     assert!(early.is_err(), "nothing begins now");
     node.hands_over(false);
     assert_eq!(one.answer().await.rows[0][0].as_deref(), Some("read committed"));
@@ -123,7 +124,7 @@ async fn bounds_in_time_count_from_the_begin() {
     let mut one = session(&node).await;
     let begun = std::time::Instant::now();
     assert_eq!(ask(&mut one, "begin").await, "BEGIN");
-    tokio::time::timeout(Duration::from_millis(600), one.next()).await.expect_err("nothing");
+    timeout(Duration::from_millis(600), one.next()).await.expect_err("nothing");
     assert_eq!(ask(&mut one, "select 1").await, "1");
     let (kind, body) = one.next().await;
     assert_eq!((kind, body.windows(6).any(|it| it == b"C25P04")), (b'E', true));

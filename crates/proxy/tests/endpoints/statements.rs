@@ -9,7 +9,8 @@ use tokio_postgres::{Client, Error};
 
 use crate::hand::{ask, session};
 use crate::pg::Pg;
-use crate::pooled::{clients, pooled_with, value};
+use crate::pooled::{clients, pooled, pooled_with, value};
+use crate::raw::Raw;
 use crate::rig::{Node, Tls, connect, ruled, until_cut};
 
 /// All clients share one server.
@@ -188,4 +189,20 @@ async fn in_statement_mode_a_block_of_several_ends_its_client_s_session() {
     three.query_one(&prepared, &[&1_i32]).await.expect("a row");
     assert_eq!(value(&three, "set work_mem = '77MB'").await, "");
     assert_eq!(value(two, "show work_mem").await, "4MB");
+}
+
+#[tokio::test]
+async fn errors_call_a_statement_by_its_clients_name() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled(&pg, &tls).await;
+    let mut one = Raw::connect(node.address(Rw), "app", "postgres").await.expect("let in");
+    one.send(b'P', &[b"mine\0select $1::int\0\0\0"]).await;
+    // It has a value, and gets none.
+    one.send(b'B', &[b"\0mine\0\0\0\0\0\0\0"]).await;
+    one.send(b'S', &[]).await;
+    assert_eq!(one.next().await.0, b'1');
+    let [_, code, said] = one.answer().await.error.expect("an error");
+    assert_eq!(code, "08P01");
+    let want = "bind message supplies 0 parameters, but prepared statement \"mine\" requires 1";
+    assert_eq!(said, want);
 }

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Cuts;
+use super::server_half::ServerHalf;
 use super::statements::{ServerName, Statement};
+use crate::replies::{Asked, Question, Whose};
 
 /// Which statements a server has, and when each was used.
 #[derive(Debug, Default)]
@@ -133,6 +136,25 @@ impl Held {
         }
         let number = *self.held.iter().min_by_key(|(_, held)| held.at)?.0;
         self.held.remove(&number).map(|held| (number, held.name))
+    }
+}
+
+impl ServerHalf {
+    /// Has the server forget the statements that were used longest ago, as long as it has more than
+    /// `max`. Only between two clients.
+    pub fn close_beyond(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
+        // The answers come with the next client's: a Sync of our own would cost a round trip.
+        while let Some((number, name)) = held.pop_beyond(max) {
+            let question = |asked| Question { asked, whose: Whose::Nobodys, tag: number };
+            self.ask(question(Asked::Close));
+            to_server.make(|out| name.write_close(out));
+        }
+    }
+
+    /// The same, answered at once: until then it is not clean.
+    pub fn tidy(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
+        self.close_beyond(held, max, to_server);
+        self.sync(to_server);
     }
 }
 

@@ -13,6 +13,7 @@ mod begin;
 mod client_half;
 mod cuts;
 mod held;
+mod misnamed;
 mod names;
 mod orphan;
 mod plain_set;
@@ -29,6 +30,7 @@ pub use ahead::Ahead;
 pub use begin::Begun;
 pub use client_half::{ClientHalf, ClientLost, Followed, Linked, Then};
 pub use cuts::Cuts;
+pub use misnamed::Called;
 pub use orphan::as_error;
 pub use server_half::{Event, PEEK_MAX, ServerHalf, ServerLost, Status};
 pub use tally::Tally;
@@ -64,6 +66,9 @@ pub fn note(event: &Event<'_>, names: &mut Names, held: &mut Held) {
             if let Some(number) = names.failed(tag) {
                 held.fail(number);
             }
+        }
+        Event::Misnamed(number, called) => {
+            *called.borrow_mut() = names.called(number).map(Box::from);
         }
         Event::Command(tag, _) if alters(tag) => held.alter(),
         Event::Emptied { clients } => {

@@ -55,6 +55,14 @@ impl Names {
         }
     }
 
+    /// A name of this statement: where there are several, any of them.
+    pub fn called(&self, number: u32) -> Option<&[u8]> {
+        let open =
+            self.open.iter().rev().filter_map(|change| Some((&change.name, change.to.as_ref()?)));
+        let mut all = open.chain(&self.named);
+        all.find(|(_, statement)| statement.number == number).map(|(name, _)| &**name)
+    }
+
     /// By one outcome or another of what is open, it has a meaning.
     pub fn may_have(&self, name: &[u8]) -> bool {
         self.named.contains_key(name) || self.latest(name).is_some()

@@ -8,8 +8,8 @@ use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 use super::Cuts;
 use super::again::Again;
 use super::ahead::Ahead;
+use super::misnamed::{self, Called};
 use super::orphan::is_last;
-use super::statements::Held;
 use super::tally::Tally;
 use super::unsure::{self, is_unsure};
 
@@ -48,6 +48,8 @@ pub enum Event<'a> {
     Row(&'a [u8], bool),
     /// The body of an error with which the server is about to end. The client has not heard it.
     LastWords(&'a [u8]),
+    /// An error calls the statement with this number by the server's name for it.
+    Misnamed(u32, &'a Called),
 }
 
 /// The server's side of its connection, from its first ReadyForQuery on.
@@ -127,27 +129,10 @@ impl ServerHalf {
         to_server.make(|out| message(out, b'Q', &[text.as_bytes(), &[0]]));
     }
 
-    /// The same, answered at once: until then it is not clean.
-    pub fn tidy(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
-        self.close_beyond(held, max, to_server);
-        self.sync(to_server);
-    }
-
     /// A Sync of the pooler's own.
     pub(super) fn sync(&mut self, to_server: &mut Cuts) {
         self.ask(Question { asked: Asked::Sync, whose: Whose::Nobodys, tag: 0 });
         to_server.make(|out| message(out, b'S', &[]));
-    }
-
-    /// Has the server forget the statements that were used longest ago, as long as it has more than
-    /// `max`. Only between two clients.
-    pub fn close_beyond(&mut self, held: &mut Held, max: usize, to_server: &mut Cuts) {
-        // The answers come with the next client's: a Sync of our own would cost a round trip.
-        while let Some((number, name)) = held.pop_beyond(max) {
-            let question = |asked| Question { asked, whose: Whose::Nobodys, tag: number };
-            self.ask(question(Asked::Close));
-            to_server.make(|out| name.write_close(out));
-        }
     }
 
     /// Which batch is being asked: a Sync ends each, and what fails in one does not fail in another.
@@ -374,6 +359,13 @@ impl ServerHalf {
         if let Verdict::Failed(question) = verdict
             && let Some(error) = self.refusal(question)
             && sqlstate(here) == TAKEN
+        {
+            self.again.heard();
+            to_client.make(|out| out.extend_from_slice(&error));
+            return Ok(false);
+        }
+        if let Verdict::Failed(question) = verdict
+            && let Some(error) = misnamed::mended(&question, body, here, tell)
         {
             self.again.heard();
             to_client.make(|out| out.extend_from_slice(&error));

@@ -22,7 +22,7 @@ pub use super::names::Names;
 
 /// Bytes of a statement's name on servers: a Bind keeps its length where the client's is as long.
 pub const NAME_LEN: usize = PREFIX.len() + 16;
-const PREFIX: &str = "howdah_";
+pub(super) const PREFIX: &str = "howdah_";
 
 /// What servers call a statement.
 #[derive(Clone, Copy, PartialEq, Eq)]

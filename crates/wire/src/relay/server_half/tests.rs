@@ -48,6 +48,7 @@ fn tell(event: Event<'_>) -> String {
         Event::Emptied { clients } => format!("emptied {clients}"),
         Event::Row(row, whole) => format!("row {} {whole}", row.escape_ascii()),
         Event::NotAhead(ahead, _) => format!("not {ahead:?}"),
+        Event::Misnamed(number, _) => format!("misnamed {number}"),
         Event::LastWords(state) => format!("last words {}", state.escape_ascii()),
     }
 }
