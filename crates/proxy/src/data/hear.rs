@@ -7,16 +7,69 @@ use std::rc::Rc;
 use howdah_spec::PoolMode;
 use howdah_wire::relay::session::{self, Found, Settings};
 use howdah_wire::relay::statements::Names;
-use howdah_wire::relay::{Event, Status, as_error, note, note_failed};
+use howdah_wire::relay::{Ahead, Event, Status, as_error, note, note_failed};
 use howdah_wire::replies::{Asked, Question, Whose};
 use howdah_wire::{ErrorResponse, Severity};
 
+use super::Parameters;
 use super::client::{Doing, sense};
 use super::links::gone;
 use super::server::{Check, STATEMENTS_KEPT, STATEMENTS_MAX, Server};
 use super::stats::Turn;
 use super::thread::Thread;
 use crate::policy::Leaves;
+
+/// What is to be done about what a server has said.
+#[derive(Default)]
+struct Told {
+    /// Its client goes, or it does itself.
+    end: bool,
+    lost: bool,
+    ready: Option<Status>,
+    /// What has failed ahead of its client's word, and by which error.
+    not_ahead: Option<(Ahead, Option<Vec<u8>>)>,
+    turn: Turn,
+}
+
+/// What is known of a server's session.
+struct Session<'a> {
+    parameters: &'a mut Parameters,
+    dirty: &'a mut bool,
+    reset: &'a mut bool,
+    checking: &'a mut Option<Check>,
+    last_words: &'a mut Option<Vec<u8>>,
+}
+
+impl Told {
+    fn note(&mut self, event: Event<'_>, of: &mut Session<'_>) {
+        match event {
+            Event::Parameter(body) => super::note_parameter(of.parameters, body),
+            Event::Command(tag, _) => {
+                *of.dirty |= session::may_leave(tag);
+                *of.reset |= session::resets(tag);
+            }
+            Event::Row(row, whole) => {
+                if let Some(check) = of.checking {
+                    check.found.take(row, whole);
+                }
+            }
+            Event::Failed(Question { asked: Asked::Query, whose: Whose::Nobodys, .. }, _) => {
+                match of.checking {
+                    // It is asked again after the next transaction.
+                    Some(Check { found, .. }) => (found.pinned, found.partial) = (true, true),
+                    None => self.end = true,
+                }
+            }
+            Event::NotAhead(ahead, body) => self.not_ahead = Some((ahead, as_error(body))),
+            Event::LastWords(body) => {
+                *of.last_words = as_error(body);
+                self.lost = true;
+            }
+            Event::Ready(status) => self.ready = Some(status),
+            Event::Done(_) | Event::Failed(..) | Event::Emptied { .. } | Event::Misnamed(..) => {}
+        }
+    }
+}
 
 impl Thread {
     /// Passes on what a server says.
@@ -29,41 +82,14 @@ impl Thread {
             None => &mut nobody,
         };
         let Server { half, held, parameters, dirty, reset, checking, last_words, .. } = server;
-        let (mut end, mut lost, mut ready, mut not_ahead) = (false, false, None, None);
-        let mut turn = Turn::default();
+        let mut session = Session { parameters, dirty, reset, checking, last_words };
+        let mut told = Told::default();
         let heard = half.hear(came, &mut self.to_client, |event| {
             note(&event, names, held);
-            turn.note(&event);
-            match event {
-                Event::Parameter(body) => super::note_parameter(parameters, body),
-                Event::Command(tag, _) => {
-                    *dirty |= session::may_leave(tag);
-                    *reset |= session::resets(tag);
-                }
-                Event::Row(row, whole) => {
-                    if let Some(check) = checking {
-                        check.found.take(row, whole);
-                    }
-                }
-                Event::Failed(Question { asked: Asked::Query, whose: Whose::Nobodys, .. }, _) => {
-                    match checking {
-                        // It is asked again after the next transaction.
-                        Some(Check { found, .. }) => (found.pinned, found.partial) = (true, true),
-                        None => end = true,
-                    }
-                }
-                Event::NotAhead(ahead, body) => not_ahead = Some((ahead, as_error(body))),
-                Event::LastWords(body) => {
-                    *last_words = as_error(body);
-                    lost = true;
-                }
-                Event::Ready(status) => ready = Some(status),
-                Event::Done(_)
-                | Event::Failed(..)
-                | Event::Emptied { .. }
-                | Event::Misnamed(..) => {}
-            }
+            told.turn.note(&event);
+            told.note(event, &mut session);
         });
+        let Told { end, lost, ready, not_ahead, turn } = told;
         for question in half.take_failed() {
             note_failed(question, names, held);
         }

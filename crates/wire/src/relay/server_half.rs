@@ -324,10 +324,7 @@ impl ServerHalf {
         };
         self.unsure |= kind == b'N' && self.fails_unsure && is_unsure(here);
         match (kind, verdict) {
-            (b'E', Verdict::Failed(question)) => tell(match Ahead::of(&question) {
-                Some(ahead) => Event::NotAhead(ahead, here),
-                None => Event::Failed(question, sqlstate(here)),
-            }),
+            (b'E', Verdict::Failed(question)) => tell(failed(question, here)),
             (b'E', _) => tell(Event::LastWords(here)),
             (b'S', _) => tell(Event::Parameter(here)),
             (b'D', Verdict::Drop) => tell(Event::Row(here, here.len() == body as usize)),
@@ -437,6 +434,13 @@ impl Status {
 
 /// The tag of a Query of the pooler's own of whose failure nobody hears.
 const QUIET: u32 = u32::MAX;
+
+fn failed(question: Question, error: &[u8]) -> Event<'_> {
+    match Ahead::of(&question) {
+        Some(ahead) => Event::NotAhead(ahead, error),
+        None => Event::Failed(question, sqlstate(error)),
+    }
+}
 
 /// Nobody hears of its failure.
 fn is_quiet(question: &Question) -> bool {
