@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::Proxy;
 use crate::client::read_packet;
-use crate::data::{Handle, Order};
+use crate::data::{Order, Threads};
 use crate::relay::Stream;
 use crate::route::{Site, Want};
 
@@ -73,9 +73,11 @@ impl Proxy {
 
 /// Cancels what the client with that key is about. Returns when it has been heard: a request that is
 /// still on its way would hit the client's next statement.
-pub(crate) async fn cancel_of(pooler: &Handle, packet: &[u8]) {
+pub(crate) async fn cancel_of(pooler: &Threads, packet: &[u8]) {
+    let key = &packet[CANCEL_HEAD..];
+    let Some(thread) = pooler.of_key(key) else { return };
     let (done, heard) = oneshot::channel();
-    pooler.tell(Order::Cancel { key: packet[CANCEL_HEAD..].to_vec(), done });
+    thread.tell(Order::Cancel { key: key.to_vec(), done });
     let _ = timeout(CANCEL_TIMEOUT, heard).await;
 }
 

@@ -11,7 +11,7 @@
 //! judges by its own knowledge and refuses a lower one. A connection to a server that stops
 //! being the primary is cut at once.
 //!
-//! Where there are pools, a client proves itself to this node ([`gate`]) and is handed to the data
+//! Where there are pools, a client proves itself to this node ([`gate`]) and is handed to a data
 //! thread ([`data`]), which leads it to a server of its pool for each transaction or for as long as
 //! it is connected. Others (replication, roles without a SCRAM verifier, while this node's own server
 //! is down) are served as if there were none.
@@ -93,9 +93,9 @@ pub async fn serve(
         Some((pooler, asks)) => (Some(pooler), Some(asks)),
         None => (None, None),
     };
-    let console = pooler.clone().map(|pooler| {
+    let console = pooler.as_ref().map(|pooler| {
         let (policy, topology) = (config.policy.clone(), topology.clone());
-        Arc::new(Console::new(vec![pooler], config.console.clone(), policy, topology))
+        Arc::new(Console::new(pooler.all().to_vec(), config.console.clone(), policy, topology))
     });
     config.metrics.begin(&config.counters, console.as_ref());
     let proxy = Arc::new(Proxy {
@@ -109,7 +109,9 @@ pub async fn serve(
     });
     let mut endpoints = JoinSet::new();
     if let (Some(pooler), Some(asks)) = (pooler, asks) {
-        endpoints.spawn(proxy.clone().serve_pooler(pooler, asks));
+        for (thread, asks) in pooler.all().iter().zip(asks) {
+            endpoints.spawn(proxy.clone().serve_pooler(thread.clone(), asks));
+        }
     }
     if let Some(console) = console {
         endpoints.spawn(console.keep_averages());
@@ -126,8 +128,8 @@ pub async fn serve(
 /// What all connections of a node share.
 struct Proxy {
     config: ProxyConfig,
-    /// The thread that serves pooled clients, where there are to be any.
-    pooler: Option<data::Handle>,
+    /// The threads that serve pooled clients, where there are to be any.
+    pooler: Option<data::Threads>,
     /// Where it tells of itself.
     console: Option<Arc<Console>>,
     topology: watch::Receiver<Topology>,

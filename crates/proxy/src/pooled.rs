@@ -1,6 +1,7 @@
 //! Pooled clients between their login and their thread: who proves that it is who it says is handed
 //! over, and what the thread wants from the outside is done.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use crate::client::Client;
 use crate::console::Operator;
 use crate::credentials::Credentials;
-use crate::data::{Ask, Handle, Newcomer, Order, Places, PoolKey, Routes};
+use crate::data::{Ask, Handle, Newcomer, Order, Places, PoolKey, Routes, Threads};
 use crate::{Endpoint, Proxy, ProxyConfig, console, data, gate};
 
 /// A role's verifier, asked of this node's own server.
@@ -35,19 +36,31 @@ pub struct VerifierAsk {
 /// Questions that wait; more are not asked.
 pub const VERIFIER_ASKS_MAX: usize = 1_024;
 
-/// Starts the data thread, unless there is to be no pool.
+/// Of the machine's cores the node's own server needs the other half.
+const CORES_PER_THREAD: usize = 2;
+/// Unless the file says how many there are to be.
+const THREADS_MAX: usize = 8;
+
+/// Starts the data threads, unless there is to be no pool.
 pub(crate) fn start(
     config: &ProxyConfig,
-) -> std::io::Result<Option<(Handle, mpsc::Receiver<Ask>)>> {
-    if config.policy.borrow().pool.mode == PoolMode::Off {
+) -> std::io::Result<Option<(Threads, Vec<mpsc::Receiver<Ask>>)>> {
+    let policy = config.policy.borrow().clone();
+    if policy.pool.mode == PoolMode::Off {
         return Ok(None);
     }
+    let threads = policy.threads.map_or_else(by_cores, |threads| threads as usize);
     let routes = Routes::Cluster {
         me: config.node.clone(),
         ro_max_lag: config.ro_max_lag.0,
         ro_primary_fallback: config.ro_primary_fallback,
     };
-    data::start(config.policy.borrow().clone(), routes).map(Some)
+    data::start(threads, &policy, &routes).map(Some)
+}
+
+fn by_cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (cores / CORES_PER_THREAD).clamp(1, THREADS_MAX)
 }
 
 /// What a client finds before its pool.
@@ -125,20 +138,21 @@ impl Proxy {
                 return console.clone().serve(client.stream, client.early, operator).await;
             }
         }
-        let newcomer = Newcomer {
-            line: client.stream.into_line()?,
+        let line = client.stream.into_line()?;
+        pooler.let_in(&pool.clone(), |seat| Newcomer {
+            line,
             early: client.early,
             pool,
             secret: Arc::new(Credentials::Scram(Secret::Keys { client_key, verifier })),
             settings,
             minor,
             places,
-        };
-        pooler.tell(Order::Client(Box::new(newcomer)));
+            seat,
+        });
         Ok(())
     }
 
-    /// Does what the data thread asks for, and tells it what it has to know, until dropped.
+    /// Does what a data thread asks for, and tells it what it has to know, until dropped.
     pub(crate) async fn serve_pooler(
         self: Arc<Proxy>,
         handle: Handle,

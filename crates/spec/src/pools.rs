@@ -27,6 +27,8 @@ pub struct Policy {
     pub address_clients_max: Option<u32>,
     /// Requests that wait for a server, over all pools; more are refused.
     pub waiting_max: u32,
+    /// Threads that serve clients, from the next start on; `None`: as the machine has cores.
+    pub threads: Option<u32>,
     /// Who goes first; whoever no rule names is of the last one.
     pub classes: Vec<ClassRule>,
 }
@@ -200,6 +202,7 @@ impl Default for Policy {
             role_clients_max: None,
             address_clients_max: None,
             waiting_max: 100_000,
+            threads: None,
             classes: vec![ClassRule {
                 name: "default".to_owned(),
                 weight: 1,

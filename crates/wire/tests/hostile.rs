@@ -17,7 +17,7 @@ fn speak(
     server: &mut ServerHalf,
     bytes: &[u8],
 ) -> Result<(Followed, usize), String> {
-    let (mut held, mut known) = (Held::default(), Known::new(10_000, 0, [7; 32]));
+    let (mut held, mut known) = (Held::default(), Known::new(10_000, [7; 32]));
     let mut cuts = Cuts::default();
     let (held, known, to_server) = (&mut held, &mut known, &mut cuts);
     let mut linked = Linked { server, held, known, settings: 0, to_server };

@@ -47,7 +47,7 @@ impl Source {
 }
 
 /// Serves until told to stop. `check`: only says what the files come to.
-pub fn run(source: &Source, check: bool) -> anyhow::Result<()> {
+pub fn run(source: &Source, check: bool, threads: u32) -> anyhow::Result<()> {
     howdah_tls::install_provider();
     let loaded = load(source)?;
     if check {
@@ -58,12 +58,12 @@ pub fn run(source: &Source, check: bool) -> anyhow::Result<()> {
     let journal = Journal::start()?;
     files::raise();
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let ended = run_logged(source, loaded);
+    let ended = run_logged(source, loaded, threads);
     journal.flush();
     ended
 }
 
-fn run_logged(source: &Source, loaded: Loaded) -> anyhow::Result<()> {
+fn run_logged(source: &Source, loaded: Loaded, threads: u32) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(SERVING_THREADS)
         .thread_name("serving")
@@ -76,10 +76,15 @@ fn run_logged(source: &Source, loaded: Loaded) -> anyhow::Result<()> {
     };
     become_user(loaded.user.as_deref())?;
     let _pid = loaded.pid.as_ref().map(write_pid).transpose()?;
-    runtime.block_on(serve(source, loaded, listening))
+    runtime.block_on(serve(source, loaded, listening, threads))
 }
 
-async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow::Result<()> {
+async fn serve(
+    source: &Source,
+    loaded: Loaded,
+    listening: Listening,
+    threads: u32,
+) -> anyhow::Result<()> {
     let addresses: Vec<String> = listening.names();
     tracing::info!(
         listens = addresses.join(", "),
@@ -90,7 +95,8 @@ async fn serve(source: &Source, loaded: Loaded, listening: Listening) -> anyhow:
     let files = Files { source, settings, start: loaded.start };
     let (stop, stopping) = watch::channel(Stop::No);
     let (wishes, mut wished) = mpsc::channel(howdah_proxy::WISHES_MAX);
-    let mut serving = tokio::spawn(alone::serve(seen, listening, stopping, wishes));
+    let serving = alone::serve(seen, listening, stopping, wishes, threads as usize);
+    let mut serving = tokio::spawn(serving);
     let mut signals = Signals::listen()?;
     loop {
         tokio::select! {

@@ -22,6 +22,10 @@ pub struct Args {
     /// Say what each key comes to, and run nothing
     #[arg(long)]
     check: bool,
+    /// Threads that serve clients; their limits are one
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: u32,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -29,7 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(file) => Source::File(file.clone()),
         None => Source::environment().ok_or_else(no_source)?,
     };
-    bouncer::run(&source, args.check)
+    bouncer::run(&source, args.check, args.threads)
 }
 
 fn no_source() -> Failure {

@@ -17,7 +17,7 @@ use crate::cancel::cancel_of;
 use crate::client::{Admitted, Client};
 use crate::console::{DATABASE as CONSOLE, May, Operator};
 use crate::credentials::Credentials;
-use crate::data::{Newcomer, Order, Places, PoolKey};
+use crate::data::{Newcomer, Places, PoolKey};
 use crate::{Endpoint, OPENING_TIMEOUT, socket};
 
 /// What a client wants, as it said it.
@@ -116,16 +116,18 @@ impl Alone {
         if now.logs_connections {
             tracing::info!(user, database = wish.database, %from, tls = client.tls, "let in");
         }
-        let newcomer = Newcomer {
-            line: client.stream.into_line()?,
+        let pool = PoolKey { endpoint: Endpoint::Rw, database: wish.database, user };
+        let line = client.stream.into_line()?;
+        self.pooler.let_in(&pool.clone(), |seat| Newcomer {
+            line,
             early: client.early,
-            pool: PoolKey { endpoint: Endpoint::Rw, database: wish.database, user },
+            pool,
             secret: Arc::new(credentials),
             settings: wish.settings,
             minor: wish.minor,
             places,
-        };
-        self.pooler.tell(Order::Client(Box::new(newcomer)));
+            seat,
+        });
         Ok(())
     }
 

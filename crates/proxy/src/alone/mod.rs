@@ -1,4 +1,4 @@
-//! A pooler without a cluster: the same data thread, with servers at fixed addresses.
+//! A pooler without a cluster: the same data threads, with servers at fixed addresses.
 //!
 //! ```text
 //! client -> TCP or Unix socket: TLS ends, first packet read (arrive), proof (prove)
@@ -31,7 +31,7 @@ use tokio::time::timeout;
 
 use crate::console::{Console as ForOperators, Wish};
 use crate::crowd::Crowd;
-use crate::data::{Ask, Command, Handle, Order, Routes};
+use crate::data::{Ask, Command, Handle, Order, Routes, Threads};
 use crate::policy::{Own, Policy};
 use crate::{Counters, Endpoint, data};
 
@@ -65,7 +65,7 @@ pub enum Stop {
     Now,
 }
 
-/// Serves clients until it is to end, or dropped.
+/// Serves clients by so many threads, until it is to end, or dropped.
 ///
 /// # Errors
 /// The data thread cannot start, or has ended.
@@ -74,16 +74,17 @@ pub async fn serve(
     listening: Listening,
     stop: watch::Receiver<Stop>,
     wishes: mpsc::Sender<Wish>,
+    threads: usize,
 ) -> io::Result<()> {
     let now = settings.borrow().clone();
-    let (handle, asks) = data::start(Arc::new(now.policy.clone()), Routes::Fixed)?;
+    let (pooler, asks) = data::start(threads, &Arc::new(now.policy.clone()), &Routes::Fixed)?;
     let told = Told::new(&now);
-    let console = Arc::new(told.console(&handle, wishes));
+    let console = Arc::new(told.console(&pooler, wishes));
     let alone = Arc::new(Alone {
         settings,
         console: console.clone(),
         told,
-        pooler: handle.clone(),
+        pooler: pooler.clone(),
         places: Places::new(now.clients_max),
         counters: Counters::default(),
         servers: Gauge::default(),
@@ -98,7 +99,10 @@ pub async fn serve(
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(console.keep_averages());
-    tasks.spawn(alone.clone().serve_pooler(handle, asks));
+    tasks.spawn(alone.clone().follow());
+    for (thread, asks) in pooler.all().iter().zip(asks) {
+        tasks.spawn(alone.clone().serve_pooler(thread.clone(), asks));
+    }
     for door in listening.0 {
         tasks.spawn(alone.clone().accept(door, stop.clone()));
     }
@@ -138,7 +142,7 @@ async fn all_but_one(tasks: &mut JoinSet<()>, stop: watch::Receiver<Stop>) {
 /// What all connections share.
 struct Alone {
     settings: watch::Receiver<Arc<Settings>>,
-    pooler: Handle,
+    pooler: Threads,
     /// Where operators speak to it, and what it is told of.
     console: Arc<ForOperators>,
     told: Told,
@@ -175,9 +179,18 @@ impl Alone {
 
     /// Whoever is still there hears why its connection ends.
     async fn say_goodbye(&self) {
-        let (reply, done) = oneshot::channel();
-        self.pooler.tell(Order::Command { what: Command::Kill, database: None, reply });
-        if timeout(GOODBYE, done).await.is_err() {
+        let mut told = Vec::new();
+        for thread in self.pooler.all() {
+            let (reply, done) = oneshot::channel();
+            thread.tell(Order::Command { what: Command::Kill, database: None, reply });
+            told.push(done);
+        }
+        let all = async {
+            for done in told {
+                let _ = done.await;
+            }
+        };
+        if timeout(GOODBYE, all).await.is_err() {
             tracing::warn!("clients go without a word: nobody tells them in time");
         }
     }
@@ -186,7 +199,8 @@ impl Alone {
         let left = match how {
             Stop::WaitForServers => {
                 let now = self.now();
-                self.pooler.tell(Order::Policy(Arc::new(closing(&now.policy))));
+                let policy = Arc::new(closing(&now.policy));
+                self.pooler.tell_all(|| Order::Policy(policy.clone()));
                 &self.servers
             }
             _ => &self.counters.clients[Endpoint::Rw as usize],
@@ -200,21 +214,22 @@ impl Alone {
         self.settings.borrow().clone()
     }
 
-    /// Does what the data thread asks for, until dropped.
-    async fn serve_pooler(self: Arc<Alone>, handle: Handle, mut asks: mpsc::Receiver<Ask>) {
-        let mut jobs = JoinSet::new();
+    /// Has other settings count as soon as there are any, until dropped.
+    async fn follow(self: Arc<Alone>) {
         let mut settings = self.settings.clone();
         let mut before = settings.borrow_and_update().clone();
+        while settings.changed().await.is_ok() {
+            let now = settings.borrow_and_update().clone();
+            self.change(&before, &now);
+            before = now;
+        }
+    }
+
+    /// Does what a data thread asks for, until dropped.
+    async fn serve_pooler(self: Arc<Alone>, handle: Handle, mut asks: mpsc::Receiver<Ask>) {
+        let mut jobs = JoinSet::new();
         loop {
             tokio::select! {
-                changed = settings.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let now = settings.borrow_and_update().clone();
-                    self.change(&before, &now, &handle);
-                    before = now;
-                }
                 Some(_) = jobs.join_next() => {}
                 ask = asks.recv(), if jobs.len() < JOBS_MAX => match ask {
                     Some(ask) => { jobs.spawn(self.clone().work(ask, handle.clone())); }
@@ -225,13 +240,14 @@ impl Alone {
     }
 
     /// Other settings count from now on.
-    fn change(&self, before: &Settings, now: &Settings, handle: &Handle) {
+    fn change(&self, before: &Settings, now: &Settings) {
         self.places.change(before.clients_max, now.clients_max);
         self.sessions.clear();
-        handle.tell(Order::Policy(Arc::new(now.policy.clone())));
+        let policy = Arc::new(now.policy.clone());
+        self.pooler.tell_all(|| Order::Policy(policy.clone()));
         if self.moved.look(before, now) {
             // It looks anew where its servers are.
-            handle.tell(Order::Topology(Arc::default()));
+            self.pooler.tell_all(|| Order::Topology(Arc::default()));
         }
         self.told.follow(now);
     }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Address, Database, Settings};
 use crate::console::{Console, ConsoleConfig, Operators, Place, Places, Shown, Wish};
-use crate::data::Handle;
+use crate::data::Threads;
 use crate::policy::Policy;
 
 /// Told anew when the settings are read anew.
@@ -40,7 +40,7 @@ impl Told {
         self.places.send_replace(Arc::new(places(now)));
     }
 
-    pub fn console(&self, pooler: &Handle, wishes: mpsc::Sender<Wish>) -> Console {
+    pub fn console(&self, pooler: &Threads, wishes: mpsc::Sender<Wish>) -> Console {
         let config = ConsoleConfig {
             operators: self.operators.subscribe(),
             wishes,
@@ -48,7 +48,7 @@ impl Told {
             port: self.port,
         };
         let (policy, topology) = (self.policy.subscribe(), self.topology.subscribe());
-        let console = Console::new(vec![pooler.clone()], config, policy, topology);
+        let console = Console::new(pooler.all().to_vec(), config, policy, topology);
         console.placed(self.places.subscribe())
     }
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use howdah_wire::relay::ClientHalf;
 use howdah_wire::relay::session::{Leaves, Settings};
 
-use super::Places;
 use super::ahead::Begun;
 use super::conn::Conn;
 use super::stats::Marks;
+use super::{Places, Seat};
 
 /// A Parse of more bytes is refused: it is kept whole.
 pub(super) const PARSE_MAX: usize = 1024 * 1024;
@@ -47,6 +47,8 @@ pub(super) enum Doing {
     /// It waits for a place in its pool.
     Waiting {
         since: Instant,
+        /// Of this request alone.
+        ticket: u64,
     },
     /// It has one, and waits for a server.
     Owed {
@@ -90,6 +92,7 @@ pub(super) struct Client {
     /// When it did what is measured.
     pub marks: Marks,
     pub _places: Places,
+    pub _seat: Seat,
 }
 
 impl Client {
@@ -103,7 +106,7 @@ impl Client {
     /// Since when it has waited for a server.
     pub fn waits_since(&self) -> Option<Instant> {
         match self.doing {
-            Doing::Waiting { since } | Doing::Owed { since } => Some(since),
+            Doing::Waiting { since, .. } | Doing::Owed { since } => Some(since),
             Doing::Idle | Doing::Linked(_) => None,
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use howdah_wire::ErrorResponse;
 use tokio::sync::oneshot;
 
+use super::common::lock;
 use super::thread::Thread;
 
 /// What is to be done, for one database or all.
@@ -108,7 +109,9 @@ impl Thread {
                 Command::Pause => {
                     let opening =
                         self.pools.iter().any(|(at, pool)| pool.opening > 0 && concerned(at));
-                    !opening && servers.next().is_none()
+                    // Those that go from one thread to another count there.
+                    let left = lock(&self.board).accounts.connections_of(database.as_deref());
+                    !opening && servers.next().is_none() && left == 0
                 }
                 Command::WaitClose => !servers.any(|(_, server)| server.stale),
                 _ => true,
@@ -133,11 +136,12 @@ impl Thread {
         let Some(pool) = self.pools.get_mut(at) else { return };
         let paused = self.paused.holds(&pool.key.database);
         let held = paused || self.routes.hold(&self.topology, pool.key.endpoint);
-        pool.hold(held, &mut self.accounts);
+        pool.hold(held, self.me, &mut lock(&self.board));
     }
 
     /// Servers are closed, when nobody uses them or all at once.
     fn let_go(&mut self, database: Option<&str>, now: bool) {
+        self.lets += 1;
         let mut go = Vec::new();
         for (at, server) in &mut self.servers {
             if database.is_none_or(|name| self.pools[server.pool].key.database == name) {

@@ -163,11 +163,8 @@ impl Thread {
             } else if !mem::take(&mut server.tidying) {
                 return;
             }
-            let (pool, class) = (server.pool, server.class);
-            self.accounts.release(self.pools[pool].account, class, 1);
-            self.give(at);
-            self.grant();
-            return;
+            let class = server.class;
+            return self.free(at, Some((class, 1)));
         };
         let client = &mut self.clients[number];
         let for_check = server.checking.as_ref().is_some_and(|check| check.waits);
@@ -295,11 +292,7 @@ impl Thread {
         if tidies {
             return self.tidy(at);
         }
-        let server = &self.servers[at];
-        let (pool, class) = (server.pool, server.class);
-        let busy = u64::try_from(busy).unwrap_or(u64::MAX);
-        self.accounts.release(self.pools[pool].account, class, busy);
-        self.give(at);
-        self.grant();
+        let class = self.servers[at].class;
+        self.free(at, Some((class, u64::try_from(busy).unwrap_or(u64::MAX))));
     }
 }

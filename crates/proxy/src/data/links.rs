@@ -7,43 +7,42 @@ use tokio::sync::oneshot;
 
 use super::Ask;
 use super::client::Doing;
+use super::common::lock;
 use super::server::Server;
 use super::thread::Thread;
+use crate::pool::Asked;
 
 impl Thread {
     /// A client needs a server. Whether it has one at once.
     pub(super) fn request(&mut self, at: usize) -> bool {
+        let by = self.by();
         let Some(client) = self.clients.get_mut(at) else { return false };
         client.marks.wanted = self.now;
-        let account = self.pools[client.pool].account;
-        if self.accounts.request(account, client.class, at as u64) {
-            return self.seat(at);
-        }
-        client.doing = Doing::Waiting { since: self.now };
-        if self.accounts.waiting() > self.policy.waiting_max as usize {
-            let error = ErrorResponse::fatal("53300", "too many clients wait for a server")
-                .hint(format!("`{}` wait already", self.policy.waiting_max));
-            self.end_client_with(at, &error);
+        self.tickets += 1;
+        let (number, ticket) = (client.pool, self.tickets);
+        let account = self.pools[number].account;
+        let asked = lock(&self.board).request(by, account, client.class, (at, ticket));
+        match asked {
+            Asked::Placed { idle } => {
+                if let Some(server) = self.pools[number].idle.pop_if(|_| idle) {
+                    self.link(at, server);
+                    return true;
+                }
+                self.owe(at);
+            }
+            Asked::Waits(count) => {
+                client.doing = Doing::Waiting { since: self.now, ticket };
+                if count > self.policy.waiting_max as usize {
+                    let error = ErrorResponse::fatal("53300", "too many clients wait for a server")
+                        .hint(format!("`{}` wait already", self.policy.waiting_max));
+                    self.end_client_with(at, &error);
+                }
+            }
         }
         false
     }
 
-    /// It has a place in its pool: any server that is free, else the next.
-    fn seat(&mut self, at: usize) -> bool {
-        let (client, now) = (&mut self.clients[at], self.now);
-        let number = client.pool;
-        let pool = &mut self.pools[number];
-        let Some(server) = pool.idle.pop() else {
-            client.doing = Doing::Owed { since: now };
-            pool.owed.push_back(at);
-            self.open_more(number);
-            return false;
-        };
-        self.link(at, server);
-        true
-    }
-
-    fn link(&mut self, client: usize, at: usize) {
+    pub(super) fn link(&mut self, client: usize, at: usize) {
         let linked = &mut self.clients[client];
         linked.doing = Doing::Linked(at);
         let session = self.pools[linked.pool].rules.mode == PoolMode::Session;
@@ -59,24 +58,45 @@ impl Thread {
         server.turn(self.now, true);
     }
 
-    /// A server that is free goes to whoever is owed one, or waits.
-    pub(super) fn give(&mut self, at: usize) {
-        let pool = self.servers[at].pool;
-        let paused = self.paused.holds(&self.pools[pool].key.database);
-        let account = self.pools[pool].account;
-        let beyond = self.accounts.is_beyond(account);
-        if self.servers[at].stale || paused || beyond || self.is_old(at) {
+    /// A server is nobody's: it goes to whoever is owed one. With it comes back a place, of this
+    /// class and in use for so many microseconds, and goes to whoever waits.
+    pub(super) fn free(&mut self, at: usize, place: Option<(usize, u64)>) {
+        let by = self.by();
+        let old = self.is_old(at);
+        let server = &self.servers[at];
+        let pool = &mut self.pools[server.pool];
+        let account = pool.account;
+        let mut board = lock(&self.board);
+        if let Some((class, busy)) = place {
+            board.release(by, account, class, busy);
+        }
+        let paused = self.paused.holds(&pool.key.database);
+        if server.stale || paused || old || board.accounts.is_beyond(account) {
+            drop(board);
             return self.lose_server(at);
         }
-        self.pools[pool].idle.push(at);
-        self.pay(pool);
+        let client = if pool.is_held() { None } else { pool.owed.pop_front() };
+        match client {
+            Some(_) => board.owes(by.me, account, pool.owed.len()),
+            None => {
+                pool.idle.push(at);
+                board.put_idle(by, account, &mut self.deals);
+            }
+        }
+        board.grant(by, &mut self.deals);
+        drop(board);
+        if let Some(client) = client {
+            self.link(client, at);
+            self.later(client);
+        }
+        self.carry_out();
     }
 
     /// Clients that are owed a server get those that are free, unless nothing is to begin.
     pub(super) fn pay(&mut self, at: usize) {
         loop {
             let Some(pool) = self.pools.get_mut(at).filter(|pool| !pool.is_held()) else { return };
-            if pool.owed.is_empty() {
+            if pool.owed.is_empty() || !lock(&self.board).take_idle(self.me, pool.account) {
                 return;
             }
             let Some(server) = pool.idle.pop() else { return };
@@ -93,15 +113,14 @@ impl Thread {
         lifetime.is_some_and(|lifetime| self.now - server.opened > lifetime)
     }
 
-    /// Places that have come free go to those who wait.
+    /// Places that have come free go to those who wait, and connections that may be opened now are.
     pub(super) fn grant(&mut self) {
-        while let Some((_, client)) = self.accounts.grant() {
-            // Waiters are clients' places in this thread.
-            let client = client as usize;
-            if self.seat(client) {
-                self.later(client);
-            }
-        }
+        let by = self.by();
+        let mut board = lock(&self.board);
+        board.settle(by, &mut self.deals);
+        board.grant(by, &mut self.deals);
+        drop(board);
+        self.carry_out();
     }
 
     /// It has gone, or is to go, with these last words.
@@ -113,27 +132,40 @@ impl Thread {
 
     pub(super) fn end_client(&mut self, at: usize, word: &[u8]) {
         let Some(client) = self.clients.try_remove(at) else { return };
-        let number = client.pool;
-        self.pools[number].clients -= 1;
-        let (account, class) = (self.pools[number].account, client.class);
-        match client.doing {
-            Doing::Idle => {}
-            Doing::Waiting { .. } => self.accounts.give_up(account, class, at as u64),
-            Doing::Owed { .. } => {
-                self.pools[number].owed.retain(|other| *other != at);
-                self.accounts.release(account, class, 1);
-            }
-            Doing::Linked(server) => self.take_back(server, client.half.is_between()),
+        let (by, number, class) = (self.by(), client.pool, client.class);
+        let pool = &mut self.pools[number];
+        pool.clients -= 1;
+        let account = pool.account;
+        if let Doing::Linked(server) = client.doing {
+            self.take_back(server, client.half.is_between());
         }
-        self.accounts.leave(account, class);
-        self.grant();
+        let pool = &mut self.pools[number];
+        let mut board = lock(&self.board);
+        match client.doing {
+            Doing::Idle | Doing::Linked(_) => {}
+            Doing::Waiting { ticket, .. } => {
+                // A place that has been granted meanwhile is given back when that is heard.
+                board.accounts.give_up(account, class, (by.me, at, ticket));
+            }
+            Doing::Owed { .. } => {
+                pool.owed.retain(|other| *other != at);
+                board.release(by, account, class, 1);
+                let owed = if pool.is_held() { 0 } else { pool.owed.len() };
+                board.need(by, account, owed, &mut self.deals);
+            }
+        }
+        board.accounts.leave(account, class);
+        board.grant(by, &mut self.deals);
+        drop(board);
         client.conn.close(word);
+        self.carry_out();
         self.forget_unused(number);
     }
 
     /// The client of a server has gone: what it left is thrown away, and what it has asked is
     /// cancelled.
     fn take_back(&mut self, at: usize, between: bool) {
+        let by = self.by();
         let server = &mut self.servers[at];
         server.client = None;
         server.since = self.now;
@@ -155,22 +187,30 @@ impl Thread {
         let server = self.servers.remove(at);
         let pool = &mut self.pools[server.pool];
         pool.servers -= 1;
-        self.accounts.disconnect(pool.account);
-        self.accounts.release(pool.account, server.class, 1);
+        let mut board = lock(&self.board);
+        board.release(by, pool.account, server.class, 1);
+        board.gone(by, pool.account, &mut self.deals);
+        drop(board);
         server.conn.close(b"X\0\0\0\x04");
     }
 
     /// A server is of no more use.
     pub(super) fn lose_server(&mut self, at: usize) {
         let Some(mut server) = self.servers.try_remove(at) else { return };
-        let number = server.pool;
+        let (by, number) = (self.by(), server.pool);
         let pool = &mut self.pools[number];
         pool.servers -= 1;
-        pool.idle.retain(|other| *other != at);
-        self.accounts.disconnect(pool.account);
-        if server.client.is_some() || server.resetting || server.tidying {
-            self.accounts.release(pool.account, server.class, 1);
+        let idle = pool.idle.iter().position(|other| *other == at);
+        let mut board = lock(&self.board);
+        if let Some(idle) = idle {
+            pool.idle.remove(idle);
+            pool.broken += u32::from(!board.lose_idle(by.me, pool.account));
         }
+        if server.client.is_some() || server.resetting || server.tidying {
+            board.release(by, pool.account, server.class, 1);
+        }
+        board.gone(by, pool.account, &mut self.deals);
+        drop(board);
         if let Some(client) = server.client {
             if let Some(ahead) = server.ahead.take().filter(|_| !server.used) {
                 self.clients[client].begun = ahead.begun;
@@ -181,17 +221,6 @@ impl Thread {
         self.grant();
         self.open_more(number);
         self.forget_unused(number);
-    }
-
-    /// It makes room for one of another pool.
-    pub(super) fn drop_idle(&mut self, at: usize) {
-        let server = self.servers.remove(at);
-        let pool = &mut self.pools[server.pool];
-        pool.servers -= 1;
-        pool.idle.retain(|other| *other != at);
-        self.accounts.disconnect(pool.account);
-        server.conn.close(b"X\0\0\0\x04");
-        self.forget_unused(server.pool);
     }
 
     /// A client has lost its server: it hears so once and goes on, unless something of its session
@@ -231,14 +260,20 @@ impl Thread {
     }
 
     pub(super) fn forget_unused(&mut self, at: usize) {
-        if self.pools.get(at).is_some_and(|pool| pool.is_unused()) {
-            let pool = self.pools.remove(at);
-            self.accounts.close(pool.account);
-            self.by_key.remove(&pool.key);
-            // Names of databases that nobody has got a server of are clients' own.
-            if pool.stats.counts.assignments > 0 {
-                self.gone.entry(pool.key.database).or_default().add(&pool.stats.counts);
-            }
+        let Some(pool) = self.pools.get(at).filter(|pool| pool.is_unused()) else { return };
+        let account = pool.account;
+        // What is on its way to it comes first.
+        if self.deals.iter().any(|(_, about, _)| *about == account)
+            || !lock(&self.board).close(self.me, account)
+        {
+            return;
+        }
+        let pool = self.pools.remove(at);
+        self.by_account.remove(&account);
+        self.by_key.remove(&pool.key);
+        // Names of databases that nobody has got a server of are clients' own.
+        if pool.stats.counts.assignments > 0 {
+            self.gone.entry(pool.key.database).or_default().add(&pool.stats.counts);
         }
     }
 

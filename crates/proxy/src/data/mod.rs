@@ -1,47 +1,56 @@
-//! Where pooled clients and servers are served: one thread that waits for readiness and never for
-//! anything else. Logins, dials and cancel requests are others' work; they hand it sockets.
+//! Where pooled clients and servers are served: threads that wait for readiness and never for anything
+//! else. Logins, dials and cancel requests are others' work; they hand them sockets. A client stays at
+//! its thread; what threads have in common is a board (who may have a server, who has idle ones), and
+//! servers go from one to another where they are wanted.
 //!
 //! ```text
 //! gate (SCRAM with the client) ── Order::Client ─►┐
 //! opener (dial, SCRAM with the server) ── Opened ─►├ Thread: clients ◄─ wire::relay ─► servers
-//! topology ── Routes ─────────────────────────────►┘        └── Ask::Open, Ask::Cancel ─►
+//! topology ── Routes ─────────────────────────────►┘   │    └── Ask::Open, Ask::Cancel ─►
+//!                                       board ◄─ lock ─┘ ◄─ Order::Deal, Order::Server ─► other threads
 //! ```
 
 mod ahead;
 mod client;
 mod command;
+mod common;
 mod conn;
+mod deals;
 mod hear;
 mod interned;
 mod links;
 mod look;
+mod parcel;
 mod poller;
 mod pool;
 mod serve;
 mod server;
 mod stats;
 mod thread;
+mod threads;
 mod tick;
 mod welcome;
 
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::Arc;
 
 use howdah_base::{Held as Counted, topology::Topology};
 use howdah_wire::relay::session::Settings;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::Endpoint;
 use crate::client::Admitted;
 use crate::credentials::Credentials;
 use crate::policy::Policy;
+use crate::pool::Deal;
 use crate::route::Site;
 
 pub(crate) use command::Command;
 pub(crate) use conn::{Line, version};
 pub(crate) use look::{ClientSeen, Ends, Look, Piece, PoolSeen, ServerSeen, SocketSeen};
-use poller::{Poller, Waker};
+use parcel::Parcel;
 pub(crate) use pool::Routes;
 pub(crate) use stats::{Counts, Stats, us};
+pub(crate) use threads::{Handle, Seat, Threads, start};
 
 /// Servers with the same login and the same role: any of them will do.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,6 +74,7 @@ pub(crate) struct Newcomer {
     pub minor: u16,
     /// Its places among the counted.
     pub places: Places,
+    pub seat: Seat,
 }
 
 /// Held as long as the client is there.
@@ -132,60 +142,20 @@ pub(crate) enum Order {
         database: Option<String>,
         reply: oneshot::Sender<bool>,
     },
+    /// What another thread has agreed on at the board, about an account.
+    Deal { account: usize, deal: Deal },
+    /// Another thread's server is this one's from now on.
+    Server { account: usize, parcel: Box<Parcel> },
+    /// There is no server for whoever waits in this pool, by a server's own word.
+    Refused { pool: PoolKey, word: Arc<[u8]> },
+    /// Nobody tells it anything any more.
+    End,
 }
 
 /// What a data thread wants done.
 pub(crate) enum Ask {
     Open { pool: PoolKey, secret: Arc<Credentials> },
     Cancel { site: Site, key: Vec<u8>, server: usize, born: u64, done: Option<oneshot::Sender<()>> },
-}
-
-/// Asks that wait for the control plane; more are made again later.
-const ASKS_MAX: usize = 1_024;
-
-/// The way to a data thread. It ends when the last of these is dropped.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    /// Bounded by who sends: clients have places, servers have been asked for.
-    orders: std_mpsc::Sender<Order>,
-    // Behind the sender: whoever wakes by it finds that nobody sends any more.
-    waker: Bell,
-}
-
-/// Rings once more when it is thrown away.
-#[derive(Clone)]
-struct Bell(Arc<Waker>);
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.0.wake();
-    }
-}
-
-impl Handle {
-    /// Hands it over; `false`: the thread has ended.
-    pub fn tell(&self, order: Order) -> bool {
-        let told = self.orders.send(order).is_ok();
-        self.waker.0.wake();
-        told
-    }
-}
-
-/// Starts a data thread.
-///
-/// # Errors
-/// The machine has no thread or no descriptor left.
-pub(crate) fn start(
-    policy: Arc<Policy>,
-    routes: Routes,
-) -> std::io::Result<(Handle, mpsc::Receiver<Ask>)> {
-    let (orders, inbox) = std_mpsc::channel();
-    let (asks, asked) = mpsc::channel(ASKS_MAX);
-    let poller = Poller::new()?;
-    let waker = poller.waker();
-    let serve = move || thread::Thread::new(policy, routes, poller, inbox, asks).run();
-    std::thread::Builder::new().name("pooling".to_owned()).spawn(serve)?;
-    Ok((Handle { orders, waker: Bell(waker) }, asked))
 }
 
 /// A ParameterStatus: name and value, each with a zero at its end.

@@ -121,6 +121,11 @@ impl Arm {
         }
         Ok(())
     }
+
+    /// It tells nothing any more.
+    pub fn remove(self, socket: &impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(socket)?)
+    }
 }
 
 fn flags(writes: bool) -> EpollFlags {

@@ -2,20 +2,17 @@
 //! be had that is what its clients want.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use howdah_base::NodeName;
 use howdah_base::topology::Topology;
 
 use super::PoolKey;
+use super::common::Board;
 use super::stats::Stats;
-use super::welcome::Welcome;
 use crate::Endpoint;
-use crate::credentials::Credentials;
 use crate::policy::{ClassRule, Policy, PoolRules};
-use crate::pool::{Accounts, Class, PoolLimits};
+use crate::pool::{Class, PoolLimits};
 use crate::route::{Route, Site, Want, candidates};
 
 /// By what servers are chosen.
@@ -62,8 +59,6 @@ pub(super) struct Pool {
     /// server yet.
     pub account: usize,
     pub rules: PoolRules,
-    /// Whoever logged in last has shown it.
-    pub secret: Arc<Credentials>,
     pub clients: usize,
     /// Servers that nobody uses; the one used last is the next.
     pub idle: Vec<usize>,
@@ -72,39 +67,35 @@ pub(super) struct Pool {
     /// Connections to servers, and those that are being opened.
     pub servers: u32,
     pub opening: u32,
-    /// No more is opened before: the last attempt has failed.
-    pub retry_at: Option<Instant>,
+    /// Idle servers that had been promised when they ended: as many orders find none.
+    pub broken: u32,
     pub stats: Stats,
     held: bool,
-    /// What its clients were told last when they came.
-    pub welcomes: Vec<Welcome>,
 }
 
 impl Pool {
-    pub fn new(key: PoolKey, account: usize, rules: PoolRules, secret: Arc<Credentials>) -> Pool {
+    pub fn new(key: PoolKey, account: usize, rules: PoolRules) -> Pool {
         Pool {
             key,
             account,
             rules,
-            secret,
             clients: 0,
             idle: Vec::new(),
             owed: VecDeque::new(),
             servers: 0,
             opening: 0,
-            retry_at: None,
+            broken: 0,
             stats: Stats::default(),
             held: false,
-            welcomes: Vec::new(),
         }
     }
 
     /// From now on nobody begins anything, or everybody may again.
-    pub fn hold(&mut self, held: bool, accounts: &mut Accounts) {
+    pub fn hold(&mut self, held: bool, me: usize, board: &mut Board) {
         if self.held != held {
             tracing::debug!(database = self.key.database, user = self.key.user, held, "pool");
             self.held = held;
-            accounts.hold(self.account, held);
+            board.hold(me, self.account, held);
         }
     }
 
@@ -112,22 +103,9 @@ impl Pool {
         self.held
     }
 
-    /// How many servers it is short of, as far as it may ask for any now.
-    pub fn wants(&self, now: Instant) -> u32 {
-        if self.held || self.retry_at.is_some_and(|at| at > now) {
-            return 0;
-        }
-        let owed = u32::try_from(self.owed.len()).unwrap_or(u32::MAX);
-        let kept = match self.clients {
-            0 => 0,
-            _ => self.rules.min.saturating_sub(self.servers),
-        };
-        owed.max(kept).saturating_sub(self.opening)
-    }
-
     /// Nobody needs it.
     pub fn is_unused(&self) -> bool {
-        self.clients == 0 && self.servers == 0 && self.opening == 0
+        self.clients == 0 && self.servers == 0 && self.opening == 0 && self.broken == 0
     }
 }
 

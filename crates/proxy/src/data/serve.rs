@@ -26,7 +26,7 @@ impl Thread {
     }
 
     /// A server is read from in the next turn of the loop.
-    fn later_server(&mut self, at: usize) {
+    pub(super) fn later_server(&mut self, at: usize) {
         let server = self.servers.get_mut(at);
         if server.is_some_and(|server| !mem::replace(&mut server.queued, true)) {
             self.again.push_back(at);

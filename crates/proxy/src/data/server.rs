@@ -82,6 +82,50 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// One that nobody has used yet.
+    #[allow(clippy::too_many_arguments, reason = "each is what only its opener knows")]
+    pub fn new(
+        conn: Conn,
+        half: ServerHalf,
+        site: Site,
+        key: Vec<u8>,
+        load: Counted,
+        pool: usize,
+        born: u64,
+        now: Instant,
+    ) -> Server {
+        Server {
+            conn,
+            half,
+            held: Held::default(),
+            pool,
+            client: None,
+            class: 0,
+            settings: Rc::default(),
+            site,
+            key,
+            born,
+            opened: now,
+            since: now,
+            begun: now,
+            turned: now,
+            timed_out: None,
+            parameters: Parameters::default(),
+            dirty: false,
+            reset: false,
+            checking: None,
+            last_words: None,
+            cancelling: 0,
+            used: false,
+            queued: false,
+            ahead: None,
+            stale: false,
+            tidying: false,
+            resetting: false,
+            _load: load,
+        }
+    }
+
     /// It has said something; `ready`: that it is, and in which state of a transaction.
     pub fn note_turn(&mut self, ready: Option<Status>, now: Instant) {
         if self.half.replies().is_empty() {

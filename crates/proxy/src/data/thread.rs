@@ -1,28 +1,29 @@
 //! The loop of a data thread, what it knows, and what it is told.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
 use howdah_base::topology::Topology;
 use howdah_wire::relay::session::{Leaves, Settings};
-use howdah_wire::relay::statements::{Held, Known};
+use howdah_wire::relay::statements::Known;
 use howdah_wire::relay::{ClientHalf, Cuts, ServerHalf};
 use slab::Slab;
 use tokio::sync::mpsc;
 
 use super::client::{Client, Doing, PARSE_MAX, sense};
 use super::command::{Paused, Waits};
+use super::common::{Board, Common, Kept, Peer, lock};
 use super::conn::Conn;
 use super::interned::Interned;
 use super::poller::{Poller, Ready, Token};
 use super::pool::{self, Pool, Routes};
 use super::server::Server;
-use super::stats::{Counts, Marks};
+use super::stats::{Counts, Marks, us};
 use super::{Ask, NewServer, Newcomer, NotOpened, Order, PoolKey};
 use crate::credentials::Credentials;
 use crate::policy::{Policy, Who};
-use crate::pool::Accounts;
+use crate::pool::{By, Deals};
 
 /// Read at once.
 const BUFFER: usize = 64 * 1024;
@@ -31,7 +32,13 @@ const KNOWN_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Thread {
     pub policy: Arc<Policy>,
-    pub accounts: Accounts,
+    /// Its number among all of them.
+    pub me: usize,
+    pub peers: Vec<Peer>,
+    pub board: Arc<Mutex<Board>>,
+    /// What was agreed on at the board, and is to be done.
+    pub deals: Deals,
+    pub start: Instant,
     pub routes: Routes,
     pub poller: Poller,
     inbox: std_mpsc::Receiver<Order>,
@@ -40,6 +47,7 @@ pub(super) struct Thread {
     pub servers: Slab<Server>,
     pub pools: Slab<Pool>,
     pub by_key: BTreeMap<PoolKey, usize>,
+    pub by_account: BTreeMap<usize, usize>,
     pub topology: Arc<Topology>,
     /// What clients have prepared.
     pub known: Known,
@@ -55,6 +63,10 @@ pub(super) struct Thread {
     pub now: Instant,
     pub next_tick: Instant,
     born: u64,
+    /// Requests so far.
+    pub tickets: u64,
+    /// How often operators have said that servers are to go.
+    pub lets: u64,
     /// What operators hold, and who of them waits for an answer.
     pub paused: Paused,
     pub waits: Vec<Waits>,
@@ -66,15 +78,23 @@ pub(super) struct Thread {
 
 impl Thread {
     pub fn new(
+        common: Common,
         policy: Arc<Policy>,
         routes: Routes,
         poller: Poller,
         inbox: std_mpsc::Receiver<Order>,
         asks: mpsc::Sender<Ask>,
     ) -> Thread {
+        let Common { me, board, peers, start, secret } = common;
         let now = Instant::now();
+        let number = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+        let known = Known::of_thread(KNOWN_MAX, secret, number(me), number(peers.len()));
         Thread {
-            accounts: Accounts::new(policy.servers_max, &pool::classes(&policy)),
+            me,
+            peers,
+            board,
+            deals: Deals::new(),
+            start,
             policy,
             routes,
             poller,
@@ -84,8 +104,9 @@ impl Thread {
             servers: Slab::new(),
             pools: Slab::new(),
             by_key: BTreeMap::new(),
+            by_account: BTreeMap::new(),
             topology: Arc::default(),
-            known: Known::new(KNOWN_MAX, 0, howdah_tls::random()),
+            known,
             interned: Interned::default(),
             todo: VecDeque::new(),
             again: VecDeque::new(),
@@ -94,7 +115,9 @@ impl Thread {
             to_client: Cuts::default(),
             now,
             next_tick: now,
-            born: 0,
+            born: me as u64,
+            tickets: 0,
+            lets: 0,
             paused: Paused::default(),
             waits: Vec::new(),
             gone: BTreeMap::new(),
@@ -172,10 +195,13 @@ impl Thread {
                 Ok(Order::Policy(policy)) => self.rule_anew(policy),
                 Ok(Order::Cancel { key, done }) => self.cancel_of(&key, done),
                 Ok(Order::Cancelled { server, born, heard }) => self.cancelled(server, born, heard),
+                Ok(Order::Deal { account, deal }) => self.take_deal(account, deal),
+                Ok(Order::Server { account, parcel }) => self.take_parcel(account, *parcel),
+                Ok(Order::Refused { pool, word }) => self.refused(&pool, &word),
                 Ok(Order::Look { what, from, reply }) => drop(reply.send(self.look(what, from))),
                 Ok(Order::Command { what, database, reply }) => self.command(what, database, reply),
                 Err(std_mpsc::TryRecvError::Empty) => return,
-                Err(std_mpsc::TryRecvError::Disconnected) => {
+                Ok(Order::End) | Err(std_mpsc::TryRecvError::Disconnected) => {
                     self.ended = true;
                     return;
                 }
@@ -184,7 +210,7 @@ impl Thread {
     }
 
     fn take_client(&mut self, new: Newcomer) {
-        let Newcomer { line, early, pool, secret, settings, minor, places } = new;
+        let Newcomer { line, early, pool, secret, settings, minor, places, seat } = new;
         let Ok(conn) = Conn::new(line) else { return };
         let pool = self.pool(pool, secret);
         let class = self.class(pool, &settings);
@@ -212,9 +238,10 @@ impl Thread {
             stuck: false,
             marks,
             _places: places,
+            _seat: seat,
         });
         self.pools[pool].clients += 1;
-        self.accounts.enter(self.pools[pool].account, class);
+        lock(&self.board).accounts.enter(self.pools[pool].account, class);
         match self.poller.add(self.clients[at].conn.socket(), Token::Client(at)) {
             Ok(arm) => self.clients[at].conn.arm = Some(arm),
             Err(_) => return self.end_client(at, &[]),
@@ -228,29 +255,39 @@ impl Thread {
         if let Some(&at) = self.by_key.get(&key) {
             // Who shows nothing takes nothing from those who did.
             if *secret != Credentials::Nothing {
-                self.pools[at].secret = secret;
+                lock(&self.board).own(self.pools[at].account).secret = secret;
             }
             return at;
         }
         let rules = self.policy.of(&key.database, &key.user);
         let limits = pool::limits(&self.policy, &key, &rules);
-        let account = self.accounts.open(&key.database, &key.user, limits);
-        let at = self.pools.insert(Pool::new(key.clone(), account, rules, secret));
+        let mut board = lock(&self.board);
+        let kept = Kept { secret: secret.clone(), welcomes: Vec::new() };
+        let account = board.open(self.me, &key, (&key.database, &key.user), limits, kept);
+        if *secret != Credentials::Nothing {
+            board.own(account).secret = secret;
+        }
+        drop(board);
+        let at = self.pools.insert(Pool::new(key.clone(), account, rules));
+        self.by_account.insert(account, at);
         self.by_key.insert(key, at);
         self.hold(at);
         at
     }
 
-    /// A number that no other client or server of the thread has had.
+    /// A number that no other client or server of any thread has had.
     fn number(&mut self) -> u64 {
-        self.born += 1;
+        self.born += self.peers.len() as u64;
         self.born
+    }
+
+    pub(super) fn by(&self) -> By {
+        By { me: self.me, now: us(self.now.saturating_duration_since(self.start)) }
     }
 
     fn take_server(&mut self, key: &PoolKey, result: Result<Box<NewServer>, NotOpened>) {
         let Some(&pool) = self.by_key.get(key) else { return };
         self.pools[pool].opening -= 1;
-        self.accounts.disconnect(self.pools[pool].account);
         match result {
             Ok(server) => self.add_server(pool, *server),
             Err(why) => self.not_opened(pool, why),
@@ -260,51 +297,30 @@ impl Thread {
 
     fn add_server(&mut self, pool: usize, new: NewServer) {
         let NewServer { line, mut site, key, parameters, load } = new;
-        let Ok(conn) = Conn::new(line) else { return };
-        if site.is_over(&self.topology) {
-            return;
-        }
         let born = self.number();
         // Where servers are to be found may have changed while it was dialled.
         let endpoint = self.pools[pool].key.endpoint;
-        let stale = !self.routes.lead_to(&self.topology, endpoint, &site);
+        let over = site.is_over(&self.topology);
+        let stale = over || !self.routes.lead_to(&self.topology, endpoint, &site);
+        let account = self.pools[pool].account;
+        let Ok(conn) = Conn::new(line) else {
+            let by = self.by();
+            lock(&self.board).not_opened(by, account, by.now, &mut self.deals);
+            return self.carry_out();
+        };
+        let half = ServerHalf::default();
         let at = self.servers.insert(Server {
-            conn,
-            half: ServerHalf::default(),
-            held: Held::default(),
-            pool,
-            client: None,
-            class: 0,
             settings: self.interned.of(BTreeMap::new()),
-            site,
-            key,
-            born,
-            opened: self.now,
-            since: self.now,
-            begun: self.now,
-            turned: self.now,
-            timed_out: None,
             parameters,
-            dirty: false,
-            reset: false,
-            checking: None,
-            last_words: None,
-            cancelling: 0,
-            resetting: false,
-            tidying: false,
-            used: false,
-            queued: false,
-            ahead: None,
             stale,
-            _load: load,
+            ..Server::new(conn, half, site, key, load, pool, born, self.now)
         });
         self.pools[pool].servers += 1;
-        self.accounts.connect(self.pools[pool].account);
-        self.pools[pool].retry_at = None;
+        lock(&self.board).opened(self.me, account);
         match self.poller.add(self.servers[at].conn.socket(), Token::Server(at)) {
             Ok(arm) => {
                 self.servers[at].conn.arm = Some(arm);
-                self.give(at);
+                self.free(at, None);
             }
             Err(_) => self.lose_server(at),
         }
@@ -320,7 +336,9 @@ impl Thread {
             .collect();
         over.into_iter().for_each(|at| self.lose_server(at));
         self.look_who_is_stale();
-        self.pools.iter_mut().for_each(|(_, pool)| pool.welcomes.clear());
+        let mut board = lock(&self.board);
+        self.pools.iter().for_each(|(_, pool)| board.own(pool.account).welcomes.clear());
+        drop(board);
         self.hold_anew();
     }
 
@@ -336,12 +354,14 @@ impl Thread {
     /// its old class.
     fn rule_anew(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
-        self.accounts.reload(self.policy.servers_max, &pool::classes(&self.policy));
+        let mut board = lock(&self.board);
+        board.accounts.reload(self.policy.servers_max, &pool::classes(&self.policy));
         for (_, pool) in &mut self.pools {
             pool.rules = self.policy.of(&pool.key.database, &pool.key.user);
             let limits = pool::limits(&self.policy, &pool.key, &pool.rules);
-            self.accounts.resize(pool.account, limits);
+            board.accounts.resize(pool.account, limits);
         }
+        drop(board);
         for at in self.clients.iter().map(|(at, _)| at).collect::<Vec<_>>() {
             self.class_anew(at);
         }
@@ -355,18 +375,21 @@ impl Thread {
         if new == old || matches!(doing, Doing::Owed { .. }) {
             return;
         }
-        self.accounts.leave(account, old);
-        self.accounts.enter(account, new);
+        let mut board = lock(&self.board);
+        board.accounts.leave(account, old);
+        board.accounts.enter(account, new);
         self.clients[at].class = new;
-        if let Doing::Waiting { since } = doing {
-            self.accounts.give_up(account, old, at as u64);
+        if let Doing::Waiting { since, ticket } = doing {
+            // A place that has been granted meanwhile is given back when that is heard.
+            board.accounts.give_up(account, old, (self.me, at, ticket));
+            drop(board);
             self.clients[at].doing = Doing::Idle;
             if self.request(at) {
                 self.later(at);
             } else if let Some(client) = self.clients.get_mut(at)
-                && let Doing::Waiting { .. } = client.doing
+                && let Doing::Waiting { ticket, .. } = client.doing
             {
-                client.doing = Doing::Waiting { since };
+                client.doing = Doing::Waiting { since, ticket };
             }
         }
     }

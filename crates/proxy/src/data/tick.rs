@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use howdah_wire::ErrorResponse;
 
+use super::NotOpened;
 use super::client::{Client, Doing};
+use super::common::lock;
 use super::server::Server;
+use super::stats::us;
 use super::thread::Thread;
-use super::{Ask, NotOpened};
 use crate::policy::Times;
+#[cfg(debug_assertions)]
+use crate::pool::Has;
 
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_micros(TICK_US);
+pub(super) const TICK_US: u64 = 100_000;
 /// After its statement was cancelled for taking too long a server is given so long to end it.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
 
@@ -30,6 +35,8 @@ impl Thread {
             self.open_more(at);
         }
         self.grant();
+        #[cfg(debug_assertions)]
+        self.check();
     }
 
     fn end_late(&mut self) {
@@ -64,7 +71,7 @@ impl Thread {
             };
         }
         let at = match client.doing {
-            Doing::Waiting { since } | Doing::Owed { since } if over(since, Some(times.wait)) => {
+            Doing::Waiting { since, .. } | Doing::Owed { since } if over(since, Some(times.wait)) => {
                 return end("57P03", "no server became free in time", "wait");
             }
             Doing::Waiting { .. } | Doing::Owed { .. } => return None,
@@ -106,7 +113,7 @@ impl Thread {
     /// Servers that nobody has used for long, or that have served their time. Of the old ones one
     /// of each pool at a time: they may be of one age.
     fn drop_unused(&mut self) {
-        let mut gone = Vec::new();
+        let (mut unused, mut old) = (Vec::new(), Vec::new());
         for (_, pool) in &self.pools {
             let times = &pool.rules.times;
             let over = |since, bound: Option<Duration>| {
@@ -114,12 +121,17 @@ impl Thread {
             };
             let is_unused = |server: &Server| over(server.since, times.server_idle);
             let is_old = |server: &Server| over(server.opened, times.server_lifetime);
-            let spare = pool.servers.saturating_sub(pool.rules.min) as usize;
-            let unused = pool.idle.iter().filter(|at| is_unused(&self.servers[**at]));
-            let old = pool.idle.iter().find(|at| is_old(&self.servers[**at]));
-            gone.extend(unused.take(spare).chain(old).copied());
+            unused.extend(pool.idle.iter().filter(|at| is_unused(&self.servers[**at])));
+            old.extend(pool.idle.iter().find(|at| is_old(&self.servers[**at])));
         }
-        gone.into_iter().for_each(|at| self.lose_server(at));
+        for at in unused {
+            let Some(server) = self.servers.get(at) else { continue };
+            let pool = &self.pools[server.pool];
+            if lock(&self.board).servers(pool.account) > pool.rules.min {
+                self.lose_idle(at);
+            }
+        }
+        old.into_iter().for_each(|at| self.lose_idle(at));
         self.drop_beyond();
     }
 
@@ -127,11 +139,21 @@ impl Thread {
     fn drop_beyond(&mut self) {
         for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
             while let Some(pool) = self.pools.get(at)
-                && self.accounts.is_beyond(pool.account)
                 && let Some(idle) = pool.idle.first().copied()
+                && lock(&self.board).accounts.is_beyond(pool.account)
             {
-                self.drop_idle(idle);
+                self.lose_server(idle);
             }
+        }
+    }
+
+    /// An idle server goes, unless it has been used meanwhile.
+    fn lose_idle(&mut self, at: usize) {
+        let Some(server) = self.servers.get(at) else { return };
+        let pool = server.pool;
+        if self.pools[pool].idle.contains(&at) {
+            self.lose_server(at);
+            self.note_oldest(pool);
         }
     }
 
@@ -139,84 +161,53 @@ impl Thread {
     fn look_at_reserve(&mut self, at: usize) {
         // One that nobody used any more has gone to make room for another's.
         let Some(pool) = self.pools.get(at).filter(|pool| pool.rules.reserve > 0) else { return };
-        let wait = pool.rules.reserve_wait;
-        let waits_long = |waiter: u64| {
-            // Waiters are clients' places in this thread.
-            let client = self.clients.get(waiter as usize);
-            let since = client.and_then(Client::waits_since);
-            since.is_some_and(|since| self.now.saturating_duration_since(since) >= wait)
-        };
-        let beyond = self.accounts.in_use(pool.account) > pool.rules.size;
-        let reserving = beyond || self.accounts.first(pool.account).any(waits_long);
-        self.accounts.reserve(pool.account, reserving);
-    }
-
-    /// Asks for the servers that a pool is short of.
-    pub(super) fn open_more(&mut self, at: usize) {
-        let Some(pool) = self.pools.get(at) else { return };
-        for _ in 0..pool.wants(self.now) {
-            if !self.has_room(at) {
-                return;
-            }
-            let pool = &mut self.pools[at];
-            let ask = Ask::Open { pool: pool.key.clone(), secret: pool.secret.clone() };
-            if self.asks.try_send(ask).is_err() {
-                // Too much is asked for already: at the next tick.
-                return;
-            }
-            pool.opening += 1;
-            self.accounts.connect(pool.account);
-        }
-    }
-
-    /// Whether a pool may open one more. Where a limit is reached that it shares with others, one
-    /// of theirs goes that nobody uses.
-    fn has_room(&mut self, at: usize) -> bool {
-        let pool = &self.pools[at];
-        let urgent = pool.owed.len() > pool.opening as usize;
-        let account = pool.account;
-        while let Err(level) = self.accounts.may_connect(account) {
-            let others = self.pools.iter().filter(|(other, _)| *other != at);
-            let idle = others
-                .filter(|(_, pool)| self.accounts.counts_at(pool.account, level))
-                .flat_map(|(_, pool)| pool.idle.iter().copied());
-            let Some(oldest) = idle.min_by_key(|server| self.servers[*server].since) else {
-                return false;
-            };
-            if !urgent {
-                return false;
-            }
-            self.drop_idle(oldest);
-        }
-        true
+        let (size, wait) = (pool.rules.size, us(pool.rules.reserve_wait));
+        lock(&self.board).look_at_reserve(self.by(), pool.account, size, wait);
     }
 
     /// A server could not be opened.
     pub(super) fn not_opened(&mut self, at: usize, why: NotOpened) {
-        let pool = &mut self.pools[at];
-        pool.retry_at = Some(self.now + pool.rules.times.retry);
-        let word = match why {
+        let by = self.by();
+        let pool = &self.pools[at];
+        let account = pool.account;
+        let mut board = lock(&self.board);
+        let retry_at = by.now.saturating_add(us(pool.rules.times.retry));
+        board.not_opened(by, account, retry_at, &mut self.deals);
+        let others = board.servers(account) > 0;
+        drop(board);
+        self.carry_out();
+        match why {
             NotOpened::Away(why) => {
-                tracing::debug!(
-                    database = pool.key.database,
-                    user = pool.key.user,
-                    why,
-                    "no server"
-                );
-                return;
+                let key = &self.pools[at].key;
+                tracing::debug!(database = key.database, user = key.user, why, "no server");
             }
-            NotOpened::Refused(word) => word,
-        };
-        if pool.servers > 0 {
-            // Others of its kind are there, and will come free.
-            return;
+            // Else others of its kind are there, and will come free.
+            NotOpened::Refused(word) if !others => self.refuse(at, word),
+            NotOpened::Refused(_) => {}
         }
-        let hear: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.pool == at && client.waits_since().is_some())
-            .map(|(at, _)| at)
-            .collect();
-        hear.into_iter().for_each(|client| self.end_client(client, &word));
+    }
+
+    /// Counts are what they count.
+    #[cfg(debug_assertions)]
+    fn check(&self) {
+        for (at, pool) in &self.pools {
+            let mine = self.servers.iter().filter(|(_, server)| server.pool == at);
+            let (mut servers, mut places) = (0, pool.owed.len());
+            for (_, server) in mine {
+                servers += 1;
+                let used = server.client.is_some() || server.resetting || server.tidying;
+                places += usize::from(used);
+            }
+            let clients = self.clients.iter().filter(|(_, client)| client.pool == at).count();
+            assert_eq!((servers, clients), (pool.servers, pool.clients), "{:?}", pool.key);
+            let has = Has {
+                places: u32::try_from(places).unwrap_or(u32::MAX),
+                idle: u32::try_from(pool.idle.len()).unwrap_or(u32::MAX),
+                broken: pool.broken,
+                servers: pool.servers,
+            };
+            let wrong = lock(&self.board).wrong(self.me, pool.account, has);
+            assert_eq!(wrong, None, "{:?}", pool.key);
+        }
     }
 }

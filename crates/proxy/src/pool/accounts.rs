@@ -14,11 +14,12 @@
 //! Start-time fair queueing over measured time: P. Goyal, H. Vin, H. Cheng, "Start-time Fair
 //! Queuing", SIGCOMM 1996, with what a request costs known when it is over.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use slab::Slab;
 
 use super::level::Level;
+use super::queue::{Queue, Waiter};
 
 /// What the configuration says of one class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,8 +47,13 @@ const ALL: usize = 0;
 /// A pool's own level, among those that it counts at.
 const OWN: usize = 3;
 
-/// Who waits: a number of the caller's.
-pub type Waiter = u64;
+/// Who waits no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Granted {
+    pub pool: usize,
+    pub class: usize,
+    pub waiter: Waiter,
+}
 
 /// The servers of all pools and who waits for them.
 #[derive(Debug)]
@@ -78,7 +84,7 @@ struct Account {
     reserving: bool,
     held: bool,
     /// By class.
-    waiting: Vec<VecDeque<Waiter>>,
+    waiting: Vec<Queue>,
     had: Vec<u64>,
 }
 
@@ -111,7 +117,7 @@ impl Accounts {
         self.pools_now.resize(count, 0);
         self.levels.iter_mut().for_each(|(_, level)| level.grow(count));
         for (_, account) in &mut self.pools {
-            account.waiting.resize_with(count, VecDeque::new);
+            account.waiting.resize_with(count, Queue::default);
             account.had.resize(count, 0);
         }
         self.levels[ALL].resize(all);
@@ -132,7 +138,7 @@ impl Accounts {
             reserve: 0,
             reserving: false,
             held: false,
-            waiting: vec![VecDeque::new(); classes],
+            waiting: vec![Queue::default(); classes],
             had: vec![0; classes],
         });
         self.resize(pool, limits);
@@ -197,7 +203,7 @@ impl Accounts {
                 return true;
             }
         }
-        self.pools[pool].waiting[class].push_back(waiter);
+        self.pools[pool].waiting[class].push(waiter);
         self.queued.insert((class, pool));
         self.waiting += 1;
         false
@@ -232,9 +238,9 @@ impl Accounts {
         waits || self.levels[ALL].in_use_by(class) > 0
     }
 
-    /// Who has a place now, of those who wait: its class and number. To be asked until it is `None`
-    /// after whatever may have made room.
-    pub fn grant(&mut self) -> Option<(usize, Waiter)> {
+    /// Who has a place now, of those who wait, where `home` is the thread that has made room. To be
+    /// asked until it is `None` after whatever may have made some.
+    pub fn grant(&mut self, home: usize) -> Option<Granted> {
         if self.queued.is_empty() {
             return None;
         }
@@ -244,29 +250,32 @@ impl Accounts {
         let account = &mut self.pools[pool];
         self.pools_now[class] = self.pools_now[class].max(account.had[class]);
         let waiting = &mut account.waiting[class];
-        let waiter = waiting.pop_front()?;
+        let waiter = waiting.pop(home)?;
         if waiting.is_empty() {
             self.queued.remove(&(class, pool));
         }
         self.waiting -= 1;
         self.take(pool, class);
-        Some((class, waiter))
+        Some(Granted { pool, class, waiter })
     }
 
-    /// It waits no longer.
-    pub fn give_up(&mut self, pool: usize, class: usize, waiter: Waiter) {
+    /// It waits no longer. `false`: it did not; it has been granted a place.
+    pub fn give_up(&mut self, pool: usize, class: usize, waiter: (usize, usize, u64)) -> bool {
+        let (home, client, ticket) = waiter;
         let waiting = &mut self.pools[pool].waiting[class];
-        let before = waiting.len();
-        waiting.retain(|other| *other != waiter);
-        self.waiting -= before - waiting.len();
+        if !waiting.remove(home, client, ticket) {
+            return false;
+        }
         if waiting.is_empty() {
             self.queued.remove(&(class, pool));
         }
+        self.waiting -= 1;
+        true
     }
 
     /// Who of a pool has waited longest, of each class.
     pub fn first(&self, pool: usize) -> impl Iterator<Item = Waiter> + '_ {
-        self.pools[pool].waiting.iter().filter_map(|waiting| waiting.front().copied())
+        self.pools[pool].waiting.iter().filter_map(Queue::first)
     }
 
     /// Requests that wait, over all pools.
@@ -316,6 +325,15 @@ impl Accounts {
     /// It has ended, or was never there.
     pub fn disconnect(&mut self, pool: usize) {
         self.pools[pool].levels.into_iter().for_each(|at| self.levels[at].connections -= 1);
+    }
+
+    /// Connections of one database, or all.
+    pub fn connections_of(&self, database: Option<&str>) -> u32 {
+        let level = match database {
+            None => Some(ALL),
+            Some(name) => self.databases.get(name).copied(),
+        };
+        level.map_or(0, |at| self.levels[at].connections)
     }
 
     /// Connections of a pool.

@@ -24,16 +24,23 @@ fn one(limit: u32, of: &[(u32, u32)]) -> (Accounts, usize) {
     (accounts, pool)
 }
 
-fn granted(accounts: &mut Accounts) -> Vec<(usize, Waiter)> {
-    std::iter::from_fn(|| accounts.grant()).collect()
+/// Asks for a server; who asks has a number.
+fn wants(accounts: &mut Accounts, pool: usize, class: usize, number: u64) -> bool {
+    accounts.request(pool, class, Waiter { home: 0, client: 0, ticket: number, since: 0 })
+}
+
+/// Classes and numbers of those who have a place now.
+fn granted(accounts: &mut Accounts) -> Vec<(usize, u64)> {
+    let granted = std::iter::from_fn(|| accounts.grant(0));
+    granted.map(|granted| (granted.class, granted.waiter.ticket)).collect()
 }
 
 #[test]
 fn jobs_never_hold_what_is_guaranteed_to_others() {
     let (mut accounts, pool) = one(8, &[(40, 1), (10, 1)]);
-    let got = (0..20).filter(|job| accounts.request(pool, BACKGROUND, *job)).count();
+    let got = (0..20).filter(|job| wants(&mut accounts, pool, BACKGROUND, *job)).count();
     assert_eq!(got, 5, "three stay free");
-    let got = (0..4).filter(|ask| accounts.request(pool, CONSULTATION, 100 + ask)).count();
+    let got = (0..4).filter(|ask| wants(&mut accounts, pool, CONSULTATION, 100 + ask)).count();
     assert_eq!((got, granted(&mut accounts)), (3, vec![]));
     // A job ends: consultation has had the least for its weight.
     accounts.release(pool, BACKGROUND, 5_000_000);
@@ -43,8 +50,8 @@ fn jobs_never_hold_what_is_guaranteed_to_others() {
 #[test]
 fn nothing_is_kept_for_a_class_without_clients_and_each_may_have_one() {
     let (mut accounts, pool) = one(4, &[(50, 1), (50, 1), (0, 1)]);
-    assert!(accounts.request(pool, 2, 1), "one is everybody's");
-    assert!(!accounts.request(pool, 2, 2), "the others are kept");
+    assert!(wants(&mut accounts, pool, 2, 1), "one is everybody's");
+    assert!(!wants(&mut accounts, pool, 2, 2), "the others are kept");
     accounts.leave(pool, 0);
     accounts.leave(pool, 1);
     assert_eq!(granted(&mut accounts), [(2, 2)]);
@@ -53,9 +60,9 @@ fn nothing_is_kept_for_a_class_without_clients_and_each_may_have_one() {
 #[test]
 fn who_has_waited_longest_goes_first_and_who_gave_up_does_not() {
     let (mut accounts, pool) = one(1, &[(0, 1)]);
-    assert!(accounts.request(pool, 0, 1));
-    (2..5).for_each(|waiter| assert!(!accounts.request(pool, 0, waiter)));
-    accounts.give_up(pool, 0, 3);
+    assert!(wants(&mut accounts, pool, 0, 1));
+    (2..5).for_each(|waiter| assert!(!wants(&mut accounts, pool, 0, waiter)));
+    assert!(accounts.give_up(pool, 0, (0, 0, 3)) && !accounts.give_up(pool, 0, (0, 0, 3)));
     accounts.release(pool, 0, 10);
     assert_eq!(granted(&mut accounts), [(0, 2)]);
     accounts.release(pool, 0, 10);
@@ -75,7 +82,7 @@ fn every_level_has_its_limit() {
         (0..3)
             .filter(|_| {
                 asked += 1;
-                accounts.request(pool, 0, asked)
+                wants(accounts, pool, 0, asked)
             })
             .count()
     };
@@ -108,8 +115,8 @@ fn connections_have_the_same_limits_and_the_full_one_is_named() {
 fn a_reserve_is_there_when_it_is_said_so_and_a_held_pool_begins_nothing() {
     let mut accounts = Accounts::new(None, &classes(&[(0, 1)]));
     let pool = accounts.open("a", "x", PoolLimits { reserve: 1, ..size(1) });
-    assert!(accounts.request(pool, 0, 1));
-    (2..5).for_each(|waiter| assert!(!accounts.request(pool, 0, waiter)));
+    assert!(wants(&mut accounts, pool, 0, 1));
+    (2..5).for_each(|waiter| assert!(!wants(&mut accounts, pool, 0, waiter)));
     assert_eq!(granted(&mut accounts), []);
     accounts.reserve(pool, true);
     assert_eq!(granted(&mut accounts), [(0, 2)]);
@@ -125,10 +132,10 @@ fn a_reserve_is_there_when_it_is_said_so_and_a_held_pool_begins_nothing() {
 #[test]
 fn classes_may_come_and_go() {
     let (mut accounts, pool) = one(2, &[(0, 1)]);
-    assert!(accounts.request(pool, 0, 1));
+    assert!(wants(&mut accounts, pool, 0, 1));
     accounts.reload(Some(9), &classes(&[(50, 3), (0, 1), (0, 2)]));
     accounts.enter(pool, 2);
-    assert!(accounts.request(pool, 2, 2) && !accounts.request(pool, 1, 3));
+    assert!(wants(&mut accounts, pool, 2, 2) && !wants(&mut accounts, pool, 1, 3));
     accounts.reload(None, &classes(&[(0, 1)]));
     accounts.release(pool, 2, 1);
     assert_eq!(granted(&mut accounts), [(1, 3)]);
@@ -139,13 +146,13 @@ fn a_pool_that_is_closed_leaves_nothing_behind() {
     let mut accounts = Accounts::new(None, &classes(&[(0, 1)]));
     let limits = PoolLimits { database: Some(1), ..size(1) };
     let (a, b) = (accounts.open("d", "x", limits), accounts.open("d", "y", limits));
-    assert!(accounts.request(a, 0, 1) && !accounts.request(b, 0, 2));
-    accounts.give_up(b, 0, 2);
+    assert!(wants(&mut accounts, a, 0, 1) && !wants(&mut accounts, b, 0, 2));
+    assert!(accounts.give_up(b, 0, (0, 0, 2)));
     accounts.close(b);
     accounts.release(a, 0, 1);
     accounts.close(a);
     let again = accounts.open("d", "y", limits);
-    assert!(accounts.request(again, 0, 3));
+    assert!(wants(&mut accounts, again, 0, 3));
 }
 
 /// Plays pools that all classes want more of than there is; gives the part of the time that each
@@ -159,14 +166,14 @@ fn parts(accounts: &mut Accounts, jobs: &[(usize, usize, u64)]) -> Vec<u64> {
         for (at, (pool, class, busy)) in jobs.iter().enumerate() {
             while waiting[at] < 4 {
                 waiter += 1;
-                match accounts.request(*pool, *class, waiter * 100 + at as u64) {
+                match wants(accounts, *pool, *class, waiter * 100 + at as u64) {
                     true => running.push((now + busy, at)),
                     false => waiting[at] += 1,
                 }
             }
         }
-        while let Some((_, waiter)) = accounts.grant() {
-            let at = (waiter % 100) as usize;
+        while let Some(Granted { waiter, .. }) = accounts.grant(0) {
+            let at = (waiter.ticket % 100) as usize;
             waiting[at] -= 1;
             running.push((now + jobs[at].2, at));
         }
@@ -208,17 +215,17 @@ fn pools_of_a_class_share_what_is_the_classes() {
 fn nobody_saves_time_up_by_being_away() {
     let (mut accounts, pool) = one(1, &[(0, 1), (0, 1)]);
     for waiter in 0..100 {
-        assert!(accounts.request(pool, 0, waiter));
+        assert!(wants(&mut accounts, pool, 0, waiter));
         accounts.release(pool, 0, 1_000);
     }
-    assert!(accounts.request(pool, 0, 100));
-    (0..10).for_each(|waiter| assert!(!accounts.request(pool, 1, 200 + waiter)));
-    (0..10).for_each(|waiter| assert!(!accounts.request(pool, 0, 300 + waiter)));
+    assert!(wants(&mut accounts, pool, 0, 100));
+    (0..10).for_each(|waiter| assert!(!wants(&mut accounts, pool, 1, 200 + waiter)));
+    (0..10).for_each(|waiter| assert!(!wants(&mut accounts, pool, 0, 300 + waiter)));
     let mut turns = Vec::new();
     let mut class = 0;
     for _ in 0..10 {
         accounts.release(pool, class, 1_000);
-        class = accounts.grant().expect("somebody waits").0;
+        class = accounts.grant(0).expect("somebody waits").class;
         turns.push(class);
     }
     let of_one = turns.iter().filter(|class| **class == 1).count();

@@ -131,8 +131,15 @@ pub fn ruled(change: impl FnOnce(&mut Policy)) -> watch::Receiver<Arc<Policy>> {
     policy.pool.mode = PoolMode::Transaction;
     policy.pool.size = 2;
     policy.pool.times.wait = Duration::from_secs(5);
+    policy.threads = Some(threads());
     change(&mut policy);
     watch::channel(Arc::new(policy)).1
+}
+
+/// Data threads of a node, unless a story has its own mind: `HOWDAH_TEST_THREADS`.
+fn threads() -> u32 {
+    let said = std::env::var("HOWDAH_TEST_THREADS").ok();
+    said.map_or(1, |count| count.parse().expect("HOWDAH_TEST_THREADS is a number"))
 }
 
 /// `app` may command, nobody may only look, and nobody grants wishes.

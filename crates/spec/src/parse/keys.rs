@@ -150,6 +150,7 @@ pub(crate) const POOLS: Section = Section {
         "role_clients_max",
         "address_clients_max",
         "waiting_max",
+        "threads",
         "databases",
         "roles",
         "classes",

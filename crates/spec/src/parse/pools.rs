@@ -14,6 +14,7 @@ use crate::types::PoolMode;
 const SERVERS: std::ops::RangeInclusive<i64> = 1..=10_000;
 const CLIENTS_MAX: i64 = 100_000;
 const WEIGHT_MAX: i64 = 1_000;
+const THREADS_MAX: i64 = 64;
 
 /// `wait`: what holds where the file says nothing of waiting in a pool.
 pub(super) fn read(top: &Table<'_>, wait: Span) -> Policy {
@@ -29,6 +30,7 @@ pub(super) fn read(top: &Table<'_>, wait: Span) -> Policy {
         role_clients_max: limit(&table, "role_clients_max"),
         address_clients_max: limit(&table, "address_clients_max"),
         waiting_max: table.integer("waiting_max", 1..=CLIENTS_MAX).unwrap_or(10_000),
+        threads: table.integer("threads", 0..=THREADS_MAX).filter(|threads| *threads > 0),
         classes: read_classes(&table),
     }
 }

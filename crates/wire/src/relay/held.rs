@@ -170,7 +170,7 @@ mod tests {
     use crate::relay::statements::{Known, Sense};
 
     fn statements(count: u32) -> Vec<std::rc::Rc<Statement>> {
-        let mut known = Known::new(100_000, 0, [7; 32]);
+        let mut known = Known::new(100_000, [7; 32]);
         let sense = |n: u32| Sense {
             text: n.to_string().into_bytes().into(),
             types: [0, 0].into(),

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_name_means_what_the_server_will_have_heard() {
-        let mut known = Known::new(10_000, 0, [7; 32]);
+        let mut known = Known::new(10_000, [7; 32]);
         let (one, two) = (known.of(sense("SELECT 1")), known.of(sense("SELECT 2")));
         let mut names = Names::default();
         let number = |names: &Names, name: &[u8]| names.get(name).map(|s| s.number);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_this_batch_gives_a_name_is_sure_whatever_an_earlier_one_does() {
-        let mut known = Known::new(10_000, 0, [7; 32]);
+        let mut known = Known::new(10_000, [7; 32]);
         let mut names = Names::default();
         names.change(b"", Some(known.of(sense("SELECT 1"))), 0);
         assert!(names.is_unsure(b"", 1));
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn nobody_reads_statements_in_a_log() {
-        let mut known = Known::new(10_000, 0, [7; 32]);
+        let mut known = Known::new(10_000, [7; 32]);
         let mut names = Names::default();
         let statement = known.of(sense("SELECT 'hush'"));
         let tag = names.change(b"hush", Some(statement.clone()), 0);

@@ -109,6 +109,7 @@ pub struct Known {
     /// What nobody uses is looked for when there are more.
     sweep_at: usize,
     last: u32,
+    step: u32,
     secret: [u8; 32],
 }
 
@@ -120,11 +121,18 @@ impl fmt::Debug for Known {
 }
 
 impl Known {
-    /// `first`: what numbers begin after, so that threads do not share any. `secret`: drawn anew
-    /// at each start.
-    pub fn new(bytes_max: usize, first: u32, secret: [u8; 32]) -> Known {
+    /// `secret`: drawn anew at each start.
+    pub fn new(bytes_max: usize, secret: [u8; 32]) -> Known {
+        Known::of_thread(bytes_max, secret, 0, 1)
+    }
+
+    /// The statements of one of several threads. No two of them have the same numbers, so that a
+    /// server may go from one to the other with what it has.
+    pub fn of_thread(bytes_max: usize, secret: [u8; 32], thread: u32, threads: u32) -> Known {
+        // As 2^32 is a multiple of it, that holds for numbers that begin anew, too.
+        let step = threads.next_power_of_two();
         let by_sense = BTreeMap::new();
-        Known { by_sense, bytes: 0, bytes_max, sweep_at: bytes_max, last: first, secret }
+        Known { by_sense, bytes: 0, bytes_max, sweep_at: bytes_max, last: thread, step, secret }
     }
 
     /// The statement of that sense.
@@ -132,8 +140,11 @@ impl Known {
         if let Some(known) = self.by_sense.get(&sense) {
             return known.clone();
         }
-        // None has 0.
-        self.last = self.last.checked_add(1).unwrap_or(1);
+        self.last = self.last.wrapping_add(self.step);
+        if self.last == 0 {
+            // None has that.
+            self.last = self.step;
+        }
         let statement = Rc::new(Statement {
             number: self.last,
             name: ServerName::of(self.last, &self.secret),
@@ -176,11 +187,23 @@ mod tests {
 
     #[test]
     fn the_same_text_is_the_same_statement_with_the_same_settings() {
-        let mut known = Known::new(10_000, 0, [7; 32]);
+        let mut known = Known::new(10_000, [7; 32]);
         let one = known.of(sense("SELECT 1"));
         assert_eq!(known.of(sense("SELECT 1")).number, one.number);
         let elsewhere = known.of(Sense { settings: 1, ..sense("SELECT 1") });
         assert_ne!(elsewhere.number, one.number);
+    }
+
+    #[test]
+    fn threads_share_no_numbers_however_often_they_begin_anew() {
+        for thread in 0..3 {
+            let mut known = Known::of_thread(10_000, [7; 32], thread, 3);
+            known.last = u32::MAX - 11 + thread;
+            for text in ["a", "b", "c", "d", "e", "f"] {
+                let number = known.of(sense(text)).number;
+                assert!(number != 0 && number % 4 == thread, "{number} of {thread}");
+            }
+        }
     }
 
     #[test]
@@ -199,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_nobody_calls_by_a_name_is_forgotten_when_room_is_short() {
-        let mut known = Known::new(1_000, 0, [7; 32]);
+        let mut known = Known::new(1_000, [7; 32]);
         let mut names = Names::default();
         let tag = names.change(b"kept", Some(known.of(sense("SELECT 0"))), 0);
         assert_eq!(names.done(tag), Some(1));
@@ -214,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_used_is_not_looked_through_at_each_new_one() {
-        let mut known = Known::new(1_000, 0, [7; 32]);
+        let mut known = Known::new(1_000, [7; 32]);
         let (mut kept, mut sweeps) = (Vec::new(), 0);
         for number in 0..1_000 {
             let before = known.sweep_at;

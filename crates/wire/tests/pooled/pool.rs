@@ -55,7 +55,7 @@ impl Pool {
         Pool {
             clients: said.iter().map(client).collect(),
             servers: (0..SERVERS).map(|_| Server::default()).collect(),
-            known: Known::new(200, 0, [7; 32]),
+            known: Known::new(200, [7; 32]),
         }
     }
 

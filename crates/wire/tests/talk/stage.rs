@@ -63,7 +63,7 @@ impl Stage {
             client: ClientHalf::new(1_000),
             server: ServerHalf::default(),
             held: Held::default(),
-            known: Known::new(10_000, 0, [7; 32]),
+            known: Known::new(10_000, [7; 32]),
             said: Vec::new(),
             answered: Vec::new(),
             rest: Vec::new(),

@@ -40,6 +40,7 @@ pub(super) fn write(file: &mut Writer, policy: &Policy) {
         file.value(key, max.unwrap_or(0));
     }
     file.value("waiting_max", policy.waiting_max);
+    file.value("threads", policy.threads.unwrap_or(0));
     write_own(file, "databases", &policy.databases);
     write_own(file, "roles", &policy.roles);
     // The last one is everybody else's, and has no line.
