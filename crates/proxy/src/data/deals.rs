@@ -43,6 +43,7 @@ impl Thread {
             Deal::Open => self.open_one(pool),
             Deal::Drop { room_for } => self.make_room(pool, room_for),
         }
+        self.forget_unused(pool);
     }
 
     /// A client that waits has a place, if it still does.
@@ -102,6 +103,10 @@ impl Thread {
             board.put_idle(by, account, &mut self.deals);
         }
         board.grant(by, &mut self.deals);
+        drop(board);
+        if let Some(pool) = self.by_account.get(&account).copied() {
+            self.forget_unused(pool);
+        }
     }
 
     /// A client has a place and no server.
@@ -150,7 +155,7 @@ impl Thread {
             Some(server) => self.lose_server(server),
             None => {
                 let by = self.by();
-                lock(&self.board).settle(by, &mut self.deals);
+                lock(&self.board).grant(by, &mut self.deals);
             }
         }
         self.note_oldest(at);

@@ -116,10 +116,7 @@ impl Thread {
     /// Places that have come free go to those who wait, and connections that may be opened now are.
     pub(super) fn grant(&mut self) {
         let by = self.by();
-        let mut board = lock(&self.board);
-        board.settle(by, &mut self.deals);
-        board.grant(by, &mut self.deals);
-        drop(board);
+        lock(&self.board).grant(by, &mut self.deals);
         self.carry_out();
     }
 
@@ -262,8 +259,8 @@ impl Thread {
     pub(super) fn forget_unused(&mut self, at: usize) {
         let Some(pool) = self.pools.get(at).filter(|pool| pool.is_unused()) else { return };
         let account = pool.account;
-        // What is on its way to it comes first.
-        if self.deals.iter().any(|(_, about, _)| *about == account)
+        // What is still to be done comes first.
+        if self.deals.iter().any(|(to, about, _)| *to == self.me && *about == account)
             || !lock(&self.board).close(self.me, account)
         {
             return;

@@ -33,6 +33,7 @@ impl Thread {
         for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
             self.look_at_reserve(at);
             self.open_more(at);
+            self.forget_unused(at);
         }
         self.grant();
         #[cfg(debug_assertions)]

@@ -171,7 +171,8 @@ impl<K: Ord + Clone, S> Board<K, S> {
         self.pool(account).shares[by.me].places -= 1;
     }
 
-    /// Places that are free go to those who wait, with an idle server where one is.
+    /// Places that are free go to those who wait, with an idle server where one is; what idles then
+    /// may make room for pools that are short.
     pub fn grant(&mut self, by: By, deals: &mut Deals) {
         while let Some(Granted { pool, class, waiter }) = self.accounts.grant(by.me) {
             let Waiter { home, client, ticket, .. } = waiter;
@@ -185,6 +186,7 @@ impl<K: Ord + Clone, S> Board<K, S> {
             }
             self.push(by, home, pool, Deal::Granted { client, ticket, class, idle }, deals);
         }
+        self.settle(by, deals);
     }
 
     /// A server of this thread is used by nobody, and no client here is owed one.
@@ -308,7 +310,7 @@ impl<K: Ord + Clone, S> Board<K, S> {
     }
 
     /// Connections may be opened that could not before.
-    pub fn settle(&mut self, by: By, deals: &mut Deals) {
+    fn settle(&mut self, by: By, deals: &mut Deals) {
         let mut at = 0;
         while let Some(account) = self.lacking.get(at).copied() {
             self.supply(by, account, deals);

@@ -14,3 +14,5 @@ pub use queue::{PATIENCE_US, Waiter};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod board_tests;

@@ -471,7 +471,14 @@ async fn psql_and_the_scrape_of_metrics_see_the_pools() {
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let pool = "postgres|app|1|0|0|0|0|0|0|1|0|0|0|0|0|transaction||rw|0|";
     assert!(said.lines().any(|line| line.starts_with(pool)), "{said}");
-    let page = metrics.expect("told").page().await;
+    let metrics = metrics.expect("told");
+    until("psql has gone", async || {
+        let page = metrics.page().await;
+        let there = "howdah_endpoint_clients{endpoint=\"rw\"} 1";
+        if page.lines().any(|line| line == there) { Ok(()) } else { Err(page) }
+    })
+    .await;
+    let page = metrics.page().await;
     for line in [
         "pgbouncer_up 1",
         "pgbouncer_pools_client_active_connections{database=\"postgres\",user=\"app\"} 1",

@@ -22,6 +22,7 @@ mod rig;
 mod routing;
 mod settings;
 mod statements;
+mod threads;
 mod tls;
 mod tokio_app;
 mod wal;
