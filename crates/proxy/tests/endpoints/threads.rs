@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use howdah_proxy::Endpoint::Rw;
 use howdah_spec::PoolMode;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -200,8 +202,9 @@ async fn lives(node: &Node, seed: u64) {
                 }
                 3 => {
                     let cancel = client.cancel_token();
+                    let tcp = TcpStream::connect(node.address(Rw)).await.expect("a listener");
                     let asked = client.simple_query("select pg_sleep(0.05)");
-                    let (asked, told) = tokio::join!(asked, cancel.cancel_query(NoTls));
+                    let (asked, told) = tokio::join!(asked, cancel.cancel_query_raw(tcp, NoTls));
                     told.expect("told");
                     let code = asked.err().and_then(|error| error.code().cloned());
                     assert!(code.is_none_or(|code| code.code() == "57014"));
@@ -219,8 +222,10 @@ async fn lives(node: &Node, seed: u64) {
 
 /// Nobody is there any more, and all servers are free: no place has been lost on the way.
 async fn until_free(node: &Node, servers_max: usize) {
-    let mut console = Raw::connect(node.address(Rw), "app", "pgbouncer").await.expect("let in");
+    let console = Raw::connect(node.address(Rw), "app", "pgbouncer").await.expect("let in");
+    let console = Mutex::new(console);
     until("all is free", async || {
+        let mut console = console.lock().await;
         let pools = console.ask("show pools").await;
         let of = |column| pools.number(column, &[("database", "postgres")]);
         let used = ["cl_active", "cl_waiting", "sv_active", "sv_tested", "sv_login"].map(of);
