@@ -3,7 +3,8 @@
 //!     cargo run --release -p howdah-bench --bin proxy -- --rounds 5 --seconds 4
 //!
 //! `--peer FILE` is another PgBouncer than Debian's, `--only TEXT` measures the rows whose name has
-//! it, `--idle N` connects so many clients that say nothing.
+//! it, `--idle N` connects so many clients that say nothing. `--threads N` measures Howdah with so many
+//! threads beside Howdah with one.
 //!
 //! Prints a table and writes `benches/results/proxy-<date>.md`.
 
@@ -19,9 +20,9 @@ use howdah_bench::proxy::idle::{self, Idle};
 use howdah_bench::proxy::load::{self, Sample};
 use howdah_bench::proxy::pooler::{Pooler, Socket};
 use howdah_bench::proxy::report::{Measured, markdown, reckon};
-use howdah_bench::proxy::rows::{Protocol, Row, Script, all};
+use howdah_bench::proxy::rows::{Protocol, Row, Script, all, of_threads};
 
-const USAGE: &str = "usage: proxy [--rounds N] [--seconds N] [--only TEXT] [--idle N] [--peer FILE] [--output FILE]";
+const USAGE: &str = "usage: proxy [--rounds N] [--seconds N] [--only TEXT] [--idle N] [--threads N] [--peer FILE] [--output FILE]";
 /// Ports of the poolers.
 const PORTS: [u16; 2] = [16_432, 16_433];
 
@@ -29,9 +30,13 @@ fn main() -> Result<()> {
     let options = Options::read()?;
     raise_files()?;
     let ground = Ground::start()?;
-    let ours = Pooler::howdah(&ground, PORTS[0])?;
-    let theirs = Pooler::pgbouncer(&ground, &options.peer, PORTS[1])?;
-    let rows = all().into_iter().filter(|row| row.name().contains(&options.only)).collect();
+    let ours = Pooler::howdah(&ground, PORTS[0], options.threads.unwrap_or(1))?;
+    let theirs = match options.threads {
+        Some(_) => Pooler::howdah(&ground, PORTS[1], 1)?,
+        None => Pooler::pgbouncer(&ground, &options.peer, PORTS[1])?,
+    };
+    let rows = if options.threads.is_some() { of_threads() } else { all() };
+    let rows = rows.into_iter().filter(|row| row.name().contains(&options.only)).collect();
     // First: memory that a load has left behind would be used again.
     let mut idle = Vec::new();
     if options.idle > 0 {
@@ -42,21 +47,25 @@ fn main() -> Result<()> {
     }
     let measured = measure(&options, &ground, &ours, &theirs, rows)?;
     let date = machine::today();
+    let (file, made) = match options.threads {
+        Some(threads) => ("proxy-threads", format!("proxy --threads {threads}")),
+        None => ("proxy", "proxy".to_owned()),
+    };
     let mut text = format!(
-        "# Poolers, measured on {date}\n\nMade by `proxy --rounds {} --seconds {}`. pgbench with one \
+        "# Poolers, measured on {date}\n\nMade by `{made} --rounds {} --seconds {}`. pgbench with one \
          thread, pools of 8 servers, transaction mode; the same kind of socket on both sides of \
          the pooler (TLS: from the client only). Medians of the rounds; ratios are of the two \
          poolers in one round, the middle one, with the least and the most.\n\n",
         options.rounds,
         options.time.as_secs()
     );
-    text.push_str(&markdown(&theirs.name, &measured, &idle));
+    text.push_str(&markdown(&ours.name, &theirs.name, &measured, &idle));
     text.push_str("\n## What ran\n\n");
     machine::facts().iter().for_each(|fact| text.push_str(&format!("- {fact}\n")));
     println!("{text}");
     let output = options.output.unwrap_or_else(|| {
         let results = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/results");
-        PathBuf::from(results).join(format!("proxy-{date}.md"))
+        PathBuf::from(results).join(format!("{file}-{date}.md"))
     });
     std::fs::write(&output, text).with_context(|| format!("write `{}`", output.display()))?;
     eprintln!("written: {}", output.display());
@@ -127,6 +136,7 @@ struct Options {
     time: Duration,
     only: String,
     idle: u32,
+    threads: Option<u32>,
     peer: PathBuf,
     output: Option<PathBuf>,
 }
@@ -138,6 +148,7 @@ impl Options {
             time: Duration::from_secs(4),
             only: String::new(),
             idle: 0,
+            threads: None,
             peer: "/usr/sbin/pgbouncer".into(),
             output: None,
         };
@@ -149,6 +160,7 @@ impl Options {
                 "--seconds" => options.time = Duration::from_secs(value.parse().context(USAGE)?),
                 "--only" => options.only = value,
                 "--idle" => options.idle = value.parse().context(USAGE)?,
+                "--threads" => options.threads = Some(value.parse().context(USAGE)?),
                 "--peer" => options.peer = value.into(),
                 "--output" => options.output = Some(value.into()),
                 _ => bail!(USAGE),

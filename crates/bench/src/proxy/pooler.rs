@@ -50,12 +50,16 @@ impl Pooler {
         Ok(pooler)
     }
 
-    /// The binary of this repository.
-    pub fn howdah(ground: &Ground, port: u16) -> Result<Pooler> {
+    /// The binary of this repository, with so many threads that serve clients.
+    pub fn howdah(ground: &Ground, port: u16, threads: u32) -> Result<Pooler> {
         let program = std::env::current_exe()?.with_file_name("howdah");
-        Pooler::start(ground, "Howdah", port, |ini| {
+        let name = match threads {
+            1 => "Howdah".to_owned(),
+            more => format!("Howdah, {more} threads"),
+        };
+        Pooler::start(ground, &name, port, |ini| {
             let mut command = Command::new(&program);
-            command.arg("pgbouncer").arg(ini);
+            command.args(["pgbouncer", "--threads", &threads.to_string()]).arg(ini);
             command
         })
     }

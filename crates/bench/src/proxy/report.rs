@@ -20,10 +20,10 @@ pub struct Measured {
     pub direct: Vec<Sample>,
 }
 
-pub fn markdown(peer: &str, all: &[Measured], idle: &[(String, Idle)]) -> String {
+pub fn markdown(own: &str, peer: &str, all: &[Measured], idle: &[(String, Idle)]) -> String {
     let mut text = format!(
-        "| row | processor us/tx Howdah | {peer} | ratio (spread) | to reach | tps Howdah | {peer} | \
-         ratio (spread) | p99 us Howdah | {peer} | ratio (spread) |\n\
+        "| row | processor us/tx {own} | {peer} | ratio (spread) | to reach | tps {own} | {peer} | \
+         ratio (spread) | p99 us {own} | {peer} | ratio (spread) |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for measured in all {

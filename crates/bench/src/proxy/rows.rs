@@ -57,6 +57,23 @@ impl Row {
     }
 }
 
+/// What several threads are measured by, beside one: a processor time of at most a tenth more.
+pub fn of_threads() -> Vec<Row> {
+    let row = |protocol, clients| Row {
+        socket: Socket::Tcp,
+        script: Script::Constant,
+        protocol,
+        clients,
+        reach: Some(1.1),
+    };
+    vec![
+        row(Protocol::Simple, 8),
+        row(Protocol::Simple, 64),
+        row(Protocol::Prepared, 8),
+        row(Protocol::Prepared, 64),
+    ]
+}
+
 /// All of them, the ones with a figure to reach first.
 pub fn all() -> Vec<Row> {
     let mut rows = Vec::new();
