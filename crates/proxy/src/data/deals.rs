@@ -49,11 +49,16 @@ impl Thread {
     /// A client that waits has a place, if it still does.
     fn granted(&mut self, account: usize, at: usize, ticket: u64, (class, idle): (usize, bool)) {
         let by = self.by();
-        let waits = |client: &&super::client::Client| {
-            matches!(client.doing, Doing::Waiting { ticket: own, .. } if own == ticket)
-        };
+        let waits = |client: &&super::client::Client| matches!(client.doing, Doing::Waiting { ticket: own, .. } if own == ticket);
         let client = self.clients.get(at).filter(waits).map(|client| client.pool);
         match client {
+            // Nothing begins any more: it keeps the place, and the server is nobody's.
+            Some(pool) if self.pools[pool].is_held() => {
+                if idle && self.keeps_promise(pool) {
+                    lock(&self.board).put_idle(by, account, &mut self.deals);
+                }
+                self.owe(at);
+            }
             Some(pool) if idle => match self.take_granted(pool) {
                 Some(server) => {
                     self.link(at, server);
@@ -77,24 +82,22 @@ impl Thread {
 
     /// The idle server that was promised with a place: the one that was used last.
     fn take_granted(&mut self, at: usize) -> Option<usize> {
+        if self.keeps_promise(at) { self.pools[at].idle.pop() } else { None }
+    }
+
+    /// Whether the idle server that was promised is there, and has not ended meanwhile.
+    pub(super) fn keeps_promise(&mut self, at: usize) -> bool {
         let pool = &mut self.pools[at];
-        if pool.broken > 0 {
-            pool.broken -= 1;
-            return None;
-        }
-        pool.idle.pop()
+        let keeps = pool.broken == 0;
+        pool.broken -= u32::from(!keeps);
+        keeps
     }
 
     /// Who was granted a place does not want it any more.
     fn give_back(&mut self, account: usize, class: usize, idle: bool) {
         let by = self.by();
         let free = match self.by_account.get(&account).copied() {
-            Some(pool) if idle => {
-                let pool = &mut self.pools[pool];
-                let there = pool.broken == 0;
-                pool.broken -= u32::from(!there);
-                there
-            }
+            Some(pool) if idle => self.keeps_promise(pool),
             _ => false,
         };
         let mut board = lock(&self.board);

@@ -75,7 +75,9 @@ impl Thread {
             drop(board);
             return self.lose_server(at);
         }
-        let client = if pool.is_held() { None } else { pool.owed.pop_front() };
+        // Threads that lack servers take turns.
+        pool.gave = !pool.gave && board.lacks_elsewhere(by.me, account);
+        let client = if pool.is_held() || pool.gave { None } else { pool.owed.pop_front() };
         match client {
             Some(_) => board.owes(by.me, account, pool.owed.len()),
             None => {

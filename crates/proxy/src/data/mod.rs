@@ -143,11 +143,20 @@ pub(crate) enum Order {
         reply: oneshot::Sender<bool>,
     },
     /// What another thread has agreed on at the board, about an account.
-    Deal { account: usize, deal: Deal },
+    Deal {
+        account: usize,
+        deal: Deal,
+    },
     /// Another thread's server is this one's from now on.
-    Server { account: usize, parcel: Box<Parcel> },
+    Server {
+        account: usize,
+        parcel: Box<Parcel>,
+    },
     /// There is no server for whoever waits in this pool, by a server's own word.
-    Refused { pool: PoolKey, word: Arc<[u8]> },
+    Refused {
+        pool: PoolKey,
+        word: Arc<[u8]>,
+    },
     /// Nobody tells it anything any more.
     End,
 }

@@ -75,12 +75,9 @@ impl Thread {
 
     /// An idle server that is promised, unless it has ended meanwhile.
     pub(super) fn take_promised(&mut self, at: usize) -> Option<usize> {
-        let pool = &mut self.pools[at];
-        if pool.broken > 0 {
-            pool.broken -= 1;
-            return None;
-        }
-        (!pool.idle.is_empty()).then(|| pool.idle.remove(0))
+        let keeps = self.keeps_promise(at);
+        let idle = &mut self.pools[at].idle;
+        (keeps && !idle.is_empty()).then(|| idle.remove(0))
     }
 
     /// The server that is idle longest has gone.
@@ -99,9 +96,8 @@ impl Thread {
         let Parcel { parameters, dirty, load, lets, .. } = parcel;
         let endpoint = self.pools[pool].key.endpoint;
         let over = site.is_over(&self.topology);
-        let stale = over
-            || lets != self.lets
-            || !self.routes.lead_to(&self.topology, endpoint, &site);
+        let stale =
+            over || lets != self.lets || !self.routes.lead_to(&self.topology, endpoint, &site);
         let at = self.servers.insert(Server {
             settings: self.interned.of(settings),
             held,

@@ -69,6 +69,8 @@ pub(super) struct Pool {
     pub opening: u32,
     /// Idle servers that had been promised when they ended: as many orders find none.
     pub broken: u32,
+    /// The last server that came free while others lacked one too went to them.
+    pub gave: bool,
     pub stats: Stats,
     held: bool,
 }
@@ -85,6 +87,7 @@ impl Pool {
             servers: 0,
             opening: 0,
             broken: 0,
+            gave: false,
             stats: Stats::default(),
             held: false,
         }

@@ -83,7 +83,7 @@ pub(super) struct Server {
 
 impl Server {
     /// One that nobody has used yet.
-    #[allow(clippy::too_many_arguments, reason = "each is what only its opener knows")]
+    #[expect(clippy::too_many_arguments, reason = "each is what only its opener knows")]
     pub fn new(
         conn: Conn,
         half: ServerHalf,

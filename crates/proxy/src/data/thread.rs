@@ -27,7 +27,7 @@ use crate::pool::{By, Deals};
 
 /// Read at once.
 const BUFFER: usize = 64 * 1024;
-/// Statements that clients have prepared, bytes.
+/// Statements that clients of all threads have prepared, bytes.
 const KNOWN_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Thread {
@@ -61,6 +61,8 @@ pub(super) struct Thread {
     pub to_server: Cuts,
     pub to_client: Cuts,
     pub now: Instant,
+    /// The same by the board's clock.
+    now_us: u64,
     pub next_tick: Instant,
     born: u64,
     /// Requests so far.
@@ -88,7 +90,8 @@ impl Thread {
         let Common { me, board, peers, start, secret } = common;
         let now = Instant::now();
         let number = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
-        let known = Known::of_thread(KNOWN_MAX, secret, number(me), number(peers.len()));
+        let known_max = KNOWN_MAX / peers.len();
+        let known = Known::of_thread(known_max, secret, number(me), number(peers.len()));
         Thread {
             me,
             peers,
@@ -114,6 +117,7 @@ impl Thread {
             to_server: Cuts::default(),
             to_client: Cuts::default(),
             now,
+            now_us: us(now.saturating_duration_since(start)),
             next_tick: now,
             born: me as u64,
             tickets: 0,
@@ -138,6 +142,7 @@ impl Thread {
                 return;
             }
             self.now = Instant::now();
+            self.now_us = us(self.now.saturating_duration_since(self.start));
             let woken = changes.iter().any(|(token, _)| *token == Token::Wake);
             for (token, ready) in changes.drain(..) {
                 self.changed(token, ready);
@@ -282,7 +287,7 @@ impl Thread {
     }
 
     pub(super) fn by(&self) -> By {
-        By { me: self.me, now: us(self.now.saturating_duration_since(self.start)) }
+        By { me: self.me, now: self.now_us }
     }
 
     fn take_server(&mut self, key: &PoolKey, result: Result<Box<NewServer>, NotOpened>) {

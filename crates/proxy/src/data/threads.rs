@@ -137,9 +137,7 @@ impl Threads {
         let Placed { pools, all } = &mut *placed;
         let counts = pools.entry(pool.clone()).or_insert_with(|| vec![0; count]);
         let board = lock(&self.board);
-        let load = |at: &usize| {
-            (counts[*at], u32::MAX - board.idle_at(pool, *at), all[*at])
-        };
+        let load = |at: &usize| (counts[*at], u32::MAX - board.idle_at(pool, *at), all[*at]);
         let thread = (0..count).min_by_key(load).unwrap_or_default();
         drop(board);
         counts[thread] += 1;

@@ -72,7 +72,9 @@ impl Thread {
             };
         }
         let at = match client.doing {
-            Doing::Waiting { since, .. } | Doing::Owed { since } if over(since, Some(times.wait)) => {
+            Doing::Waiting { since, .. } | Doing::Owed { since }
+                if over(since, Some(times.wait)) =>
+            {
                 return end("57P03", "no server became free in time", "wait");
             }
             Doing::Waiting { .. } | Doing::Owed { .. } => return None,

@@ -92,7 +92,14 @@ impl<K: Ord + Clone, S> Board<K, S> {
     }
 
     /// From now on a thread has this pool. Its account.
-    pub fn open(&mut self, me: usize, key: &K, names: (&str, &str), limits: PoolLimits, own: S) -> usize {
+    pub fn open(
+        &mut self,
+        me: usize,
+        key: &K,
+        names: (&str, &str),
+        limits: PoolLimits,
+        own: S,
+    ) -> usize {
         let account = match self.by_key.get(key) {
             Some(account) => *account,
             None => {
@@ -202,6 +209,11 @@ impl<K: Ord + Clone, S> Board<K, S> {
             share.since = by.now;
         }
         share.idle += 1;
+    }
+
+    /// Whether clients of other threads have a place and no server.
+    pub fn lacks_elsewhere(&mut self, me: usize, account: usize) -> bool {
+        self.pool(account).lacking(me).is_some()
     }
 
     /// A client of this thread that is owed a server gets one that is idle here.
@@ -397,7 +409,9 @@ impl<K: Ord + Clone, S> Board<K, S> {
         let shared = self.pool(account);
         let share = shared.shares[me];
         let idle = share.idle + share.promised == has.idle + has.broken;
-        let own = idle && share.places >= has.places && share.servers == has.servers;
+        // Places that were granted are known here before they are heard of there.
+        let places = share.places == has.places || share.due > 0 && share.places > has.places;
+        let own = idle && places && share.servers == has.servers;
         let all = shared.sum(|share| share.servers + share.opening) + shared.moving;
         let right = own && shared.sum(|share| share.places) == in_use && all == connections;
         (!right).then(|| {

@@ -328,7 +328,9 @@ impl World {
             let busy: Vec<_> =
                 self.ways.iter().filter(|(_, way)| !way.is_empty()).map(|(at, _)| *at).collect();
             let opening: Vec<_> = (0..THREADS)
-                .flat_map(|me| self.threads[me].iter().map(move |(at, pool)| (me, *at, pool.opening)))
+                .flat_map(|me| {
+                    self.threads[me].iter().map(move |(at, pool)| (me, *at, pool.opening))
+                })
                 .filter(|(.., opening)| *opening > 0)
                 .collect();
             if busy.is_empty() && opening.is_empty() {
@@ -410,7 +412,8 @@ impl World {
 #[test]
 fn whatever_comes_late_ends_or_gives_up_counts_hold_and_everybody_gets_a_server() {
     for seed in 1..300 {
-        let (all, size) = ([None, Some(2), Some(4)][seed % 3], 1 + u32::try_from(seed % 4).unwrap());
+        let (all, size) =
+            ([None, Some(2), Some(4)][seed % 3], 1 + u32::try_from(seed % 4).unwrap());
         let (mut world, mut chance) = (World::new(all), Chance(seed as u64 * 7_919));
         for _ in 0..1_000 {
             world.step(&mut chance, size);

@@ -7,12 +7,12 @@ mod level;
 mod queue;
 mod share;
 
-pub use board::{Asked, Board, By, Deal, Deals, Has};
 pub use accounts::{Accounts, Class, Granted, PoolLimits};
+pub use board::{Asked, Board, By, Deal, Deals, Has};
 pub use histogram::Histogram;
 pub use queue::{PATIENCE_US, Waiter};
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod board_tests;
+#[cfg(test)]
+mod tests;

@@ -77,13 +77,15 @@ impl<K, S> Shared<K, S> {
 
     /// The thread but this one that has most idle servers.
     pub fn lender(&self, not: usize) -> Option<usize> {
-        let others = self.shares.iter().enumerate().filter(|(at, share)| *at != not && share.idle > 0);
+        let others =
+            self.shares.iter().enumerate().filter(|(at, share)| *at != not && share.idle > 0);
         others.max_by_key(|(_, share)| share.idle).map(|(at, _)| at)
     }
 
     /// The thread but this one that lacks most.
     pub fn lacking(&self, not: usize) -> Option<usize> {
-        let others = self.shares.iter().enumerate().filter(|(at, share)| *at != not && share.lacks > 0);
+        let others =
+            self.shares.iter().enumerate().filter(|(at, share)| *at != not && share.lacks > 0);
         others.max_by_key(|(_, share)| share.lacks).map(|(at, _)| at)
     }
 
