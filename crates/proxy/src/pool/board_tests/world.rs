@@ -1,15 +1,15 @@
-//! The board, with threads that are played: what they are told comes late and in the order in which
-//! each of them has said it, servers end at any time, and clients come and go.
+//! Threads that are played: what they are told comes late and in the order in which each of them has
+//! said it, servers end at any time, and clients come and go.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::*;
+use crate::pool::*;
 
-const THREADS: usize = 3;
+pub const THREADS: usize = 3;
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 /// Numbers that follow from a seed: xorshift, G. Marsaglia, "Xorshift RNGs", 2003.
-struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
     fn below(&mut self, end: usize) -> usize {
@@ -21,7 +21,7 @@ impl Chance {
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Doing {
+pub enum Doing {
     Idle,
     Waiting(u64),
     Owed,
@@ -30,34 +30,34 @@ enum Doing {
 
 /// One pool of one thread.
 #[derive(Default, Debug)]
-struct Pool {
-    clients: BTreeMap<usize, Doing>,
-    owed: VecDeque<usize>,
-    idle: u32,
-    busy: u32,
-    broken: u32,
-    opening: u32,
+pub struct Pool {
+    pub clients: BTreeMap<usize, Doing>,
+    pub owed: VecDeque<usize>,
+    pub idle: u32,
+    pub busy: u32,
+    pub broken: u32,
+    pub opening: u32,
 }
 
-enum Told {
+pub enum Told {
     Deal(usize, Deal),
     /// A server comes.
     Server(usize),
 }
 
 /// Threads, and what is on its way between them.
-struct World {
-    board: Board<&'static str, ()>,
-    threads: Vec<BTreeMap<usize, Pool>>,
+pub struct World {
+    pub board: Board<&'static str, ()>,
+    pub threads: Vec<BTreeMap<usize, Pool>>,
     /// By sender and receiver.
     ways: BTreeMap<(usize, usize), VecDeque<Told>>,
     deals: Deals,
-    now: u64,
+    pub now: u64,
     last: u64,
 }
 
 impl World {
-    fn new(all: Option<u32>) -> World {
+    pub fn new(all: Option<u32>) -> World {
         let class = |guaranteed| Class { guaranteed, weight: 1 };
         World {
             board: Board::new(THREADS, all, &[class(30), class(0)]),
@@ -77,7 +77,7 @@ impl World {
         self.threads[me].entry(account).or_default()
     }
 
-    fn come(&mut self, me: usize, key: &'static str, size: u32) -> (usize, usize) {
+    pub fn come(&mut self, me: usize, key: &'static str, size: u32) -> (usize, usize) {
         let limits = PoolLimits { size, reserve: 0, database: None, role: None };
         let account = self.board.open(me, &key, (key, key), limits, ());
         self.last += 1;
@@ -87,7 +87,7 @@ impl World {
         (account, client)
     }
 
-    fn ask(&mut self, me: usize, account: usize, client: usize) {
+    pub fn ask(&mut self, me: usize, account: usize, client: usize) {
         self.last += 1;
         let (by, ticket) = (self.by(me), self.last);
         match self.board.request(by, account, client % 2, (client, ticket)) {
@@ -138,14 +138,14 @@ impl World {
         self.carry_out(me);
     }
 
-    fn done(&mut self, me: usize, account: usize, client: usize) {
+    pub fn done(&mut self, me: usize, account: usize, client: usize) {
         let pool = self.pool(me, account);
         pool.busy -= 1;
         pool.clients.insert(client, Doing::Idle);
         self.free(me, account, Some(client % 2));
     }
 
-    fn leave(&mut self, me: usize, account: usize, client: usize) {
+    pub fn leave(&mut self, me: usize, account: usize, client: usize) {
         let by = self.by(me);
         let doing = self.pool(me, account).clients.remove(&client).expect("a client");
         match doing {
@@ -173,7 +173,7 @@ impl World {
         self.close(me, account);
     }
 
-    fn lose_idle(&mut self, me: usize, account: usize) {
+    pub fn lose_idle(&mut self, me: usize, account: usize) {
         let by = self.by(me);
         let promised = !self.board.lose_idle(me, account);
         let pool = self.pool(me, account);
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    fn check(&mut self, all: Option<u32>, size: u32) {
+    pub fn check(&mut self, all: Option<u32>, size: u32) {
         let mut connections = 0;
         for me in 0..THREADS {
             for (account, pool) in &self.threads[me] {
@@ -323,7 +323,7 @@ impl World {
     }
 
     /// All that is on its way arrives, and every connection that is being opened is there.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         loop {
             let busy: Vec<_> =
                 self.ways.iter().filter(|(_, way)| !way.is_empty()).map(|(at, _)| *at).collect();
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self) {
+    pub fn tick(&mut self) {
         for me in 0..THREADS {
             for account in self.threads[me].keys().copied().collect::<Vec<_>>() {
                 // What others need may have taken its last server.
@@ -352,7 +352,7 @@ impl World {
         }
     }
 
-    fn clients(&self, is: impl Fn(Doing) -> bool) -> Vec<(usize, usize, usize)> {
+    pub fn clients(&self, is: impl Fn(Doing) -> bool) -> Vec<(usize, usize, usize)> {
         let mut found = Vec::new();
         for (me, pools) in self.threads.iter().enumerate() {
             for (account, pool) in pools {
@@ -363,7 +363,7 @@ impl World {
         found
     }
 
-    fn step(&mut self, chance: &mut Chance, size: u32) {
+    pub fn step(&mut self, chance: &mut Chance, size: u32) {
         self.now += chance.below(200) as u64;
         let me = chance.below(THREADS);
         let one = |chance: &mut Chance, of: Vec<(usize, usize, usize)>| {
@@ -407,98 +407,4 @@ impl World {
             _ => self.hear(chance.below(THREADS), me),
         }
     }
-}
-
-#[test]
-fn whatever_comes_late_ends_or_gives_up_counts_hold_and_everybody_gets_a_server() {
-    for seed in 1..300 {
-        let (all, size) =
-            ([None, Some(2), Some(4)][seed % 3], 1 + u32::try_from(seed % 4).unwrap());
-        let (mut world, mut chance) = (World::new(all), Chance(seed as u64 * 7_919));
-        for _ in 0..1_000 {
-            world.step(&mut chance, size);
-            world.check(all, size);
-        }
-        // From now on nothing fails: whoever has a server ends, until nobody wants one.
-        let mut rounds = 0;
-        while !world.clients(|doing| doing != Doing::Idle).is_empty() {
-            world.now += 100;
-            world.settle();
-            for (me, account, client) in world.clients(|doing| doing == Doing::Has) {
-                world.done(me, account, client);
-            }
-            world.settle();
-            world.check(all, size);
-            // Attempts that have failed are made again by the clock alone.
-            if rounds < 2 {
-                world.tick();
-            }
-            rounds += 1;
-            assert!(rounds < 100, "seed {seed}: somebody gets none: {:?}", world.threads);
-        }
-        for (me, account, client) in world.clients(|_| true) {
-            world.leave(me, account, client);
-        }
-        world.settle();
-        for me in 0..THREADS {
-            while let Some(account) =
-                world.threads[me].iter().find(|(_, p)| p.idle > 0).map(|(at, _)| *at)
-            {
-                world.lose_idle(me, account);
-                world.settle();
-            }
-        }
-        assert_eq!(world.board.accounts.connections_of(None), 0, "seed {seed}");
-        assert!(
-            world.threads.iter().all(BTreeMap::is_empty),
-            "seed {seed}: a pool is left: {:?}",
-            world.threads
-        );
-    }
-}
-
-#[test]
-fn a_server_goes_where_it_is_wanted_and_no_other_is_opened_for_now_and_then() {
-    let mut world = World::new(None);
-    let (account, one) = world.come(0, "a", 4);
-    let (_, two) = world.come(1, "a", 4);
-    for (thread, client) in [(0, one), (1, two), (0, one), (1, two)] {
-        world.ask(thread, account, client);
-        world.settle();
-        world.done(thread, account, client);
-    }
-    assert_eq!(world.board.accounts.connections(account), 1);
-}
-
-#[test]
-fn threads_that_are_busy_come_to_have_servers_of_their_own() {
-    let mut world = World::new(None);
-    let (account, one) = world.come(0, "a", 4);
-    let (_, two) = world.come(1, "a", 4);
-    let mut moved = 0;
-    for round in 0..100 {
-        world.now += 100;
-        let (thread, client) = if round % 2 == 0 { (0, one) } else { (1, two) };
-        let had = world.threads[thread].get(&account).map_or(0, |pool| pool.idle);
-        world.ask(thread, account, client);
-        world.settle();
-        moved += u32::from(had == 0);
-        world.done(thread, account, client);
-    }
-    assert_eq!(world.board.accounts.connections(account), 2);
-    assert!(moved < 12, "{moved} times no server was there");
-}
-
-#[test]
-fn a_server_that_idles_at_another_thread_makes_room_for_another_pool() {
-    let mut world = World::new(Some(1));
-    let (a, one) = world.come(0, "a", 4);
-    world.ask(0, a, one);
-    world.settle();
-    world.done(0, a, one);
-    let (b, two) = world.come(1, "b", 4);
-    world.ask(1, b, two);
-    world.settle();
-    assert_eq!(world.clients(|doing| doing == Doing::Has), [(1, b, two)]);
-    assert_eq!((world.board.accounts.connections(a), world.board.accounts.connections(b)), (0, 1));
 }
