@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+use tokio::task::JoinSet;
+
 use crate::rig::{Site, run, value};
 
 const SCRAM: &str = "auth_type = scram-sha-256\n";
@@ -32,6 +35,34 @@ fn transactions_share_servers_and_sessions_do_not() {
         let (one, two) = (pooler.connect("small").await, pooler.connect("small").await);
         assert_eq!(value(&one, PID).await, value(&two, PID).await);
     });
+}
+
+#[test]
+fn several_threads_have_one_pool_and_end_together() {
+    let site = Site::start();
+    site.write("users.txt", "\"app\" \"secret\"\n");
+    let lines = format!("{SCRAM}pool_mode = transaction\ndefault_pool_size = 2");
+    site.write("a.ini", &site.ini("", &lines));
+    let ini = site.path("a.ini").display().to_string();
+    let mut pooler = site.run(&["--threads", "3", &ini], &[]);
+    run(async {
+        let mut clients = JoinSet::new();
+        for _ in 0..9 {
+            let client = pooler.connect("postgres").await;
+            clients.spawn(async move {
+                let asks = "select pg_backend_pid() from pg_sleep(0.01)";
+                let mut servers = Vec::new();
+                for _ in 0..5 {
+                    servers.push(value(&client, asks).await.expect("a server"));
+                }
+                servers
+            });
+        }
+        let servers: BTreeSet<_> = clients.join_all().await.into_iter().flatten().collect();
+        assert_eq!(servers.len(), 2, "{servers:?}");
+    });
+    pooler.signal(Signal::SIGTERM);
+    assert_eq!(pooler.ended(), Some(0));
 }
 
 #[test]
