@@ -76,7 +76,7 @@ const GROWTH: usize = 200;
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut client, mut server) = (ClientHalf::new(500), ServerHalf::default());
-    let (mut held, mut known) = (Held::default(), Known::new(10_000, 0, [7; 32]));
+    let (mut held, mut known) = (Held::default(), Known::new(10_000, [7; 32]));
     let (mut said, mut answered) = (Vec::new(), Vec::new());
     let mut rest = bytes;
     // A byte says who, and what or how much.
