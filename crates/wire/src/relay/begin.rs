@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_begin_by_messages_of_its_own_is_answered_message_by_message() {
-        let (mut half, mut known) = (ClientHalf::new(100), Known::new(10_000, 0, [7; 32]));
+        let (mut half, mut known) = (ClientHalf::new(100), Known::new(10_000, [7; 32]));
         let parse: (u8, &[u8]) = (b'P', b"p\0begin\0\0\0");
         let bind: (u8, &[u8]) = (b'B', b"\0p\0\0\0\0\0\0\0");
         let describe: (u8, &[u8]) = (b'D', b"P\0");
