@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use howdah_wire::scram::{self, Key, Refused, Verifier};
-use howdah_wire::{Authentication, InitialResponse};
+use howdah_wire::{Authentication, ErrorResponse, InitialResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::relay::Stream;
@@ -32,7 +32,7 @@ pub(crate) async fn prove(
     let offered: String =
         plus.into_iter().chain([scram::MECHANISM]).map(|name| format!("{name}\0")).collect();
     say(client, Authentication::Sasl { mechanisms: offered.as_bytes() }).await?;
-    let answer = hear(client).await?;
+    let Some(answer) = hear(client).await? else { return Ok(Err(Refused::Malformed)) };
     let Some(first) = InitialResponse::read(&answer) else { return Ok(Err(Refused::Malformed)) };
     let begun = scram::answer_first(first.mechanism, first.data, &nonce(), verifier, end_point);
     let (challenge, question) = match begun {
@@ -40,7 +40,7 @@ pub(crate) async fn prove(
         Err(refused) => return Ok(Err(refused)),
     };
     say(client, Authentication::SaslContinue(question.as_bytes())).await?;
-    let answer = hear(client).await?;
+    let Some(answer) = hear(client).await? else { return Ok(Err(Refused::Malformed)) };
     let Ok(text) = std::str::from_utf8(&answer) else { return Ok(Err(Refused::Malformed)) };
     match challenge.answer_final(text) {
         Ok(accepted) => {
@@ -63,12 +63,29 @@ pub(crate) async fn say(client: &mut impl Stream, message: Authentication<'_>) -
     client.flush().await
 }
 
-/// The body of a message `p`, and not a byte beyond it.
-pub(crate) async fn hear(client: &mut impl Stream) -> io::Result<Vec<u8>> {
+/// The body of a message `p`, and not a byte beyond it. `None`: it is none.
+pub(crate) async fn hear(client: &mut impl Stream) -> io::Result<Option<Vec<u8>>> {
     let kind = client.read_u8().await?;
+    if kind != b'p' {
+        return Ok(None);
+    }
     let len = client.read_u32().await? as usize;
-    let body = len.checked_sub(4).filter(|len| kind == b'p' && *len <= ANSWER_MAX);
-    let mut answer = vec![0; body.ok_or(io::ErrorKind::InvalidData)?];
+    let Some(len) = len.checked_sub(4).filter(|len| *len <= ANSWER_MAX) else { return Ok(None) };
+    let mut answer = vec![0; len];
     client.read_exact(&mut answer).await?;
-    Ok(answer)
+    Ok(Some(answer))
+}
+
+/// What a client is told that has not proved itself. Nothing in it tells whether the name is known.
+pub(crate) fn refusal(refused: Refused, user: &str) -> ErrorResponse {
+    match refused {
+        Refused::Malformed => ErrorResponse::fatal("08P01", refused.to_string()),
+        Refused::Downgraded | Refused::Binding => {
+            ErrorResponse::fatal("28000", refused.to_string())
+        }
+        Refused::Password => {
+            let message = format!("password authentication failed for user \"{user}\"");
+            ErrorResponse::fatal("28P01", message)
+        }
+    }
 }

@@ -33,6 +33,7 @@ mod data;
 mod gate;
 mod login;
 mod opener;
+mod openings;
 mod peer;
 mod plea;
 mod pooled;
@@ -62,6 +63,7 @@ use console::Console;
 pub use console::{ConsoleConfig, Declined, Metrics, Operators, Shown, WISHES_MAX, Wish, WishKind};
 pub use counters::Counters;
 pub use howdah_spec::pools as policy;
+use openings::Openings;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
 pub use policy::Policy;
 pub use pooled::{VERIFIER_ASKS_MAX, VerifierAsk};
@@ -69,9 +71,11 @@ pub use route::Endpoint;
 pub use socket::{Bound, bind};
 pub use wal::{WalAsk, fetch_wal};
 
-/// Connections of one endpoint beyond `clients_max`, because a client that has not said yet what
-/// it wants is none, and because cancel requests must get through. More wait unaccepted.
+/// Connections that have not said yet what they want; with one more the oldest goes ([`openings`]).
 const OPENINGS_MAX: usize = 512;
+/// Connections of one endpoint beyond `clients_max`, because whoever has not said yet what it wants
+/// is no client, and because cancel requests must get through. More wait unaccepted.
+const CONNECTIONS_MORE: usize = 2 * OPENINGS_MAX;
 /// How long a connection may take to say it: TLS and the first packet.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept: no file descriptor, mostly, and the next one fails as well.
@@ -104,6 +108,7 @@ pub async fn serve(
         topology: topology.clone(),
         places: Arc::new(Semaphore::new(config.clients_max as usize)),
         crowd: crowd::Crowd::default(),
+        openings: Openings::default(),
         load: Mutex::default(),
         config,
     });
@@ -137,13 +142,14 @@ struct Proxy {
     places: Arc<Semaphore>,
     /// Clients by database, role and address.
     crowd: crowd::Crowd,
+    openings: Openings,
     /// Clients of this proxy on each node.
     load: Mutex<BTreeMap<NodeName, Gauge>>,
 }
 
 impl Proxy {
     async fn accept(self: Arc<Proxy>, endpoint: Endpoint, listener: TcpListener) {
-        let connections_max = self.config.clients_max as usize + OPENINGS_MAX;
+        let connections_max = self.config.clients_max as usize + CONNECTIONS_MORE;
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

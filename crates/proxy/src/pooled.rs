@@ -119,8 +119,7 @@ impl Proxy {
             Ok(client_key) => client_key,
             Err(refused) => {
                 tracing::debug!(user = pool.user, %refused, "not let in");
-                let message = format!("password authentication failed for user \"{}\"", pool.user);
-                return self.refuse(client, ErrorResponse::fatal("28P01", message)).await;
+                return self.refuse(client, gate::refusal(refused, &pool.user)).await;
             }
         };
         if let Some(console) = &self.console {

@@ -11,11 +11,8 @@ impl Startup<'_> {
     /// All settings that it asks for, by their names in lower case; `None`: `options` has a switch
     /// that is none.
     pub fn settings(&self) -> Option<Settings> {
-        let words = words(self.parameter("options").unwrap_or_default());
-        let understood = words.iter().enumerate().all(|(at, word)| {
-            let is_value = at > 0 && words[at - 1] == "-c";
-            is_value || word.starts_with("-c") || word.starts_with("--")
-        });
+        let switched = switches(&words(self.parameter("options").unwrap_or_default()));
+        let switched: Vec<_> = switched.into_iter().collect::<Option<_>>()?;
         let others = ["user", "database", "options", "replication"];
         let given = self.parameters().map(|(name, value)| {
             (
@@ -25,15 +22,15 @@ impl Startup<'_> {
         });
         let given =
             given.filter(|(name, _)| !others.contains(&&**name) && !name.starts_with("_pq_."));
-        let all = settings(&words).into_iter().chain(given);
+        let all = switched.into_iter().chain(given);
         let all = all.map(|(name, value)| (name.to_ascii_lowercase().into(), value.into()));
-        understood.then(|| all.collect())
+        Some(all.collect())
     }
 
     /// The value that the session begins with, if the client asks for one. `name` in lower case.
     pub fn asks_for(&self, name: &str) -> Option<String> {
         let options = self.parameter("options").unwrap_or_default();
-        let switched = settings(&words(options)).into_iter();
+        let switched = switches(&words(options)).into_iter().flatten();
         let given =
             self.parameters().filter(|(name, _)| *name != b"options").map(|(name, value)| {
                 (
@@ -62,8 +59,9 @@ fn words(options: &[u8]) -> Vec<String> {
     words
 }
 
-/// `-c name=value`, `-cname=value` and `--name=value`, in which `-` stands for `_` too.
-fn settings(words: &[String]) -> Vec<(String, String)> {
+/// `-c name=value`, `-cname=value` and `--name=value`, in which `-` stands for `_` too; `None` for
+/// each word that is none of them.
+fn switches(words: &[String]) -> Vec<Option<(String, String)>> {
     let mut found = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -72,9 +70,8 @@ fn settings(words: &[String]) -> Vec<(String, String)> {
             Some(rest) => Some(rest),
             None => word.strip_prefix("--"),
         };
-        if let Some((name, value)) = setting.and_then(|setting| setting.split_once('=')) {
-            found.push((name.replace('-', "_"), value.to_owned()));
-        }
+        let setting = setting.and_then(|setting| setting.split_once('='));
+        found.push(setting.map(|(name, value)| (name.replace('-', "_"), value.to_owned())));
     }
     found
 }

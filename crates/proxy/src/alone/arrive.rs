@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::listen::From;
 use super::{Alone, Database, Settings};
 use crate::cancel::cancel_of;
-use crate::client::{Admitted, Client};
+use crate::client::{Admitted, Client, asked_again};
 use crate::console::{DATABASE as CONSOLE, May, Operator};
 use crate::credentials::Credentials;
 use crate::data::{Newcomer, Places, PoolKey};
@@ -40,8 +40,8 @@ impl Alone {
             }
             From::Unix { .. } => None,
         };
-        let opened = timeout(now.client_login_timeout, Client::open(tcp, tls)).await;
-        let opened = opened.map_err(io::Error::from).flatten();
+        let opening_timeout = now.client_login_timeout;
+        let opened = self.openings.wait_for(opening_timeout, Client::open(tcp, tls)).await;
         let mut client = opened.map_err(|error| self.noted(from, None, error))?;
         let wish = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => wish(&startup, &now, from),
@@ -49,7 +49,8 @@ impl Alone {
                 cancel_of(&self.pooler, &client.packet).await;
                 return timeout(OPENING_TIMEOUT, client.stream.shutdown()).await?;
             }
-            Ok(_) => return self.malformed(from),
+            Ok(Step::Packet(asked, _)) => Err(asked_again(&asked)),
+            Ok(Step::Need(_)) => return self.malformed(from),
             Err(malformed) => match malformed.answer() {
                 Some(error) => Err(error),
                 None => return self.malformed(from),
@@ -73,8 +74,7 @@ impl Alone {
             client.stream.write_all(&wish.negotiation).await?;
             self.prove(&now, &wish, &mut client, from, asked).await
         };
-        let proof = timeout(now.client_login_timeout, proof).await;
-        let proof = proof.map_err(io::Error::from).flatten();
+        let proof = self.openings.wait_for(now.client_login_timeout, proof).await;
         match proof.map_err(|error| self.noted(from, Some(&wish), error))? {
             Ok(credentials) => self.let_in(&now, wish, client, from, credentials).await,
             // It is in the log already, with more than the client is told.

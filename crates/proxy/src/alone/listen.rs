@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Alone, Listens, Stop, UnixPlace};
-use crate::{OPENINGS_MAX, socket};
+use crate::{CONNECTIONS_MORE, socket};
 
 /// After a failed accept: no file descriptor, mostly, and the next one fails as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -136,7 +136,7 @@ impl Alone {
     pub(super) async fn accept(self: Arc<Alone>, door: Door, mut stop: watch::Receiver<Stop>) {
         let mut connections = JoinSet::new();
         loop {
-            let connections_max = self.now().clients_max as usize + OPENINGS_MAX;
+            let connections_max = self.now().clients_max as usize + CONNECTIONS_MORE;
             tokio::select! {
                 () = asked(&mut stop) => break,
                 Some(_) = connections.join_next() => {}

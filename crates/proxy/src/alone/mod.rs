@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use crate::console::{Console as ForOperators, Wish};
 use crate::crowd::Crowd;
 use crate::data::{Ask, Command, Handle, Order, Routes, Threads};
+use crate::openings::Openings;
 use crate::policy::{Own, Policy};
 use crate::{Counters, Endpoint, data};
 
@@ -92,6 +93,7 @@ pub async fn serve(
         turn: AtomicUsize::default(),
         sessions: ask::Sessions::default(),
         crowd: Crowd::default(),
+        openings: Openings::default(),
         moved: Moved::default(),
         started: Instant::now(),
         complained: AtomicU64::default(),
@@ -156,6 +158,7 @@ struct Alone {
     /// By which roles are asked for.
     sessions: ask::Sessions,
     crowd: Crowd,
+    openings: Openings,
     moved: Moved,
     started: Instant,
     /// When it was last said why clients wait, in seconds since it started.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use howdah_spec::hba::{AddressMatch, HbaRule, Method, Verdict, Who, judge, judge_local};
-use howdah_wire::scram::{Secret, Verifier};
+use howdah_wire::scram::{Refused, Secret, Verifier};
 use howdah_wire::{Authentication, ErrorResponse, md5, password_of};
 use nix::unistd::{Uid, User};
 
@@ -91,23 +91,29 @@ impl Alone {
         asked: Asked,
     ) -> io::Result<Result<Credentials, ErrorResponse>> {
         let Asked { way, known } = asked;
+        let named = |is: bool| if is { Ok(Shown::Nothing) } else { Err(Refused::Password) };
         let shown = match way {
-            Way::Not { known: true } if known.is_none() => None,
-            Way::Not { .. } | Way::Own => Some(Shown::Nothing),
+            Way::Not { known: asks } => named(!asks || known.is_some()),
+            Way::Own => Ok(Shown::Nothing),
             Way::Plain => plain(client, &wish.user, &known).await?,
             Way::Md5 if asks_md5(now, known.as_deref()) => {
                 by_md5(client, &wish.user, &known).await?
             }
             Way::Md5 | Way::Scram => self.by_scram(client, &wish.user, &known).await?,
-            Way::Cert => named_by(client, &wish.user).then_some(Shown::Nothing),
-            Way::Peer => is_user(from, &wish.user).then_some(Shown::Nothing),
+            Way::Cert => named(named_by(client, &wish.user)),
+            Way::Peer => named(is_user(from, &wish.user)),
         };
-        let Some(shown) = shown else {
-            self.note_refused(from, Some(wish), unproved(way, known.as_deref()));
-            let message = format!("password authentication failed for user \"{}\"", wish.user);
-            return Ok(Err(ErrorResponse::fatal("28P01", message)));
-        };
-        Ok(Ok(credentials(now, wish, shown, known.as_deref())))
+        Ok(match shown {
+            Ok(shown) => Ok(credentials(now, wish, shown, known.as_deref())),
+            Err(refused) => {
+                let why = match refused {
+                    Refused::Malformed => "its answer is malformed",
+                    _ => unproved(way, known.as_deref()),
+                };
+                self.note_refused(from, Some(wish), why);
+                Err(gate::refusal(refused, &wish.user))
+            }
+        })
     }
 
     async fn by_scram(
@@ -115,7 +121,7 @@ impl Alone {
         client: &mut Client,
         user: &str,
         known: &Option<Arc<Kept>>,
-    ) -> io::Result<Option<Shown>> {
+    ) -> io::Result<Result<Shown, Refused>> {
         let verifier = match known.clone() {
             // PBKDF2 is nothing for a thread that serves others.
             Some(kept) => blocking(move || kept.verifier().cloned()).await,
@@ -124,7 +130,7 @@ impl Alone {
         let verifier = verifier.unwrap_or_else(|| Verifier::of_nobody(user, &self.nobody));
         let end_point = client.end_point.clone();
         let proved = gate::prove(&mut client.stream, &verifier, end_point.as_deref());
-        let key = proved.await?.ok();
+        let key = proved.await?;
         Ok(key.map(|client_key| Shown::Keys(Secret::Keys { client_key, verifier })))
     }
 }
@@ -222,15 +228,17 @@ async fn plain(
     client: &mut Client,
     user: &str,
     known: &Option<Arc<Kept>>,
-) -> io::Result<Option<Shown>> {
+) -> io::Result<Result<Shown, Refused>> {
     gate::say(&mut client.stream, Authentication::Cleartext).await?;
-    let body = gate::hear(&mut client.stream).await?;
+    let Some(body) = gate::hear(&mut client.stream).await? else {
+        return Ok(Err(Refused::Malformed));
+    };
     let (Some(text), Some(kept)) = (password_of(&body).map(str::to_owned), known.clone()) else {
-        return Ok(None);
+        return Ok(Err(Refused::Password));
     };
     let user = user.to_owned();
     let shown = blocking(move || fits(&kept.secret, &user, &text).then_some(text)).await;
-    Ok(shown.map(Shown::Password))
+    Ok(shown.map(Shown::Password).ok_or(Refused::Password))
 }
 
 fn fits(secret: &KeptSecret, user: &str, text: &str) -> bool {
@@ -247,17 +255,19 @@ async fn by_md5(
     client: &mut Client,
     user: &str,
     known: &Option<Arc<Kept>>,
-) -> io::Result<Option<Shown>> {
+) -> io::Result<Result<Shown, Refused>> {
     let salt = howdah_tls::random();
     gate::say(&mut client.stream, Authentication::Md5 { salt }).await?;
-    let body = gate::hear(&mut client.stream).await?;
+    let Some(body) = gate::hear(&mut client.stream).await? else {
+        return Ok(Err(Refused::Malformed));
+    };
     let hash = match known.as_ref().map(|kept| &kept.secret) {
         Some(KeptSecret::Password(text)) => md5::hash(text, user),
         Some(KeptSecret::Md5(hash)) => hash.clone(),
-        _ => return Ok(None),
+        _ => return Ok(Err(Refused::Password)),
     };
     let fits = password_of(&body).is_some_and(|answer| md5::accepts(&hash, salt, answer));
-    Ok(fits.then_some(Shown::Nothing))
+    Ok(if fits { Ok(Shown::Nothing) } else { Err(Refused::Password) })
 }
 
 /// By what the servers of a client's pool are logged into: the ini's word, that of the role whom

@@ -9,6 +9,7 @@ mod console;
 mod conversations;
 mod drivers;
 mod hand;
+mod hostile;
 mod isolation;
 mod limits;
 mod peers;

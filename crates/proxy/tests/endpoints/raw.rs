@@ -52,6 +52,13 @@ impl Said {
     }
 }
 
+impl From<TcpStream> for Raw {
+    /// Of a client that is in.
+    fn from(tcp: TcpStream) -> Raw {
+        Raw { tcp }
+    }
+}
+
 impl Raw {
     /// Logs in; the error is the server's.
     pub async fn connect(to: SocketAddr, user: &str, database: &str) -> Result<Raw, [String; 3]> {

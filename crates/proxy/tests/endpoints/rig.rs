@@ -208,6 +208,7 @@ impl Node {
         let route = |node: &Node, lag| Route {
             host: "127.0.0.1".to_owned(),
             peer_port: node.ports[Endpoint::Peer as usize],
+            postgres_port: node.postgres_port,
             standby_lag: lag,
         };
         self.topology.send_replace(Topology {
