@@ -354,6 +354,7 @@ fn topology(view: &View, own: &Member, retakes: bool) -> Topology {
         let route = Route {
             host: member.host.clone(),
             peer_port: member.peer_port,
+            postgres_port: member.postgres_port,
             standby_lag: lag.filter(|_| reads),
         };
         ((*node).clone(), route)

@@ -26,6 +26,8 @@ pub struct Route {
     pub host: String,
     /// The port on which the node's proxy takes relayed clients of other nodes (mutual TLS).
     pub peer_port: u16,
+    /// Its server's, for operators to see: nobody is led there past the node's proxy.
+    pub postgres_port: u16,
     /// A standby that may serve reads: lag behind the primary in bytes.
     pub standby_lag: Option<u64>,
 }

@@ -127,13 +127,22 @@ pub async fn grant(mut wishes: mpsc::Receiver<Wish>, channels: Arc<Channels>, no
             WishKind::MayStop | WishKind::Stop => {
                 declined("this pooler is part of a node", "howdah down")
             }
-            WishKind::Set { key, .. } => {
-                tracing::debug!(key, "SET at the console");
-                declined("SET failed", "change the cluster file, then `howdah apply`")
-            }
+            WishKind::Set { key, .. } => declined("SET failed", &instead_of_set(&key)),
         };
         // It may have gone meanwhile.
         let _ = reply.send(granted);
+    }
+}
+
+/// What holds for all nodes stands in one file.
+fn instead_of_set(key: &str) -> String {
+    match howdah_import::pgbouncer::path_of(key) {
+        Some((table, key)) => format!(
+            "set `{key}` in `[{table}]` of the cluster file, then `howdah apply`; or `howdah config \
+             edit`"
+        ),
+        None => "nothing in the cluster file stands for that key; SHOW CONFIG has those that count"
+            .to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use howdah_base::Redacted;
 use howdah_import::pgbouncer::{
-    ListenAddr, OPTIONS, Opt, Read, Settings, Takes, ini_of, read, userlist,
+    ListenAddr, OPTIONS, Opt, Read, Settings, Takes, ini_of, read_and_set, userlist,
 };
 use howdah_proxy::alone::{self, Listens, UnixPlace};
 use howdah_spec::hba::HbaRule;
@@ -32,18 +32,41 @@ pub struct Loaded {
 /// More is not a configuration.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads everything.
-pub fn load(source: &Source) -> anyhow::Result<Loaded> {
+/// Texts of the ini, of what it includes, and of the rules, as they were read: with SET nothing
+/// else of them comes into force.
+#[derive(Default)]
+pub struct Texts(BTreeMap<PathBuf, String>);
+
+impl Texts {
+    fn of(&mut self, path: &Path) -> Result<String, String> {
+        if let Some(known) = self.0.get(path) {
+            return Ok(known.clone());
+        }
+        let text = text(path)?;
+        self.0.insert(path.to_owned(), text.clone());
+        Ok(text)
+    }
+}
+
+/// Reads everything. `set`: what an operator has set since.
+pub fn load(
+    source: &Source,
+    set: &BTreeMap<String, String>,
+    texts: &mut Texts,
+) -> anyhow::Result<Loaded> {
     let (read, listed) = match source {
         Source::File(path) => {
             let name = path.display().to_string();
-            let text = text(path)
-                .map_err(|error| Failure::bad_input(error).hint("howdah pgbouncer FILE.ini"))?;
-            (read(&name, &text, &mut |path| self::text(Path::new(path))), String::new())
+            let text = texts.of(path);
+            let text =
+                text.map_err(|error| Failure::bad_input(error).hint("howdah pgbouncer FILE.ini"))?;
+            let read = read_and_set(&name, &text, set, &mut |path| texts.of(Path::new(path)));
+            (read, String::new())
         }
         Source::Environment(variables) => {
             let said = ini_of(variables).unwrap_or_default();
-            let mut read = read("environment", &said.ini, &mut |path| text(Path::new(path)));
+            let file = &mut |path: &str| texts.of(Path::new(path));
+            let mut read = read_and_set("environment", &said.ini, set, file);
             for line in read.mistakes.iter_mut().chain(&mut read.warnings) {
                 *line = of_variable(line, &said.places);
             }
@@ -55,7 +78,7 @@ pub fn load(source: &Source) -> anyhow::Result<Loaded> {
     };
     let Read { settings, mut warnings, mut mistakes } = read;
     let users = users(&settings, listed, &mut mistakes);
-    let rules = rules(&settings, &mut mistakes);
+    let rules = rules(&settings, texts, &mut mistakes);
     let tls = tls::load(&settings, &mut mistakes);
     let listens = listens(&settings, &mut mistakes);
     warnings.extend(files::too_few(&settings));
@@ -121,9 +144,9 @@ fn users(
     users
 }
 
-fn rules(settings: &Settings, mistakes: &mut Vec<String>) -> Vec<HbaRule> {
+fn rules(settings: &Settings, texts: &mut Texts, mistakes: &mut Vec<String>) -> Vec<HbaRule> {
     let Some(file) = &settings.auth.hba_file else { return Vec::new() };
-    let text = match text(Path::new(file)) {
+    let text = match texts.of(Path::new(file)) {
         Ok(text) => text,
         Err(error) => {
             mistakes.push(format!("auth_hba_file: {error}"));

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use howdah_import::pgbouncer::{self, Takes};
 use howdah_proxy::alone::{self, Listening, Stop};
 use howdah_proxy::{Declined, Wish, WishKind};
 use nix::unistd::{Uid, User, setgid, setgroups, setuid};
@@ -25,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::talk::say;
-use load::{Loaded, load};
+use load::{Loaded, Texts, load};
 
 /// Threads that let clients in and reach servers; one more serves them.
 const SERVING_THREADS: usize = 2;
@@ -41,7 +42,7 @@ impl Source {
     /// This process's variables, if they say where a database is.
     pub fn environment() -> Option<Source> {
         let variables: BTreeMap<String, String> = std::env::vars().collect();
-        howdah_import::pgbouncer::ini_of(&variables)?;
+        pgbouncer::ini_of(&variables)?;
         Some(Source::Environment(variables))
     }
 }
@@ -49,7 +50,8 @@ impl Source {
 /// Serves until told to stop. `check`: only says what the files come to.
 pub fn run(source: &Source, check: bool, threads: u32) -> anyhow::Result<()> {
     howdah_tls::install_provider();
-    let loaded = load(source)?;
+    let mut texts = Texts::default();
+    let loaded = load(source, &BTreeMap::new(), &mut texts)?;
     if check {
         loaded.warnings.iter().for_each(say);
         say("the files can be used");
@@ -58,12 +60,16 @@ pub fn run(source: &Source, check: bool, threads: u32) -> anyhow::Result<()> {
     let journal = Journal::start()?;
     files::raise();
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let ended = run_logged(source, loaded, threads);
+    let ended = run_logged(source, (loaded, texts), threads);
     journal.flush();
     ended
 }
 
-fn run_logged(source: &Source, loaded: Loaded, threads: u32) -> anyhow::Result<()> {
+fn run_logged(
+    source: &Source,
+    (loaded, texts): (Loaded, Texts),
+    threads: u32,
+) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(SERVING_THREADS)
         .thread_name("serving")
@@ -76,12 +82,12 @@ fn run_logged(source: &Source, loaded: Loaded, threads: u32) -> anyhow::Result<(
     };
     become_user(loaded.user.as_deref())?;
     let _pid = loaded.pid.as_ref().map(write_pid).transpose()?;
-    runtime.block_on(serve(source, loaded, listening, threads))
+    runtime.block_on(serve(source, (loaded, texts), listening, threads))
 }
 
 async fn serve(
     source: &Source,
-    loaded: Loaded,
+    (loaded, texts): (Loaded, Texts),
     listening: Listening,
     threads: u32,
 ) -> anyhow::Result<()> {
@@ -92,7 +98,7 @@ async fn serve(
         "pooling"
     );
     let (settings, seen) = watch::channel(loaded.settings);
-    let files = Files { source, settings, start: loaded.start };
+    let mut files = Files { source, settings, start: loaded.start, texts, set: BTreeMap::new() };
     let (stop, stopping) = watch::channel(Stop::No);
     let (wishes, mut wished) = mpsc::channel(howdah_proxy::WISHES_MAX);
     let serving = alone::serve(seen, listening, stopping, wishes, threads as usize);
@@ -103,7 +109,7 @@ async fn serve(
             ended = &mut serving => return ended.context("serve")?.context("serve"),
             Some(Wish { what, reply }) = wished.recv() => {
                 // Whoever wished may have gone.
-                let granted = grant(&what, &files);
+                let granted = grant(&what, &mut files);
                 let _ = reply.send(granted);
                 if what == WishKind::Stop {
                     tracing::info!("asked to stop at the console");
@@ -139,6 +145,10 @@ struct Files<'a> {
     settings: watch::Sender<Arc<alone::Settings>>,
     /// What the process has started with.
     start: BTreeMap<&'static str, String>,
+    /// As they were read last.
+    texts: Texts,
+    /// What operators have set since, by SET.
+    set: BTreeMap<String, String>,
 }
 
 impl Files<'_> {
@@ -146,9 +156,11 @@ impl Files<'_> {
     ///
     /// # Errors
     /// What is wrong with the files.
-    fn reload(&self) -> Result<(), String> {
-        match load(self.source) {
+    fn reload(&mut self) -> Result<(), String> {
+        let mut texts = Texts::default();
+        match load(self.source, &BTreeMap::new(), &mut texts) {
             Ok(loaded) => {
+                (self.texts, self.set) = (texts, BTreeMap::new());
                 loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 for (key, value) in &loaded.start {
                     if self.start.get(key) != Some(value) {
@@ -165,10 +177,36 @@ impl Files<'_> {
             }
         }
     }
+
+    /// One key is as an operator says, until everything is read anew.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let Some(option) = pgbouncer::option(key) else {
+            return Err(format!("not a key of PgBouncer's: `{key}`"));
+        };
+        match option.takes {
+            Takes::Not(why) => return Err(format!("`{key}` is not followed: {why}")),
+            Takes::Sets(_) if !option.reloads => {
+                return Err(format!("`{key}` counts at a start only: change the file"));
+            }
+            Takes::Sets(_) => {}
+        }
+        let mut set = self.set.clone();
+        set.insert(key.to_owned(), value.to_owned());
+        let loaded = load(self.source, &set, &mut self.texts);
+        // A hint is one line.
+        let loaded = loaded.map_err(|error| error.to_string().replace('\n', "; "))?;
+        self.set = set;
+        self.settings.send_replace(loaded.settings);
+        tracing::info!(key, value, "set at the console, until the files are read anew");
+        Ok(())
+    }
 }
 
 /// What an operator wants of the process.
-fn grant(what: &WishKind, files: &Files<'_>) -> Result<(), Declined> {
+fn grant(what: &WishKind, files: &mut Files<'_>) -> Result<(), Declined> {
     let declined =
         |why: &str, hint: &str| Err(Declined { why: why.to_owned(), hint: Some(hint.to_owned()) });
     match what {
@@ -181,7 +219,9 @@ fn grant(what: &WishKind, files: &Files<'_>) -> Result<(), Declined> {
             }
         },
         WishKind::MayStop | WishKind::Stop => Ok(()),
-        WishKind::Set { .. } => declined("SET failed", "change the file, then RELOAD"),
+        WishKind::Set { key, value } => {
+            files.set(key, value).or_else(|why| declined("SET failed", &why))
+        }
     }
 }
 

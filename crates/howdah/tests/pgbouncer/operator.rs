@@ -117,3 +117,54 @@ fn variables_that_nobody_knows_are_named() {
     let many = said(&[("DB_HOST", "h"), ("MAX_CLIENT_CONN", "4000000000")]);
     assert!(many.contains("LimitNOFILE"), "{many}");
 }
+
+#[test]
+fn a_key_is_set_until_everything_is_read_anew() {
+    let site = Site::start();
+    let pooler = site.pool("", ADMIN);
+    let ask = |sql: &str| pooler.psql("postgres", "test", "pgbouncer", sql);
+    let size = || {
+        let shown = ask("show config");
+        let row = shown.lines().find(|line| line.starts_with("default_pool_size|"));
+        row.unwrap_or_else(|| panic!("{shown}")).to_owned()
+    };
+    // What stands in a file meanwhile waits for RELOAD.
+    site.write("a.ini", &site.ini("", &format!("{ADMIN}pool_mode = transaction")));
+    assert_eq!(ask("set default_pool_size = '7'"), "");
+    assert_eq!(size(), "default_pool_size|7|20|yes");
+    assert!(ask("show config").contains("\npool_mode|session|"), "{}", ask("show config"));
+    assert_eq!(ask("set max_client_conn = 0"), "");
+    let said = pooler.psql("app", "secret", "postgres", "select 1");
+    assert_eq!(said, "FATAL:  no more connections allowed (max_client_conn)");
+    for (sql, why) in [
+        ("set default_pool_size = 'many'", "default_pool_size is not a number"),
+        ("set listen_port = 1", "`listen_port` counts at a start only"),
+        ("set pkt_buf = 8192", "`pkt_buf` is not followed: buffers are"),
+        ("set hue = 1", "not a key of PgBouncer's: `hue`"),
+        ("set auth_type = cert", "`auth_type = cert` needs `client_tls_sslmode"),
+        ("set auth_hba_file = '/nowhere'", "auth_hba_file: cannot read the file"),
+    ] {
+        let said = ask(sql);
+        assert!(said.starts_with("ERROR:  SET failed") && said.contains(why), "`{sql}`: {said}");
+    }
+    assert_eq!(size(), "default_pool_size|7|20|yes", "what fails changes nothing");
+    assert_eq!(ask("reload"), "");
+    assert_eq!(size(), "default_pool_size|20|20|yes");
+    assert!(ask("show config").contains("\npool_mode|transaction|"), "{}", ask("show config"));
+    assert_eq!(pooler.psql("app", "secret", "postgres", "select 1"), "1");
+}
+
+#[test]
+fn whoever_is_named_commands_or_looks() {
+    let site = Site::start();
+    let lines = "auth_type = scram-sha-256\nadmin_users = postgres\nstats_users = app";
+    let pooler = site.pool("", lines);
+    let ask = |user: &str, password: &str, sql: &str| pooler.psql(user, password, "pgbouncer", sql);
+    assert_eq!(ask("postgres", "test", "pause; "), "");
+    assert!(ask("app", "secret", "show state").contains("paused|yes"));
+    assert_eq!(ask("app", "secret", "resume"), "ERROR:  admin access needed");
+    assert_eq!(ask("postgres", "test", "resume"), "");
+    site.write("a.ini", &site.ini("", "auth_type = scram-sha-256\nadmin_users = postgres"));
+    assert_eq!(ask("postgres", "test", "reload"), "");
+    assert_eq!(ask("app", "secret", "show state"), "FATAL:  not allowed");
+}

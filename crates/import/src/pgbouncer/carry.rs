@@ -40,6 +40,13 @@ const PLACES: [(&str, &[&str], Kind); 17] = [
     ("server_lifetime", &["pools", "server_lifetime"], Kind::Seconds),
 ];
 
+/// Where in a cluster file a key of `[pgbouncer]` belongs: table and key.
+pub fn path_of(name: &str) -> Option<(&'static str, &'static str)> {
+    let (_, path, _) = PLACES.iter().find(|(known, ..)| *known == name)?;
+    let [table, key] = path else { return None };
+    Some((table, key))
+}
+
 /// Tells of every `name = value` below a `[section]`.
 pub(crate) fn carry(draft: &mut Draft, source: usize, input: &Input) {
     for line in lines(&input.file, &input.text) {

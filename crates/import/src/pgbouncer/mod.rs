@@ -21,11 +21,12 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use carry::path_of;
 pub(crate) use carry::{POOLER, carry, place, take};
 pub use environment::{FromVariables, Variables, ini_of};
 pub use lines::{Line, Says, lines};
-pub use options::{OPTIONS, Opt, Takes};
-pub use read::{Read, read};
+pub use options::{OPTIONS, Opt, Takes, find as option};
+pub use read::{Read, read, read_and_set};
 pub use settings::{
     Asking, AuthType, DatabaseSettings, Hosts, ListenAddr, Own, Settings, SslMode, TlsFiles,
 };

@@ -35,8 +35,8 @@ const fn start(name: &'static str, default: &'static str, takes: Takes) -> Opt {
     Opt { name, default, reloads: false, takes }
 }
 
-/// As their values are compared: nothing is said of a default that is only written down.
-pub(super) fn find(name: &str) -> Option<&'static Opt> {
+/// The key of that name.
+pub fn find(name: &str) -> Option<&'static Opt> {
     OPTIONS.iter().copied().flatten().find(|option| option.name == name)
 }
 

@@ -1,6 +1,8 @@
 //! An ini as a whole: every line of it is followed, or named in a warning, or a mistake. All
 //! mistakes at once.
 
+use std::collections::BTreeMap;
+
 use super::lines::{Line, Says, lines};
 use super::options::{self, Takes};
 use super::settings::Settings;
@@ -21,6 +23,16 @@ const INCLUDED_MAX: usize = 100;
 
 /// Reads a text and what it includes; `file` gives the text of another, or says why not.
 pub fn read(name: &str, text: &str, file: &mut dyn FnMut(&str) -> Result<String, String>) -> Read {
+    read_and_set(name, text, &BTreeMap::new(), file)
+}
+
+/// The same, with values that were set since and stand in no file.
+pub fn read_and_set(
+    name: &str,
+    text: &str,
+    set: &BTreeMap<String, String>,
+    file: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Read {
     let mut reading = Reading {
         read: Read { settings: Settings::default(), warnings: Vec::new(), mistakes: Vec::new() },
         file,
@@ -28,6 +40,12 @@ pub fn read(name: &str, text: &str, file: &mut dyn FnMut(&str) -> Result<String,
     };
     reading.text(name, text);
     let mut read = reading.read;
+    for (name, value) in set {
+        match pooler(&mut read.settings, name, value) {
+            Ok(notes) => read.warnings.extend(notes),
+            Err(why) => read.mistakes.push(why),
+        }
+    }
     missing(&mut read);
     read
 }

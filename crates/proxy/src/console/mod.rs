@@ -9,6 +9,7 @@
 
 mod metrics;
 mod parse;
+mod pause;
 mod run;
 mod seen;
 mod session;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::data::{Counts, Handle, Look};
 use crate::policy::Policy;
 pub use metrics::Metrics;
+use pause::Pauses;
 use seen::{ConsoleSeen, Seen, Silent};
 pub(crate) use session::Operator;
 use show::stats::{PERIOD, Past, by_database};
@@ -133,8 +135,7 @@ pub(crate) struct Console {
 }
 
 struct State {
-    paused: bool,
-    databases_paused: BTreeSet<String>,
+    pauses: Pauses,
     disabled: BTreeSet<String>,
     stopping: bool,
     sessions: BTreeMap<u64, ConsoleSeen>,
@@ -156,8 +157,7 @@ impl Console {
         topology: watch::Receiver<Topology>,
     ) -> Console {
         let state = State {
-            paused: false,
-            databases_paused: BTreeSet::new(),
+            pauses: Pauses::default(),
             disabled: BTreeSet::new(),
             stopping: false,
             sessions: BTreeMap::new(),

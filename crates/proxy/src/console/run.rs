@@ -101,7 +101,7 @@ impl Console {
             }
             Show::Version => small::version(),
             Show::Config => small::config(&self.config.settings.borrow()),
-            Show::State => small::state(self.state().paused),
+            Show::State => small::state(self.state().pauses.all),
             Show::Mem => small::mem(),
             Show::Peers => small::peers(),
             Show::PeerPools => small::peer_pools(),
@@ -142,15 +142,15 @@ impl Console {
         let topology = self.topology.borrow().clone();
         let places = self.places.as_ref().map(|places| places.borrow().clone());
         let places = places.unwrap_or_default();
-        let host = topology.primary.as_ref().and_then(|primary| topology.nodes.get(primary));
+        let primary = topology.primary.as_ref().and_then(|primary| topology.nodes.get(primary));
         let state = self.state();
         tell(&Around {
             policy: &policy,
-            host: host.map(|node| &*node.host),
-            port: topology.local.postgres_port,
+            host: primary.map(|node| &*node.host),
+            port: primary.map_or(topology.local.postgres_port, |node| node.postgres_port),
             places: &places,
             own_port: self.config.port,
-            paused: &|name| state.databases_paused.contains(name),
+            paused: &|name| state.pauses.has(name),
             disabled: &state.disabled,
         })
     }
@@ -165,8 +165,7 @@ impl Console {
             Verb::Pause => {
                 self.not_paused()?;
                 self.own_is_not(argument.as_deref(), "pause")?;
-                self.remember_pause(argument.as_deref());
-                self.command(Command::Pause, argument).await?;
+                self.pause(argument).await?;
             }
             Verb::Resume => {
                 self.forget_pause(argument.as_deref())?;
@@ -180,7 +179,7 @@ impl Console {
                 self.not_paused()?;
                 self.own_is_not(argument.as_deref(), "kill")?;
                 for database in self.killed(argument).await? {
-                    self.remember_pause(Some(&database));
+                    self.state().pauses.set(Some(&database));
                     self.command(Command::Kill, Some(database)).await?;
                 }
             }
@@ -251,7 +250,7 @@ impl Console {
         {
             let mut state = self.state();
             state.stopping = true;
-            state.paused |= servers;
+            state.pauses.all |= servers;
         }
         // It goes on when whoever asked for it has gone.
         let console = Arc::clone(self);
@@ -279,7 +278,7 @@ impl Console {
     }
 
     fn not_paused(&self) -> Result<(), Wrong> {
-        if self.state().paused { Err("already suspended/paused".into()) } else { Ok(()) }
+        if self.state().pauses.all { Err("already suspended/paused".into()) } else { Ok(()) }
     }
 
     fn own_is_not(&self, database: Option<&str>, word: &str) -> Result<(), Wrong> {
@@ -289,30 +288,24 @@ impl Console {
         }
     }
 
-    fn remember_pause(&self, database: Option<&str>) {
-        let mut state = self.state();
-        match database {
-            Some(database) => drop(state.databases_paused.insert(database.to_owned())),
-            None => state.paused = true,
-        }
-    }
-
     fn forget_pause(&self, database: Option<&str>) -> Result<(), Wrong> {
         let mut state = self.state();
-        match database {
-            None if state.stopping => Err("pooler is shutting down".into()),
-            None if !state.paused => Err("pooler is not paused/suspended".into()),
-            None => {
-                state.paused = false;
-                Ok(())
-            }
-            Some(database) if state.databases_paused.remove(database) => Ok(()),
-            Some(database) => Err(format!("database {database} is not paused").into()),
+        if database.is_none() && state.stopping {
+            return Err("pooler is shutting down".into());
+        }
+        match (state.pauses.unset(database), database) {
+            (true, _) => Ok(()),
+            (false, None) => Err("pooler is not paused/suspended".into()),
+            (false, Some(database)) => Err(format!("database {database} is not paused").into()),
         }
     }
 
     /// Every thread has to do it; whether one of them at least has found what it was about.
-    async fn command(&self, what: Command, database: Option<String>) -> Result<bool, Wrong> {
+    pub(super) async fn command(
+        &self,
+        what: Command,
+        database: Option<String>,
+    ) -> Result<bool, Wrong> {
         let mut answers = Vec::new();
         for thread in &self.threads {
             let (reply, answer) = oneshot::channel();

@@ -20,7 +20,8 @@ fn knows(text: &str) -> (Topology, NodeName) {
             Some(("me", node)) => me = name(node),
             Some((node, lag)) => {
                 let standby_lag = lag.parse().ok();
-                let reach = Reach { host: String::new(), peer_port: 0, standby_lag };
+                let reach =
+                    Reach { host: String::new(), peer_port: 0, postgres_port: 0, standby_lag };
                 now.nodes.insert(name(node), reach);
             }
             None if word == "r" => now.local.readable = true,

@@ -12,6 +12,7 @@ mod hand;
 mod hostile;
 mod isolation;
 mod limits;
+mod load;
 mod peers;
 mod pg;
 mod pgbouncer;

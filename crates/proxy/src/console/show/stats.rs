@@ -65,7 +65,8 @@ pub(in crate::console) struct Past {
 
 impl Past {
     pub fn new(now: Instant) -> Past {
-        let since = now.checked_sub(PERIOD).unwrap_or(now);
+        // As `stats_setup` in PgBouncer's stats.c: until the first period is over, since the start.
+        let since = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
         Past { older: (since, ByDatabase::new()), newer: (now, ByDatabase::new()) }
     }
 
