@@ -139,3 +139,19 @@ fn a_server_that_has_come_back_is_asked_again() {
     let pooler = site.pool("", "auth_type = scram-sha-256\nauth_user = postgres");
     assert_eq!(pooler.psql("app", "secret", "postgres", WHO), "app");
 }
+
+#[test]
+fn roles_are_asked_for_by_the_query_and_in_the_database_that_are_named() {
+    let site = Site::start();
+    site.sql("create database lists");
+    site.write("users.txt", "\"postgres\" \"test\"\n");
+    let base = "auth_type = scram-sha-256\nauth_user = postgres\n";
+    let query = "auth_query = select rolname, rolpassword from pg_authid where rolname = $1 \
+                 and current_database() = 'lists'";
+    for (lines, in_it) in [("auth_dbname = lists", true), ("", false)] {
+        let pooler = site.pool("lists = HOST", &format!("{base}{query}\n{lines}"));
+        let said = pooler.psql("app", "secret", "postgres", WHO);
+        let wanted = if in_it { "app".to_owned() } else { denied("app") };
+        assert_eq!(said, wanted, "{lines}");
+    }
+}

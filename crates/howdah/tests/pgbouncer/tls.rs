@@ -114,3 +114,64 @@ fn servers_are_encrypted_to_and_verified_as_far_as_it_is_asked_for() {
     let said = pooler.psql("app", "secret", "postgres", TLS);
     assert!(said.starts_with("FATAL:  no server became free in time"), "{said}");
 }
+
+#[test]
+fn clients_speak_a_version_that_is_allowed() {
+    let site = Site::start();
+    let dir = authority(&site, "tls");
+    let files =
+        format!("client_tls_key_file = {dir}/app.key\nclient_tls_cert_file = {dir}/app.crt\n");
+    let old = "host=127.0.0.1 user=app dbname=postgres sslmode=require \
+               ssl_max_protocol_version=TLSv1.2";
+    for (protocols, let_in) in [("secure", true), ("tlsv1.3", false)] {
+        let lines = format!(
+            "auth_type = scram-sha-256\nclient_tls_sslmode = require\n{files}\
+             client_tls_protocols = {protocols}"
+        );
+        let pooler = site.pool("", &lines);
+        let said = pooler.psql_to(old, "secret", "select 'in'");
+        assert_eq!(said == "in", let_in, "{protocols}: {said}");
+        let new = old.replace("ssl_max", "ssl_min").replace("1.2", "1.3");
+        assert_eq!(pooler.psql_to(&new, "secret", "select 'in'"), "in");
+    }
+}
+
+#[test]
+fn servers_are_shown_a_certificate_and_speak_a_version_that_is_allowed() {
+    let site = Site::start();
+    let dir = authority(&site, "tls");
+    let data = site.sql("show data_directory");
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&data).expect("there"));
+    for file in ["app.crt", "app.key", "ca.crt"] {
+        let to = format!("{data}/{file}");
+        fs::copy(format!("{dir}/{file}"), &to).expect("copied");
+        chown(&to, Some(owner), Some(owner)).expect("owned");
+    }
+    for (name, value) in [
+        ("ssl_cert_file", "app.crt"),
+        ("ssl_key_file", "app.key"),
+        ("ssl_ca_file", "ca.crt"),
+        ("ssl_max_protocol_version", "TLSv1.2"),
+        ("ssl", "on"),
+    ] {
+        site.sql(&format!("alter system set {name} = '{value}'"));
+    }
+    site.sql("select pg_reload_conf()");
+    let base = "auth_type = scram-sha-256\nserver_tls_sslmode = require\nquery_wait_timeout = 20\n";
+    let shown = "select client_dn from pg_stat_ssl where pid = pg_backend_pid()";
+    {
+        let pooler = site.pool("", base);
+        assert_eq!(pooler.psql("app", "secret", "postgres", shown), "");
+    }
+    {
+        let files =
+            format!("server_tls_key_file = {dir}/app.key\nserver_tls_cert_file = {dir}/app.crt");
+        let pooler = site.pool("", &format!("{base}{files}"));
+        let said = pooler.psql("app", "secret", "postgres", shown);
+        assert!(said.contains("CN=app"), "{said}");
+    }
+    let only = format!("{}server_tls_protocols = tlsv1.3", base.replace("= 20", "= 1"));
+    let pooler = site.pool("", &only);
+    let said = pooler.psql("app", "secret", "postgres", shown);
+    assert!(said.starts_with("FATAL:  no server became free in time"), "{said}");
+}
