@@ -2,7 +2,7 @@
 
 use howdah_base::NodeName;
 use howdah_base::ask::Receipt;
-use howdah_spec::{ClusterSpec, NodeSpec, to_toml};
+use howdah_spec::{ClusterSpec, NodeSpec, PoolMode, to_toml};
 
 use crate::ask::{Asker, block_on};
 use crate::diff::diff;
@@ -80,7 +80,31 @@ pub fn show(before: &str, wanted: &ClusterFile, form: Form) -> anyhow::Result<bo
         out(&changes)
     }
     check_static(&running, &wanted.spec)?;
+    if let Some(note) = waits_for_restart(&running, &wanted.spec) {
+        say(note);
+    }
     Ok(true)
+}
+
+/// What of a change no node follows before it is started anew, in a word to the operator.
+fn waits_for_restart(running: &ClusterSpec, wanted: &ClusterSpec) -> Option<String> {
+    let pools = |spec: &ClusterSpec| spec.pools.pool.mode != PoolMode::Off;
+    let differs = [
+        ("[pools] mode", pools(running) != pools(wanted)),
+        ("[endpoints]", running.endpoints != wanted.endpoints),
+    ];
+    let waiting: Vec<&str> = differs.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();
+    if waiting.is_empty() {
+        return None;
+    }
+    let node = wanted.nodes.values().next()?;
+    Some(format!(
+        "note: each node follows this from its next start on: `{}`\nhint: exchange one agent after \
+         the other, PostgreSQL goes on: `systemctl restart` its unit, or `kill -USR2 \"$(cat \
+         {}/agent.lock)\"`",
+        waiting.join("`, `"),
+        node.state_dir.display()
+    ))
 }
 
 /// Takes the file into force, as long as `revision` is; the node's sentence.

@@ -20,6 +20,17 @@ pub fn apply_changes_parameters_roles_and_databases() {
     cluster.file.set("databases.archive", "owner", "\"app\"");
     cluster.write_file();
 
+    cluster.file.set("pools", "mode", "\"session\"");
+    cluster.write_file();
+    let said = cluster.howdah(&["apply", "--diff"]).stderr;
+    let said = String::from_utf8_lossy(&said);
+    let note = "note: each node follows this from its next start on: `[pools] mode`\nhint: ";
+    assert!(said.contains(note), "{said}");
+    cluster.file.set("pools", "mode", "\"off\"");
+    cluster.write_file();
+    let said = cluster.howdah(&["apply", "--diff"]).stderr;
+    assert!(!String::from_utf8_lossy(&said).contains("note:"));
+
     let diff = cluster.howdah_ok(&["apply", "--diff"]);
     for word in ["work_mem", "reports", "archive"] {
         assert!(diff.contains(word), "`{word}` is not in the difference\n{diff}");
