@@ -120,7 +120,8 @@ impl Stack for Howdah {
     }
 }
 
-fn binary() -> Result<PathBuf> {
+/// What is measured.
+pub fn binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("HOWDAH_BIN") {
         return Ok(named.into());
     }

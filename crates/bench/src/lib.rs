@@ -12,6 +12,7 @@ pub mod patroni;
 pub mod proxy;
 pub mod report;
 pub mod round;
+pub mod saturation;
 pub mod stack;
 
 pub use stack::{Fault, GIVE_UP_AFTER, Stack};
