@@ -11,7 +11,7 @@ help:
 	echo 'make drivers  the drivers of applications, those of Java and Node.js too, against the pooler'
 	echo 'make bench   Howdah and its peers, measured in the same run'
 	echo 'make sim     the HA core in a simulated cluster, by seeds (SEEDS=100000)'
-	echo 'make fuzz    the protocol core against whatever bytes find something (MINUTES=5 TARGETS=pooled)'
+	echo 'make fuzz    the protocol core against whatever bytes find something (MINUTES=5, a target; TARGETS=pooled)'
 	echo 'make chaos   faults on a running cluster, and a judge of what clients were told (MINUTES=10 SEED=1)'
 
 demo:
