@@ -2,7 +2,7 @@
 //! some are kept for, and who gets what is contended for?
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -36,6 +36,12 @@ pub struct Crowd {
     /// Between an answer and the next statement.
     pub pause: Duration,
 }
+
+/// What is done counts only while all are at work, and after a while of that.
+const WARM_UP: u8 = 0;
+const COUNTS: u8 = 1;
+const OVER: u8 = 2;
+const WARM_UP_LASTS: Duration = Duration::from_secs(2);
 
 /// What the clients of one class have seen.
 #[derive(Clone, Debug)]
@@ -84,18 +90,25 @@ impl Saturated {
         let host = self.cluster.hosts(|ports| ports.rw).remove(0);
         let direct = self.cluster.plan_direct(self.cluster.primary()).hosts.remove(0);
         self.runtime.block_on(async {
-            let stop = Arc::new(AtomicBool::new(false));
+            let phase = Arc::new(AtomicU8::new(WARM_UP));
+            let mut clients = Vec::new();
             let mut at_work = JoinSet::new();
             for (number, crowd) in crowds.iter().enumerate() {
                 for _ in 0..crowd.clients {
                     let mut config = host.clone();
                     let client = connect(config.application_name(crowd.class)).await?;
-                    at_work.spawn(works(client, number, crowd.clone(), Arc::clone(&stop)));
+                    clients.push((client, number, crowd.clone()));
                 }
             }
-            let watch = tokio::spawn(most_servers(connect(&direct).await?, Arc::clone(&stop)));
+            let watch = tokio::spawn(most_servers(connect(&direct).await?, Arc::clone(&phase)));
+            // All at once: whoever begins alone has all of the pool.
+            for (client, number, crowd) in clients {
+                at_work.spawn(works(client, number, crowd, Arc::clone(&phase)));
+            }
+            tokio::time::sleep(WARM_UP_LASTS).await;
+            phase.store(COUNTS, Ordering::Relaxed);
             tokio::time::sleep(lasts).await;
-            stop.store(true, Ordering::Relaxed);
+            phase.store(OVER, Ordering::Relaxed);
             let empty = |crowd: &Crowd| Seen { class: crowd.class, took: Vec::new() };
             let mut seen: Vec<Seen> = crowds.iter().map(empty).collect();
             while let Some(ended) = at_work.join_next().await {
@@ -118,14 +131,14 @@ async fn works(
     client: Client,
     number: usize,
     crowd: Crowd,
-    stop: Arc<AtomicBool>,
+    phase: Arc<AtomicU8>,
 ) -> Result<(usize, Vec<Duration>)> {
     let mut took = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    while phase.load(Ordering::Relaxed) != OVER {
         let asked = Instant::now();
         client.simple_query(&crowd.statement).await.context(crowd.class)?;
         // What ends after the others have gone was not contended for.
-        if !stop.load(Ordering::Relaxed) {
+        if phase.load(Ordering::Relaxed) == COUNTS {
             took.push(asked.elapsed());
         }
         tokio::time::sleep(crowd.pause).await;
@@ -134,11 +147,11 @@ async fn works(
 }
 
 /// Past the pool, again and again; itself is not counted.
-async fn most_servers(client: Client, stop: Arc<AtomicBool>) -> Result<u32> {
+async fn most_servers(client: Client, phase: Arc<AtomicU8>) -> Result<u32> {
     let sql = "SELECT count(*)::int FROM pg_stat_activity WHERE usename = current_user \
                AND pid <> pg_backend_pid()";
     let mut most = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while phase.load(Ordering::Relaxed) != OVER {
         let now: i32 = client.query_one(sql, &[]).await?.get(0);
         most = most.max(u32::try_from(now)?);
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -115,7 +115,7 @@ impl Proxy {
             client.stream.write_all(&negotiation.unwrap_or_default()).await?;
             gate::prove(&mut client.stream, &verifier, client.end_point.as_deref()).await
         };
-        let client_key = match timeout(gate::PROOF_TIMEOUT, proof).await?? {
+        let client_key = match self.openings.wait_for(gate::PROOF_TIMEOUT, proof).await? {
             Ok(client_key) => client_key,
             Err(refused) => {
                 tracing::debug!(user = pool.user, %refused, "not let in");

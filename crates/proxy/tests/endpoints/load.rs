@@ -111,7 +111,9 @@ async fn values_move_under_load_as_pgbouncers_do() {
         }
     }
     let said = [&own, &other].map(|load| load.end.number("total_received", &DATABASE));
-    assert_eq!(said[0], said[1], "what pgbench says to either");
+    // The goodbyes of pgbench's clients, and of one that only looks, are counted here.
+    let goodbyes = 5 * (CLIENTS + 1);
+    assert!((0..=goodbyes).contains(&(said[0] - said[1])), "{said:?}");
 }
 
 /// PgBouncer stays paused then, and nobody has been told so.
@@ -124,17 +126,12 @@ async fn a_pause_goes_with_the_operator_that_waits_for_it() {
     for command in ["pause postgres", "pause"] {
         value(runs, "begin").await;
         let mut one = console(address).await;
-        {
-            let paused = one.ask(command);
-            tokio::pin!(paused);
-            until("it holds", async || {
-                let polled = tokio::time::timeout(Duration::from_millis(1), &mut paused).await;
-                assert!(polled.is_err(), "a transaction runs");
-                let held = console(address).await.ask("show pools").await.value("held", &POOL);
-                if held == "1" { Ok(()) } else { Err(held) }
-            })
-            .await;
-        }
+        one.send(b'Q', &[command.as_bytes(), &[0]]).await;
+        until("it holds", async || {
+            let held = console(address).await.ask("show pools").await.value("held", &POOL);
+            if held == "1" { Ok(()) } else { Err(held) }
+        })
+        .await;
         let waits = value(comes, "select 7");
         drop(one);
         assert_eq!(waits.await, "7", "{command}");
