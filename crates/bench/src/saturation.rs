@@ -60,6 +60,7 @@ impl Seen {
 }
 
 /// One node with a pool of so many servers.
+#[derive(Debug)]
 pub struct Saturated {
     cluster: Cluster,
     runtime: Runtime,
