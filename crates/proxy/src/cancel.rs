@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::Proxy;
-use crate::client::read_packet;
 use crate::data::{Order, Threads};
+use crate::negotiate::read_packet;
 use crate::relay::Stream;
 use crate::route::{Site, Want};
 

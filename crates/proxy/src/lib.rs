@@ -32,6 +32,7 @@ mod crowd;
 mod data;
 mod gate;
 mod login;
+mod negotiate;
 mod opener;
 mod openings;
 mod peer;

@@ -14,10 +14,11 @@ use tokio::time::timeout;
 use super::listen::From;
 use super::{Alone, Database, Settings};
 use crate::cancel::cancel_of;
-use crate::client::{Admitted, Client, asked_again};
+use crate::client::{Admitted, Client};
 use crate::console::{DATABASE as CONSOLE, May, Operator};
 use crate::credentials::Credentials;
 use crate::data::{Newcomer, Places, PoolKey};
+use crate::negotiate::asked_again;
 use crate::{Endpoint, OPENING_TIMEOUT, socket};
 
 /// What a client wants, as it said it.
