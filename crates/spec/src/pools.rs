@@ -1,13 +1,17 @@
 //! What pools are told: how many servers, for how long, for whom first. Made from the cluster file
-//! or from a PgBouncer ini, and exchanged as a whole while clients are served.
+//! or from a PgBouncer ini, and exchanged as a whole while clients are served. Nodes tell it to proxies
+//! on other hosts as JSON: what an older one does not say is as by default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::PoolMode;
 
 /// The rules of all pools of a process. `None` is "no limit" throughout.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// What holds where neither the role nor the database says otherwise.
     pub pool: PoolRules,
@@ -34,7 +38,8 @@ pub struct Policy {
 }
 
 /// The rules of one pool.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PoolRules {
     pub mode: PoolMode,
     /// Servers.
@@ -51,7 +56,8 @@ pub struct PoolRules {
 }
 
 /// What becomes of what a client leaves in its session in transaction mode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Leaves {
     /// Settings go along with the client, whatever else is left keeps it at its server.
     Track,
@@ -72,7 +78,8 @@ impl Leaves {
 }
 
 /// Bounds in time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Times {
     /// A client's wait for a server: PgBouncer's `query_wait_timeout`.
     pub wait: Duration,
@@ -93,7 +100,8 @@ pub struct Times {
 }
 
 /// What one database or one role says of its own. Where both do, the role's word counts.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Own {
     pub mode: Option<PoolMode>,
     pub size: Option<u32>,
@@ -108,7 +116,8 @@ pub struct Own {
 
 /// A class of clients, and who belongs to it: whoever one of its lists names, and where it has
 /// several lists, each of them that is not empty.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClassRule {
     pub name: String,
     /// Percent of each limit that is kept for it while it has clients there.

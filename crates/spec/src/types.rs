@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
+use serde::{Deserialize, Serialize};
 
 use crate::pools::Policy;
 
@@ -295,7 +296,8 @@ pub struct VipSpec {
 }
 
 /// For how long a client keeps a server of its pool.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PoolMode {
     /// There are no pools: each client has a server of its own, from its login on.
     Off,

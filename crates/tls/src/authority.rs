@@ -28,6 +28,10 @@ use crate::{Pair, TlsError};
 pub const REPLICATOR: &str = "howdah_replicator";
 /// What the common name of an operator's certificate starts with.
 pub const OPERATOR: &str = "operator:";
+/// What the common name of a certificate starts with that a proxy on a host without a node has.
+pub const PROXY: &str = "proxy:";
+/// What the common name of a cluster's CA starts with.
+pub const CLUSTER: &str = "howdah cluster ";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the CA is good. It is not renewed: after ten years a cluster gets a new one by hand.
@@ -147,6 +151,28 @@ impl Authority {
         self.issue(Pair::at(directory, "operator"), &subject, owner)
     }
 
+    /// What a proxy on a host without a node needs in `directory`: the pair `proxy`, by which nodes
+    /// know it and which is good for no server, and the pair `server`, by which its clients know it
+    /// as `hosts` and this machine, and which is good for no client: neither passes for a node's.
+    pub fn proxy(
+        &self,
+        name: &NodeName,
+        hosts: &[String],
+        directory: &Path,
+        owner: Option<Owner>,
+    ) -> Result<(), TlsError> {
+        let common_name = format!("{PROXY}{name}");
+        let client = Subject { common_name: &common_name, names: &[], uses: &CLIENT_USES };
+        self.issue(Pair::at(directory, "proxy"), &client, owner)?;
+        let names = server_names(hosts.iter().map(String::as_str))?;
+        let server = Subject { common_name: &common_name, names: &names, uses: &SERVER_USES };
+        // Always anew: what is judged to stay is what is good for a client.
+        let pair = Pair::at(directory, "server");
+        let key = new_key(&pair.key, owner)?;
+        let certificate = self.sign(&server, &key)?;
+        files::write(&pair.certificate, &certificate, CERTIFICATE_MODE, owner)
+    }
+
     /// Certifies the key of a node that lies elsewhere: `request` is a certificate request (PEM)
     /// whose own words count for nothing but the key, which it proves to hold.
     pub fn certify(&self, node: &NodeName, host: &str, request: &str) -> Result<String, TlsError> {
@@ -229,6 +255,7 @@ struct Subject<'a> {
 /// A member of etcd is a client of the others, so both.
 const NODE_USES: [ExtendedKeyUsagePurpose; 2] =
     [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+const SERVER_USES: [ExtendedKeyUsagePurpose; 1] = [ExtendedKeyUsagePurpose::ServerAuth];
 const CLIENT_USES: [ExtendedKeyUsagePurpose; 1] = [ExtendedKeyUsagePurpose::ClientAuth];
 
 /// A key that no file holds yet, and the request by which a CA elsewhere certifies it.
@@ -285,7 +312,7 @@ fn self_signed(
     key: &KeyPair,
     now: SystemTime,
 ) -> Result<String, TlsError> {
-    let mut params = params(&format!("howdah cluster {cluster}"), now, CA_VALID)?;
+    let mut params = params(&format!("{CLUSTER}{cluster}"), now, CA_VALID)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(key).map_err(TlsError::crypto("the cluster CA"))?.pem();
@@ -321,8 +348,15 @@ fn serial() -> Result<SerialNumber, TlsError> {
 }
 
 fn names_of(node: &NodeName, host: &str) -> Result<Vec<ServerName<'static>>, TlsError> {
+    server_names([node.as_str(), host])
+}
+
+/// These, and this machine by its usual names.
+fn server_names<'a>(
+    hosts: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<ServerName<'static>>, TlsError> {
     let mut names = Vec::new();
-    for text in [node.as_str(), host, "localhost", "127.0.0.1", "::1"] {
+    for text in hosts.into_iter().chain(["localhost", "127.0.0.1", "::1"]) {
         let name = ServerName::try_from(text.to_owned())
             .map_err(|_| TlsError::BadHost(text.to_owned()))?;
         if !names.contains(&name) {

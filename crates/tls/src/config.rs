@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::identity::{Identity, WithAuthority};
 use crate::pair::parse_certificates;
-use crate::peer::NodesOnly;
+use crate::peer::MembersOnly;
 use crate::{Pair, TlsError, files};
 
 /// What libpq 17 and newer ask for; older ones ask for nothing, and are served all the same.
@@ -36,16 +36,17 @@ pub fn for_clients(node: &Arc<Identity>) -> Result<Arc<ServerConfig>, TlsError> 
     Ok(Arc::new(config))
 }
 
-/// The peer's port: only nodes of this cluster come in, by TLS 1.3.
+/// The peer's port: only nodes and proxies of this cluster come in, by TLS 1.3; as which of them,
+/// [`Member::of`](crate::Member::of) tells.
 pub fn for_peers(ca: &Path, node: &Arc<Identity>) -> Result<Arc<ServerConfig>, TlsError> {
     let what = "the TLS configuration for peers";
     let provider = provider();
-    let nodes =
-        NodesOnly::new(load_roots(ca)?, provider.clone()).map_err(TlsError::crypto(what))?;
+    let members =
+        MembersOnly::new(load_roots(ca)?, provider.clone()).map_err(TlsError::crypto(what))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::crypto(what))?
-        .with_client_cert_verifier(Arc::new(nodes))
+        .with_client_cert_verifier(Arc::new(members))
         .with_cert_resolver(node.clone());
     config.alpn_protocols = vec![ALPN_PEER.to_vec()];
     Ok(Arc::new(config))

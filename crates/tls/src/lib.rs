@@ -6,6 +6,8 @@
 //! tls/<node>.crt .key               the node towards clients, peers, HTTP; its PostgreSQL, its etcd
 //! tls/replicator.crt .key           a standby's login (CN=howdah_replicator)
 //! client/operator.crt .key          who may order changes (CN=operator:<name>)
+//! <dir>/proxy.crt .key              a proxy without a node, towards nodes (CN=proxy:<name>)
+//! <dir>/server.crt .key             the same towards its clients
 //! ```
 //!
 //! A door: it makes, keeps and loads files. Who may connect is decided by who uses the
@@ -27,7 +29,7 @@ mod pooler;
 mod refusal;
 mod seal;
 
-pub use authority::{Authority, NewKey, OPERATOR, REPLICATOR, request};
+pub use authority::{Authority, CLUSTER, NewKey, OPERATOR, PROXY, REPLICATOR, request};
 pub use binding::end_point;
 pub use certificate::{Certificate, Life};
 pub use config::{
@@ -37,6 +39,7 @@ pub use error::TlsError;
 pub use files::{Owner, read_key, write};
 pub use identity::Identity;
 pub use pair::Pair;
+pub use peer::Member;
 pub use pin::{Fingerprint, to_pinned};
 pub use pooler::{ServerCheck, for_anybody, to_servers};
 pub use refusal::{Refused, refused};

@@ -1,4 +1,5 @@
-//! Who may speak to a node as a peer: nodes, and nobody else that the same CA has certified.
+//! Who may speak to a node as a peer: nodes, proxies on other hosts, and nobody else that the same CA
+//! has certified.
 
 use std::sync::Arc;
 
@@ -8,28 +9,54 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 
-/// Demands a client certificate that is also good for a server. Only nodes have such a one;
-/// the replicator's is for logging in to PostgreSQL, and must not open a peer's port.
+use crate::{Certificate, PROXY};
+
+/// As what somebody comes to a peer's port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Member {
+    Node,
+    /// It serves clients on a host without a node. Its certificate is good for no server.
+    Proxy(String),
+}
+
+impl Member {
+    /// Whose certificate this is; the handshake has verified it. `None`: nobody's who may come.
+    /// Only nodes have one that is good for a server and for a client; the replicator's is for
+    /// logging in to PostgreSQL, and must not open a peer's port.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Member> {
+        let certificate = Certificate::of(certificate).ok()?;
+        match (certificate.server, certificate.common_name.strip_prefix(PROXY)) {
+            (true, None) => Some(Member::Node),
+            (false, Some(name)) => Some(Member::Proxy(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// Demands a client certificate of a [`Member`].
 #[derive(Debug)]
-pub struct NodesOnly {
+pub struct MembersOnly {
     clients: Arc<dyn ClientCertVerifier>,
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
 
-impl NodesOnly {
-    pub fn new(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<NodesOnly, Error> {
+impl MembersOnly {
+    pub fn new(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<MembersOnly, Error> {
         let roots = Arc::new(roots);
         let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
-        Ok(NodesOnly { clients, roots, provider })
+        Ok(MembersOnly { clients, roots, provider })
     }
 }
 
-impl ClientCertVerifier for NodesOnly {
+impl ClientCertVerifier for MembersOnly {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -37,13 +64,21 @@ impl ClientCertVerifier for NodesOnly {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.clients.verify_client_cert(end_entity, intermediates, now)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(end_entity)?,
-            &self.roots,
-            intermediates,
-            now,
-            self.provider.signature_verification_algorithms.all,
-        )?;
+        match Member::of(end_entity) {
+            Some(Member::Node) => verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(end_entity)?,
+                &self.roots,
+                intermediates,
+                now,
+                self.provider.signature_verification_algorithms.all,
+            )?,
+            Some(Member::Proxy(_)) => {}
+            None => {
+                return Err(Error::InvalidCertificate(
+                    CertificateError::ApplicationVerificationFailure,
+                ));
+            }
+        }
         Ok(verified)
     }
 

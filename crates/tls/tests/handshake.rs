@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use howdah_base::{ClusterName, NodeName};
 use howdah_tls::{
-    Authority, Certificate, Fingerprint, Identity, Pair, Refused, for_clients, for_http, for_peers,
-    refused, to_http, to_peers, to_pinned,
+    Authority, Certificate, Fingerprint, Identity, Member, Pair, Refused, for_clients, for_http,
+    for_peers, refused, to_http, to_peers, to_pinned,
 };
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
@@ -131,6 +131,40 @@ fn nobody_else_is_a_peer() {
     let other = Cluster::new();
     let stranger = to_peers(&cluster.ca(), &other.node("n2")).expect("config");
     assert!(shake(server, stranger, "n1").is_err(), "another cluster's node");
+}
+
+#[test]
+fn a_proxy_is_a_peer_and_no_node_wherever_it_goes() {
+    let cluster = Cluster::new();
+    let server = for_peers(&cluster.ca(), &cluster.node("n1")).expect("config");
+    let dir = tempfile::tempdir().expect("tempdir");
+    let name: NodeName = "app1".parse().expect("name");
+    let hosts = ["app1.example".to_owned()];
+    cluster.authority.proxy(&name, &hosts, dir.path(), None).expect("proxy");
+    let open = |name: &str| Identity::open(&Pair::at(dir.path(), name)).expect("identity");
+    let config = |name: &str| to_peers(&cluster.ca(), &open(name)).expect("config");
+
+    let (_, end) = shake_both(server.clone(), config("proxy"), "n1").expect("handshake");
+    let shown = end.peer_certificates().expect("a certificate");
+    assert_eq!(Member::of(&shown[0]), Some(Member::Proxy("app1".to_owned())));
+    let node = to_peers(&cluster.ca(), &cluster.node("n2")).expect("config");
+    let (_, end) = shake_both(server.clone(), node, "n1").expect("handshake");
+    assert_eq!(Member::of(&end.peer_certificates().expect("one")[0]), Some(Member::Node));
+    assert!(shake(server, config("server"), "n1").is_err(), "that one is for its clients only");
+
+    // Towards its clients it is who it says, and to nobody a node.
+    let proxy = for_clients(&open("server")).expect("config");
+    for host in ["app1.example", "localhost"] {
+        shake(proxy.clone(), ordinary_client(&cluster.ca(), &[]), host).expect("handshake");
+    }
+    assert!(shake(proxy, ordinary_client(&cluster.ca(), &[]), "n1").is_err());
+    let proxy = for_clients(&open("proxy")).expect("config");
+    assert!(shake(proxy, ordinary_client(&cluster.ca(), &[]), "localhost").is_err());
+
+    // Made anew, it is for the same key, so that what runs goes on.
+    let key = std::fs::read(dir.path().join("proxy.key")).expect("key");
+    cluster.authority.proxy(&name, &hosts, dir.path(), None).expect("proxy");
+    assert_eq!(std::fs::read(dir.path().join("proxy.key")).expect("key"), key);
 }
 
 fn word(why: Refused) -> &'static str {
