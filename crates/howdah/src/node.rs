@@ -21,10 +21,12 @@ use howdah_api::{
 };
 use howdah_base::{NodeName, Redacted};
 use howdah_etcd::Report;
-use howdah_proxy::{ConsoleConfig, Counters, Metrics, Plea, ProxyConfig, VerifierAsk, Wish};
+use howdah_proxy::{
+    ConsoleConfig, Counters, Metrics, PeerDoor, Plea, ProxyConfig, VerifierAsk, Wish,
+};
 use howdah_spec::hba::HbaRule;
 use howdah_spec::pools::Policy;
-use howdah_spec::{ClusterSpec, NodeKind, NodeSpec};
+use howdah_spec::{ClusterSpec, NodeKind};
 use howdah_store::Store;
 use howdah_tls::Identity;
 use tokio::runtime::{Builder, Runtime};
@@ -41,6 +43,7 @@ use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
 use crate::tail::PeerWal;
+use crate::verifiers::Roles;
 use crate::{console, facts, health, keeper, leave, start, store, verifiers};
 
 /// Threads that relay clients and answer HTTP.
@@ -91,6 +94,8 @@ struct Bound {
     keeper: Arc<Keeper>,
     pleas: mpsc::Receiver<Plea>,
     verifiers: mpsc::Receiver<VerifierAsk>,
+    /// What proxies on other hosts ask for.
+    proxies_verifiers: mpsc::Receiver<VerifierAsk>,
     wishes: mpsc::Receiver<Wish>,
     rules: Rules,
 }
@@ -114,10 +119,18 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let identity = Identity::open(&pair)?;
     let (pleas_to, pleas) = mpsc::channel(howdah_proxy::PLEAS_MAX);
     let (verifiers_to, verifiers) = mpsc::channel(howdah_proxy::VERIFIER_ASKS_MAX);
+    let (proxies_to, proxies_verifiers) = mpsc::channel(howdah_proxy::VERIFIER_ASKS_MAX);
     let (wishes_to, wishes) = mpsc::channel(howdah_proxy::WISHES_MAX);
     let (console, console_now) = console::rules(spec, own, wishes_to);
     let rules_now = (hba_now, pools_now, console_now);
-    let proxy = proxy_config(prepared, node, own, rules_now, &identity, (pleas_to, verifiers_to))?;
+    let door = PeerDoor {
+        port: own.peer_port,
+        tls: howdah_tls::for_peers(&prepared.layout.ca(), &identity)?,
+        pleas: pleas_to,
+        verifiers: proxies_to,
+        wal_dir: own.data_dir.join("pg_wal"),
+    };
+    let proxy = proxy_config(prepared, node, rules_now, &identity, (door, verifiers_to))?;
     let endpoints = howdah_proxy::bind(&proxy).await?;
     let token = std::fs::read_to_string(prepared.layout.token()).context("read the API's token")?;
     let listen = spec.lasting_addresses(own).into_iter();
@@ -139,6 +152,7 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
         keeper,
         pleas,
         verifiers,
+        proxies_verifiers,
         wishes,
         rules: Rules { hba, pools, console },
     })
@@ -160,12 +174,12 @@ fn access(prepared: &Prepared, node: &NodeName, token: &str) -> anyhow::Result<A
 fn proxy_config(
     prepared: &Prepared,
     node: &NodeName,
-    own: &NodeSpec,
     (hba, policy, console): RulesNow,
     identity: &Arc<Identity>,
-    (pleas, verifiers): (mpsc::Sender<Plea>, mpsc::Sender<VerifierAsk>),
+    (door, verifiers): (PeerDoor, mpsc::Sender<VerifierAsk>),
 ) -> anyhow::Result<ProxyConfig> {
     let spec = &prepared.spec;
+    let own = &spec.nodes[node];
     let ca = prepared.layout.ca();
     let ends = &spec.endpoints;
     Ok(ProxyConfig {
@@ -176,10 +190,9 @@ fn proxy_config(
         rw_port: own.rw_port,
         ro_port: own.ro_port,
         any_port: own.any_port,
-        peer_port: own.peer_port,
+        peers: Some(door),
         hba,
         server_tls: howdah_tls::for_clients(identity)?,
-        peer_server_tls: howdah_tls::for_peers(&ca, identity)?,
         peer_client_tls: howdah_tls::to_peers(&ca, identity)?,
         ro_max_lag: ends.ro_max_lag,
         ro_primary_fallback: ends.ro_primary_fallback,
@@ -191,9 +204,8 @@ fn proxy_config(
         counters: Arc::new(Counters::default()),
         console,
         metrics: Metrics::default(),
-        pleas,
         verifiers,
-        wal_dir: own.data_dir.join("pg_wal"),
+        known_as: None,
     })
 }
 
@@ -248,7 +260,9 @@ async fn decide(
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
     let own = &prepared.spec.nodes[node];
     let sockets = own.state_dir.join("run");
-    serving.spawn(verifiers::serve(bound.verifiers, sockets, own.postgres_port));
+    let port = own.postgres_port;
+    serving.spawn(verifiers::serve(bound.verifiers, sockets.clone(), port, Roles::All));
+    serving.spawn(verifiers::serve(bound.proxies_verifiers, sockets, port, Roles::Ordinary));
     serving.spawn(pass_pleas_on(bound.pleas, Arc::clone(&channels)));
     serving.spawn(console::grant(bound.wishes, Arc::clone(&channels), node.clone()));
     let identity = admit::short_identity(prepared)?;

@@ -12,19 +12,32 @@ use tokio::sync::mpsc;
 /// The database that is always there.
 const DATABASE: &str = "postgres";
 
+/// Of which roles verifiers are given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Roles {
+    All,
+    /// None that may do more than any user: what a proxy on another host may have.
+    Ordinary,
+}
+
 /// Answers until nobody asks any more.
-pub async fn serve(mut asks: mpsc::Receiver<VerifierAsk>, sockets: PathBuf, port: u16) {
+pub async fn serve(
+    mut asks: mpsc::Receiver<VerifierAsk>,
+    sockets: PathBuf,
+    port: u16,
+    roles: Roles,
+) {
     let mut kept = None;
     while let Some(VerifierAsk { role, reply }) = asks.recv().await {
         // A session that was kept may be with a server that has ended.
         let mut text = match &kept {
-            Some(session) => verifier(session, &role).await,
+            Some(session) => verifier(session, &role, roles).await,
             None => None,
         };
         if text.is_none() {
             kept = Session::connect(&sockets, port, DATABASE).await.ok();
             if let Some(session) = &kept {
-                text = verifier(session, &role).await;
+                text = verifier(session, &role, roles).await;
             }
         }
         match text {
@@ -36,8 +49,8 @@ pub async fn serve(mut asks: mpsc::Receiver<VerifierAsk>, sockets: PathBuf, port
 }
 
 /// `None`: the server has not answered.
-async fn verifier(session: &Session, role: &str) -> Option<Option<Redacted<String>>> {
-    match session.verifier(role).await {
+async fn verifier(session: &Session, role: &str, roles: Roles) -> Option<Option<Redacted<String>>> {
+    match session.verifier(role, roles == Roles::All).await {
         Ok(text) => Some(text),
         Err(error) => {
             tracing::debug!(%error, "cannot read a role's verifier");

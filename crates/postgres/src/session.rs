@@ -77,12 +77,19 @@ impl Session {
         History::parse(timeline, &text).map_err(|e| PgError::Unexpected(e.to_string()))
     }
 
-    /// What the server keeps of the password of a role that may log in now.
-    pub async fn verifier(&self, role: &str) -> Result<Option<Redacted<String>>, PgError> {
+    /// What the server keeps of the password of a role that may log in now. `any`: also of one that
+    /// may do more than any user: a superuser, one that replicates, one of Howdah's own.
+    pub async fn verifier(
+        &self,
+        role: &str,
+        any: bool,
+    ) -> Result<Option<Redacted<String>>, PgError> {
         let sql = "SELECT rolpassword FROM pg_catalog.pg_authid \
                    WHERE rolname = $1::pg_catalog.text::pg_catalog.name AND rolcanlogin \
-                   AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";
-        let asking = timeout(ANSWER_WITHIN, self.client.query_opt(sql, &[&role])).await;
+                   AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now()) \
+                   AND ($2 OR NOT (rolsuper OR rolreplication \
+                   OR pg_catalog.starts_with(rolname::pg_catalog.text, 'howdah_')))";
+        let asking = timeout(ANSWER_WITHIN, self.client.query_opt(sql, &[&role, &any])).await;
         let row = asking.map_err(|_| PgError::Silent(ANSWER_WITHIN))??;
         let text: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
         Ok(text.map(Redacted::new))

@@ -16,9 +16,10 @@ use crate::plea::Plea;
 use crate::policy::Policy;
 use crate::pooled::VerifierAsk;
 
-/// One node's endpoints.
+/// The endpoints of a node, or of a proxy on a host without one.
 #[derive(Clone, Debug)]
 pub struct ProxyConfig {
+    /// This node; where there is none, a name that no node has.
     pub node: NodeName,
     pub cluster: ClusterName,
     pub listen: Vec<IpAddr>,
@@ -27,13 +28,12 @@ pub struct ProxyConfig {
     pub rw_port: u16,
     pub ro_port: u16,
     pub any_port: u16,
-    pub peer_port: u16,
+    /// `None`: this is no node, and nobody comes in as a peer.
+    pub peers: Option<PeerDoor>,
     /// The rules in force; a change counts for the next client.
     pub hba: watch::Receiver<Arc<Vec<HbaRule>>>,
     /// For clients.
     pub server_tls: Arc<ServerConfig>,
-    /// For other nodes: it must demand a certificate of the cluster CA.
-    pub peer_server_tls: Arc<ServerConfig>,
     pub peer_client_tls: Arc<ClientConfig>,
     pub ro_max_lag: Bytes,
     pub ro_primary_fallback: bool,
@@ -52,8 +52,21 @@ pub struct ProxyConfig {
     pub metrics: Metrics,
     /// Who knows the verifiers of this node's own server.
     pub verifiers: mpsc::Sender<VerifierAsk>,
-    /// Where peers' questions to this node's agent go.
+    /// Without a node: the address by which nodes know this host. Its own clients are judged by it,
+    /// because rules for loopback are about the nodes' hosts.
+    pub known_as: Option<watch::Receiver<IpAddr>>,
+}
+
+/// How other nodes, and proxies on hosts without one, come in.
+#[derive(Clone, Debug)]
+pub struct PeerDoor {
+    pub port: u16,
+    /// It must demand a certificate of the cluster CA.
+    pub tls: Arc<ServerConfig>,
+    /// Where their questions to this node's agent go.
     pub pleas: mpsc::Sender<Plea>,
+    /// Who knows those verifiers that proxies may have: see decision 22.
+    pub verifiers: mpsc::Sender<VerifierAsk>,
     /// The server's `pg_wal`, for other nodes while it is down.
     pub wal_dir: PathBuf,
 }

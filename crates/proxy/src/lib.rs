@@ -30,6 +30,7 @@ mod counters;
 mod credentials;
 mod crowd;
 mod data;
+mod follow;
 mod gate;
 mod login;
 mod negotiate;
@@ -41,6 +42,7 @@ mod pooled;
 mod relay;
 mod route;
 mod socket;
+mod tell;
 mod wal;
 
 pub mod alone;
@@ -59,10 +61,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-pub use config::{ProxyConfig, ProxyError};
+pub use config::{PeerDoor, ProxyConfig, ProxyError};
 use console::Console;
 pub use console::{ConsoleConfig, Declined, Metrics, Operators, Shown, WISHES_MAX, Wish, WishKind};
 pub use counters::Counters;
+pub use follow::{Following, Hearsay, ask_nodes, follow};
 pub use howdah_spec::pools as policy;
 use openings::Openings;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
@@ -70,6 +73,7 @@ pub use policy::Policy;
 pub use pooled::{VERIFIER_ASKS_MAX, VerifierAsk};
 pub use route::Endpoint;
 pub use socket::{Bound, bind};
+pub use tell::Rules;
 pub use wal::{WalAsk, fetch_wal};
 
 /// Connections that have not said yet what they want; with one more the oldest goes ([`openings`]).
@@ -176,7 +180,7 @@ impl Proxy {
 
     async fn attend(self: Arc<Proxy>, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) {
         let ended = match endpoint {
-            Endpoint::Peer => self.peer(tcp).await,
+            Endpoint::Peer => self.peer(tcp, from).await,
             _ => self.client(endpoint, tcp, from).await,
         };
         if let Err(error) = ended {

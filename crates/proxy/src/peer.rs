@@ -1,10 +1,12 @@
-//! From node to node: a preamble over mutual TLS, judged by the node whose server is meant.
+//! From node to node, and from a proxy on another host to a node: a preamble over mutual TLS, judged by
+//! the node whose server is meant.
 
 use std::io;
 use std::net::IpAddr;
 
 use howdah_base::topology::Topology;
 use howdah_base::{ClusterName, NodeName, Term, WalFile};
+use howdah_tls::Member;
 use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
 use crate::arrival::Arrival;
 use crate::relay::{BoxStream, Stream};
@@ -98,18 +100,26 @@ impl Proxy {
         Ok(Arrival::new(server, arriving))
     }
 
-    /// Serves another node's client on this node's server.
-    pub async fn peer(&self, tcp: TcpStream) -> io::Result<()> {
+    /// Serves a peer: most want this node's server, for a client of theirs.
+    pub async fn peer(&self, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
+        let Some(door) = &self.config.peers else { return Ok(()) };
         let greet = async {
             self.tune(&tcp)?;
-            let tls = TlsAcceptor::from(self.config.peer_server_tls.clone());
-            let mut peer = tls.accept(tcp).await?;
+            let mut peer = TlsAcceptor::from(door.tls.clone()).accept(tcp).await?;
             let preamble: Preamble = receive(&mut peer).await?;
+            if let Err(why) = may_ask(&peer, preamble.want) {
+                tracing::warn!(%from, want = ?preamble.want, why, "a peer is refused");
+                send(&mut peer, &Err::<(), _>(why)).await?;
+                peer.shutdown().await?;
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
             if matches!(preamble.want, Want::Wait | Want::Wal) {
                 return Ok((peer, preamble, None));
             }
-            if preamble.want == Want::Cancel {
-                send(&mut peer, &self.is_meant(&preamble)).await?;
+            if matches!(preamble.want, Want::Cancel | Want::Follow | Want::Verifiers) {
+                let meant = self.is_meant(&preamble);
+                send(&mut peer, &meant).await?;
+                meant.map_err(io::Error::other)?;
                 return Ok((peer, preamble, None));
             }
             let server = self.let_in(&preamble).await;
@@ -121,6 +131,8 @@ impl Proxy {
             return match preamble.want {
                 Want::Wal => self.give_wal(&mut peer, &preamble).await,
                 Want::Cancel => self.cancel_here(peer).await,
+                Want::Follow => self.tell(&mut peer, from).await,
+                Want::Verifiers => self.give_verifiers(&mut peer, door).await,
                 _ => self.answer_plea(&mut peer, &preamble).await,
             };
         };
@@ -147,6 +159,17 @@ impl Proxy {
             return Err(format!("this is `{}` of `{}`", self.config.node, self.config.cluster));
         }
         Ok(())
+    }
+}
+
+/// Whether whoever has come may ask for that; else why not.
+fn may_ask(peer: &server::TlsStream<TcpStream>, want: Want) -> Result<(), &'static str> {
+    let certificates = peer.get_ref().1.peer_certificates();
+    match certificates.and_then(|chain| Member::of(chain.first()?)) {
+        Some(Member::Node) => Ok(()),
+        Some(Member::Proxy(_)) if want.is_for_proxies() => Ok(()),
+        Some(Member::Proxy(_)) => Err("only nodes may ask for that, and this is a proxy"),
+        None => Err("neither a node nor a proxy of this cluster"),
     }
 }
 

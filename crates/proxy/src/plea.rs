@@ -58,7 +58,8 @@ impl Proxy {
         let (reply, answer) = oneshot::channel();
         let plea = Plea { from, term: preamble.term, reply };
         let gone = || "its agent has ended".to_owned();
-        self.config.pleas.send(plea).await.map_err(|_| gone())?;
+        let door = self.config.peers.as_ref().ok_or("this is no node")?;
+        door.pleas.send(plea).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }

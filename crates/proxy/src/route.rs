@@ -39,6 +39,21 @@ pub enum Want {
     Wait,
     /// Down, and its WAL there to be read.
     Wal,
+    /// Nothing: its node tells a proxy what is where, at every change.
+    Follow,
+    /// Nothing: its node tells a proxy the verifiers of roles.
+    Verifiers,
+}
+
+impl Want {
+    /// Whether a proxy on a host without a node may ask for it: whatever it takes to serve
+    /// clients, and nothing by which nodes decide among themselves.
+    pub fn is_for_proxies(self) -> bool {
+        match self {
+            Want::Primary | Want::Standby | Want::Cancel | Want::Follow | Want::Verifiers => true,
+            Want::Wait | Want::Wal => false,
+        }
+    }
 }
 
 /// The nodes that are right for `endpoint`, and what each is taken for.
@@ -76,7 +91,7 @@ pub fn candidates(
 /// Whether this node's server is what a peer in `term` wants; else why not.
 pub fn judge_peer(now: &Topology, term: Term, want: Want) -> Result<(), String> {
     match want {
-        Want::Cancel | Want::Wait => Ok(()),
+        Want::Cancel | Want::Wait | Want::Follow | Want::Verifiers => Ok(()),
         Want::Wal if now.local.ended == Some(term) && term >= now.term => Ok(()),
         Want::Wal => Err(format!("its WAL is not given out in term `{term}`")),
         _ if now.local.closing => Err("this server is about to be shut down".to_owned()),

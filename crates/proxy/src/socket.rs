@@ -27,12 +27,13 @@ pub struct Bound(pub Vec<(Endpoint, TcpListener)>);
 /// Opens every endpoint on every address, or none.
 pub async fn bind(config: &ProxyConfig) -> Result<Bound, ProxyError> {
     let mut bound = Vec::new();
-    for (endpoint, port) in [
+    let clients = [
         (Endpoint::Rw, config.rw_port),
         (Endpoint::Ro, config.ro_port),
         (Endpoint::Any, config.any_port),
-        (Endpoint::Peer, config.peer_port),
-    ] {
+    ];
+    let peers = config.peers.iter().map(|door| (Endpoint::Peer, door.port));
+    for (endpoint, port) in clients.into_iter().chain(peers) {
         for address in config.listen.iter().map(|ip| SocketAddr::new(*ip, port)) {
             let name = endpoint.name();
             let failed = |source| ProxyError::Bind { endpoint: name, address, source };

@@ -70,7 +70,8 @@ impl Proxy {
         self.is_meant(preamble)?;
         judge_peer(&self.topology.borrow(), preamble.term, Want::Wal)?;
         let name = preamble.file.as_ref().ok_or("no file is named")?;
-        let path = self.config.wal_dir.join(name.as_str());
+        let door = self.config.peers.as_ref().ok_or("this is no node")?;
+        let path = door.wal_dir.join(name.as_str());
         let opened = async {
             let file = File::open(&path).await?;
             let meta = file.metadata().await?;

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use howdah_base::topology::Topology;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::data::{Counts, Handle, Look};
@@ -49,7 +50,7 @@ pub struct ConsoleConfig {
 }
 
 /// Roles by what they may do: PgBouncer's `admin_users` and `stats_users`.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Operators {
     pub command: BTreeSet<String>,
     pub look: BTreeSet<String>,

@@ -1,13 +1,14 @@
 //! Who is let in, by the client's own address and by number.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use howdah_proxy::Endpoint::{Ro, Rw};
 use howdah_proxy::bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_postgres::NoTls;
 
 use crate::pg::Pg;
@@ -40,6 +41,31 @@ async fn the_rules_are_judged_by_the_client_s_own_address() {
     );
     refusal(connect(a.address(Rw)).await);
     assert_eq!(b.counters.refused.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+/// `samehost` and loopback in a rule are about the hosts of nodes.
+#[tokio::test]
+async fn a_client_on_the_host_of_a_proxy_without_a_node_comes_from_that_host() {
+    let tls = Tls::new();
+    let pg = Pg::start();
+    let a = Node::start("a", pg.port, config("a", &tls, &[])).await;
+    let rules = ["host all all 127.0.0.0/8 scram-sha-256", "host all all samehost scram-sha-256"];
+    let host: IpAddr = [192, 0, 2, 7].into();
+    let elsewhere = |rules: &[&str]| {
+        let mut config = config("nobody", &tls, rules);
+        config.known_as = Some(watch::channel(host).1);
+        config
+    };
+    let closed = Node::start("b", 1, elsewhere(&rules)).await;
+    let open = Node::start("c", 1, elsewhere(&["host all all 192.0.2.7/32 scram-sha-256"])).await;
+    for node in [&a, &closed, &open] {
+        node.learns(1, Some("a"), &[(&a, None)]);
+    }
+    let said = refusal(connect(closed.address(Rw)).await);
+    assert!(said.contains(r#"no pg_hba.conf entry for host "192.0.2.7""#), "{said}");
+    for from in [[127_u8, 0, 0, 1], [127, 0, 0, 5]].map(IpAddr::from) {
+        connect_from(from, open.address(Rw)).await.expect("let in");
+    }
 }
 
 #[tokio::test]

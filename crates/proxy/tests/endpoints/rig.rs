@@ -8,11 +8,14 @@ use std::time::Duration;
 use howdah_base::topology::{Local, Route, Topology};
 use howdah_base::{Bytes, Span, Term};
 use howdah_proxy::{
-    ConsoleConfig, Counters, Endpoint, Metrics, Operators, Policy, ProxyConfig, bind, serve,
+    ConsoleConfig, Counters, Endpoint, Metrics, Operators, PeerDoor, Policy, ProxyConfig, bind,
+    serve,
 };
 use howdah_spec::PoolMode;
 use howdah_spec::hba::HbaRule;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -49,7 +52,9 @@ impl Tls {
         let issuer = Issuer::new(ca, ca_key);
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let cert = CertificateParams::new(names).expect("parameters");
+        let mut cert = CertificateParams::new(names).expect("parameters");
+        cert.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let cert = cert.signed_by(&key, &issuer).expect("the certificate");
         let chain: Vec<CertificateDer<'static>> = vec![cert.der().clone()];
         let key = || PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
@@ -104,10 +109,15 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         rw_port: 0,
         ro_port: 0,
         any_port: 0,
-        peer_port: 0,
+        peers: Some(PeerDoor {
+            port: 0,
+            tls: tls.peer_server.clone(),
+            pleas: tokio::sync::mpsc::channel(1).0,
+            verifiers: tokio::sync::mpsc::channel(1).0,
+            wal_dir: std::env::temp_dir(),
+        }),
         hba: watch::channel(Arc::new(rules)).1,
         server_tls: Arc::new(tls.server.clone()),
-        peer_server_tls: tls.peer_server.clone(),
         peer_client_tls: tls.peer_client.clone(),
         ro_max_lag: Bytes(1000),
         ro_primary_fallback: false,
@@ -117,11 +127,10 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         keepalive: Span(Duration::from_secs(60)),
         user_timeout: Span(Duration::from_secs(30)),
         counters: Arc::default(),
-        pleas: tokio::sync::mpsc::channel(1).0,
         verifiers: tokio::sync::mpsc::channel(1).0,
         console: console(),
         metrics: Metrics::default(),
-        wal_dir: std::env::temp_dir(),
+        known_as: None,
     }
 }
 

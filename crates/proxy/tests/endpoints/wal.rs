@@ -34,7 +34,7 @@ impl Drop for Folder {
 /// A node that is called as its certificate says.
 async fn giver(tls: &Tls, folder: &Folder) -> Node {
     let mut config = config("localhost", tls, &[ALL]);
-    config.wal_dir.clone_from(&folder.0);
+    config.peers.as_mut().expect("a node").wal_dir.clone_from(&folder.0);
     Node::start("localhost", 1, config).await
 }
 
