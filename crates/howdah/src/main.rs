@@ -28,6 +28,7 @@ mod keeper;
 mod leave;
 mod node;
 mod order;
+mod outpost;
 mod output;
 mod peers;
 mod prepare;

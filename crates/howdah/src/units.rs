@@ -132,7 +132,7 @@ impl Service<'_> {
 }
 
 /// A path as one word of a command line (systemd.service(5), "Command lines").
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string().replace('%', "%%").replace('$', "$$");
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%$".contains(c);
     if text.chars().all(plain) {

@@ -28,6 +28,8 @@ use crate::journal::Journal;
 use crate::talk::say;
 use load::{Loaded, Texts, load};
 
+pub use files::raise as raise_open_files;
+
 /// Threads that let clients in and reach servers; one more serves them.
 const SERVING_THREADS: usize = 2;
 

@@ -1,4 +1,5 @@
-//! `howdah certs`: who proves to be what, until when; renewal; certificates of operators.
+//! `howdah certs`: who proves to be what, until when; renewal; certificates of operators and of proxies
+//! on other hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +8,20 @@ use std::time::SystemTime;
 use anyhow::Context;
 use clap::Subcommand;
 use howdah_api::when::rfc3339;
-use howdah_tls::{Certificate, Life};
+use howdah_base::NodeName;
+use howdah_spec::{ClusterSpec, NodeSpec};
+use howdah_tls::{Authority, Certificate, Life};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::file::{ClusterFile, FileArg};
+use crate::outpost::{self, Known};
 use crate::prepare::certificates::{Wanted, owner_of};
-use crate::prepare::{Layout, account, make_dir, write_file};
+use crate::prepare::{Account, Layout, account, make_dir, write_file};
 use crate::renew::renew;
 use crate::talk::{out, say};
 
-/// Show the certificates of this machine; renew them; make one for an operator
+/// Show the certificates of this machine; renew them; make one for an operator or a proxy
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -50,6 +54,19 @@ enum What {
         #[command(flatten)]
         file: FileArg,
     },
+    /// Make what a proxy on a host without a node needs: a folder for `howdah proxy --dir`
+    Proxy {
+        /// What the proxy is called; no node's name
+        name: NodeName,
+        /// By which name or address its clients reach it; may be repeated [always: localhost]
+        #[arg(long, value_name = "HOST")]
+        host: Vec<String>,
+        /// The folder to write [default: ./NAME-<cluster>]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        file: FileArg,
+    },
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -58,6 +75,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(What::Renew { force, file }) => renew_all(&file.load_running()?, *force),
         Some(What::Operator { name, out, file }) => {
             operator(&file.load_running()?, name, out.as_deref())
+        }
+        Some(What::Proxy { name, host, out, file }) => {
+            proxy(&file.load_running()?, name, host, out.as_deref())
         }
     }
 }
@@ -157,26 +177,73 @@ fn renew_all(file: &ClusterFile, force: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn operator(file: &ClusterFile, name: &str, to: Option<&Path>) -> anyhow::Result<()> {
-    let layout = Layout::new(&file.spec.base_dir);
-    let invoker = account::invoker()?;
-    let nodes = std::collections::BTreeMap::new();
-    let wanted =
-        Wanted { layout: &layout, cluster: &file.spec.cluster, nodes: &nodes, server: &invoker };
-    let authority = if layout.ca().exists() { wanted.open()? } else { None };
-    let Some(authority) = authority else {
-        return Err(Failure::failed("the key of the cluster's CA is not to be had here")
-            .hint("run it on a node with data, as root or as who prepared it there")
-            .into());
+/// A folder to be handed over, with the CA's certificate in it, and who signs what else it gets.
+struct Parcel {
+    folder: PathBuf,
+    authority: Authority,
+    invoker: Account,
+}
+
+impl Parcel {
+    fn begin(file: &ClusterFile, name: &str, to: Option<&Path>) -> anyhow::Result<Parcel> {
+        let layout = Layout::new(&file.spec.base_dir);
+        let invoker = account::invoker()?;
+        let (cluster, nodes) = (&file.spec.cluster, std::collections::BTreeMap::new());
+        let wanted = Wanted { layout: &layout, cluster, nodes: &nodes, server: &invoker };
+        let authority = if layout.ca().exists() { wanted.open()? } else { None };
+        let Some(authority) = authority else {
+            return Err(Failure::failed("the key of the cluster's CA is not to be had here")
+                .hint("run it on a node with data, as root or as who prepared it there")
+                .into());
+        };
+        let folder = to.map_or_else(|| format!("{name}-{cluster}").into(), Path::to_owned);
+        make_dir(&folder, 0o700)?;
+        invoker.own(&folder)?;
+        let ca = fs::read(layout.ca()).context("read the CA's certificate")?;
+        write_file(&folder.join("ca.crt"), 0o644, &ca)?;
+        invoker.own(&folder.join("ca.crt"))?;
+        Ok(Parcel { folder, authority, invoker })
+    }
+}
+
+/// Its clients' certificate must not prove to be a node, wherever it is shown.
+fn check_hosts(spec: &ClusterSpec, name: &NodeName, hosts: &[String]) -> anyhow::Result<()> {
+    let is_node = |host: &str| {
+        let same = |node: &NodeSpec| node.host.eq_ignore_ascii_case(host);
+        spec.nodes.iter().any(|(node, own)| node.as_str() == host || same(own))
     };
-    let folder = PathBuf::from(format!("{name}-{}", file.spec.cluster));
-    let folder = to.map_or(folder, Path::to_owned);
-    make_dir(&folder, 0o700)?;
-    invoker.own(&folder)?;
+    match [name.as_str()].into_iter().chain(hosts.iter().map(String::as_str)).find(|h| is_node(h)) {
+        Some(host) => Err(Failure::bad_input(format!("that is a node of the cluster: `{host}`"))
+            .hint("a node has its endpoints already; name the host that the proxy is to run on")
+            .into()),
+        None => Ok(()),
+    }
+}
+
+fn proxy(
+    file: &ClusterFile,
+    name: &NodeName,
+    hosts: &[String],
+    to: Option<&Path>,
+) -> anyhow::Result<()> {
+    check_hosts(&file.spec, name, hosts)?;
+    let Parcel { folder, authority, invoker } = Parcel::begin(file, name.as_str(), to)?;
+    let known = Known::of(&file.spec, name);
+    outpost::write(&folder, &authority, &known, hosts, Some(owner_of(&invoker)))?;
+    invoker.own(&folder.join("cluster.json"))?;
+    let shown = folder.display();
+    say(format!(
+        "`{shown}` holds keys: copy it to the proxy's host as you would a password. The peer ports \
+         of the nodes must be open to that host ({}). There, as the folder's owner:",
+        known.nodes.join(", ")
+    ));
+    out(format!("howdah proxy --dir {shown}"));
+    Ok(())
+}
+
+fn operator(file: &ClusterFile, name: &str, to: Option<&Path>) -> anyhow::Result<()> {
+    let Parcel { folder, authority, invoker } = Parcel::begin(file, name, to)?;
     authority.operator(name, &folder, Some(owner_of(&invoker)))?;
-    let ca = fs::read(layout.ca()).context("read the CA's certificate")?;
-    write_file(&folder.join("ca.crt"), 0o644, &ca)?;
-    invoker.own(&folder.join("ca.crt"))?;
     let shown = folder.display();
     say(format!("`{shown}` holds a key: hand it over as you would a password. Then, anywhere:"));
     out(format!("howdah status --client {shown} -f howdah.toml"));

@@ -26,6 +26,7 @@ pub mod logs;
 pub mod pause;
 pub mod pgbouncer;
 pub mod prepare;
+pub mod proxy;
 pub mod psql;
 pub mod query;
 pub mod recover_store;

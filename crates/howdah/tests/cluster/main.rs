@@ -34,6 +34,8 @@ mod operator;
 mod opted_out;
 mod pooled;
 mod postmaster_killed;
+mod proxy_elsewhere;
+mod proxy_rights;
 mod rejoin;
 mod sizes;
 mod standby_copied_anew;

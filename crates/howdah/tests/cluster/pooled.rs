@@ -17,13 +17,13 @@ const WRITERS_EACH: usize = 6;
 
 /// How many rows one client has had confirmed, and what it heard of the others.
 #[derive(Default)]
-struct Wrote {
-    rows: u64,
-    errors: Vec<tokio_postgres::Error>,
+pub(crate) struct Wrote {
+    pub rows: u64,
+    pub errors: Vec<tokio_postgres::Error>,
 }
 
 /// Clients that each keep one connection and write a row a transaction.
-struct Writers {
+pub(crate) struct Writers {
     runtime: Runtime,
     stop: Arc<AtomicBool>,
     rows: Arc<AtomicU64>,
@@ -32,7 +32,7 @@ struct Writers {
 
 impl Writers {
     /// At these endpoints.
-    fn start(hosts: &[Config]) -> Writers {
+    pub fn start(hosts: &[Config]) -> Writers {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -50,21 +50,21 @@ impl Writers {
         Writers { runtime, stop, rows, tasks }
     }
 
-    fn wait_for_more(&self, cluster: &Cluster, rows: u64) {
+    pub fn wait_for_more(&self, cluster: &Cluster, rows: u64) {
         let until = self.rows.load(Ordering::Relaxed) + rows;
         cluster.wait_for("rows are written", ROWS_WITHIN, || {
             (self.rows.load(Ordering::Relaxed) >= until).then_some(())
         });
     }
 
-    fn stop(self) -> Vec<Wrote> {
+    pub fn stop(self) -> Vec<Wrote> {
         self.stop.store(true, Ordering::Relaxed);
         let Writers { runtime, tasks, .. } = self;
         tasks.into_iter().map(|task| runtime.block_on(task).expect("no panic")).collect()
     }
 }
 
-async fn connect(host: &Config) -> Client {
+pub(crate) async fn connect(host: &Config) -> Client {
     let (client, session) = host.connect(NoTls).await.expect("let in");
     tokio::spawn(session);
     client
@@ -101,11 +101,11 @@ async fn transaction(client: &Client, insert: &str) -> Result<(), tokio_postgres
     Ok(())
 }
 
-fn setup() -> howdah_testkit::Setup {
+pub(crate) fn setup() -> howdah_testkit::Setup {
     three().set("pools", "mode", "\"transaction\"").set("pools", "size", "3")
 }
 
-fn confirmed(cluster: &Cluster, wrote: &[Wrote]) {
+pub(crate) fn confirmed(cluster: &Cluster, wrote: &[Wrote]) {
     let sql = "select count(*)::text from (select writer, row from pooled_rows \
                group by 1, 2 having count(*) = 1) as once";
     let present = howdah_testkit::writer::query(&cluster.plan(), sql).expect("counted");
