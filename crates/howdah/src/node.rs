@@ -205,6 +205,7 @@ fn proxy_config(
         console,
         metrics: Metrics::default(),
         verifiers,
+        sockets: Some(own.state_dir.join("run")),
         known_as: None,
     })
 }

@@ -78,7 +78,8 @@ pub fn synchronous_standby_names(needed: u32, names: &[String]) -> String {
 }
 
 /// pg_hba.conf: Howdah's own ways in, then the proxy's, then the users' rules. With the gate
-/// closed only the first are there.
+/// closed only the first are there. The private socket is the pooler's way in for all but the
+/// superuser, who is let in there without a password: who comes for a client must never be.
 pub fn hba_text(gate_open: bool, users: &[String]) -> String {
     let mut text = String::from("local all postgres peer map=howdah\n");
     for kind in ["replication", "all"] {
@@ -88,6 +89,8 @@ pub fn hba_text(gate_open: bool, users: &[String]) -> String {
     }
     let _ = writeln!(text, "host all {REPLICATOR} all reject");
     if gate_open {
+        let _ = writeln!(text, "local all {REPLICATOR} reject");
+        let _ = writeln!(text, "local all all scram-sha-256");
         let _ = writeln!(text, "host all all {PROXY_SOURCE}/32 scram-sha-256");
         let _ = writeln!(text, "host replication all {PROXY_SOURCE}/32 scram-sha-256");
         for line in users {
@@ -160,5 +163,19 @@ mod tests {
         let open = hba_text(true, &users);
         assert!(open.contains("10.0.0.0") && open.contains(PROXY_SOURCE), "{open}");
         assert!(!open.contains("trust"), "{open}");
+        let local = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| line.starts_with("local")).map(str::to_owned).collect()
+        };
+        assert_eq!(local(&closed), ["local all postgres peer map=howdah"]);
+        let users = ["local all all peer".to_owned()];
+        assert_eq!(
+            local(&hba_text(true, &users)),
+            [
+                "local all postgres peer map=howdah",
+                "local all howdah_replicator reject",
+                "local all all scram-sha-256",
+                "local all all peer",
+            ]
+        );
     }
 }

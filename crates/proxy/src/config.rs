@@ -52,6 +52,8 @@ pub struct ProxyConfig {
     pub metrics: Metrics,
     /// Who knows the verifiers of this node's own server.
     pub verifiers: mpsc::Sender<VerifierAsk>,
+    /// Where this node's own server has its private socket, which pools prefer to TCP.
+    pub sockets: Option<PathBuf>,
     /// Without a node: the address by which nodes know this host. Its own clients are judged by it,
     /// because rules for loopback are about the nodes' hosts.
     pub known_as: Option<watch::Receiver<IpAddr>>,

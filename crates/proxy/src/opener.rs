@@ -52,20 +52,19 @@ impl Proxy {
             let term = (want == Want::Primary).then_some(now.term);
             let local = node == self.config.node;
             let opening = async {
-                // Counted as arriving until the session has begun.
-                let (line, told, _arriving) = match local {
-                    true => {
-                        let (mut tcp, arriving) = self.dial_own(want).await?.into_parts();
-                        let told = log_in(&mut tcp, &login).await?;
-                        (Line { socket: tcp.into_std()?, tls: None }, told, arriving)
-                    }
+                let (line, told) = match local {
+                    true => match self.open_own(want, &login, true).await {
+                        // Its rules may be from before pools came that way.
+                        Err(Failed::Away(_)) => self.open_own(want, &login, false).await?,
+                        opened => opened?,
+                    },
                     false => {
                         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
                         let mut peer = self.dial_peer(&node, want, &now, client).await?;
                         let told = log_in(&mut peer, &login).await?;
                         let (tcp, tls) = peer.into_inner();
                         let tls = Some(Box::new(rustls::Connection::Client(tls)));
-                        (Line { socket: tcp.into_std()?, tls }, told, None)
+                        (Line { socket: tcp.into_std()?, tls }, told)
                     }
                 };
                 Ok::<_, Failed>((line, told))
@@ -84,6 +83,22 @@ impl Proxy {
                 Err(_) => format!("{node}: not within {OPEN_TIMEOUT:?}"),
             };
         }
+    }
+}
+
+impl Proxy {
+    /// `by_socket`: over the private one, where that is for this role.
+    async fn open_own(
+        &self,
+        want: Want,
+        login: &Login<'_>,
+        by_socket: bool,
+    ) -> Result<(Line, Told), Failed> {
+        // Counted as arriving until the session has begun.
+        let pooled = by_socket.then_some(login.user);
+        let (mut tcp, _arriving) = self.dial_own_as(want, pooled).await?.into_parts();
+        let told = log_in(&mut tcp, login).await?;
+        Ok((Line { socket: tcp.into_std()?, tls: None }, told))
     }
 }
 

@@ -24,6 +24,9 @@ use crate::{Endpoint, OPENING_TIMEOUT, Proxy, socket};
 /// Raised when an older node would misread the preamble.
 pub(crate) const VERSION: u32 = 1;
 
+/// Over the private socket it is let in without a password, as who the server runs as.
+const SUPERUSER: &str = "postgres";
+
 /// What a node says first. The answer is `Ok`, or why not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Preamble {
@@ -87,16 +90,32 @@ impl Proxy {
         Ok(peer)
     }
 
-    /// The client counts as arriving before the last look at whether the server closes: whoever
-    /// closes it sees every client that it has to let through.
     pub async fn dial_own(&self, want: Want) -> io::Result<Arrival<TcpStream>> {
+        self.dial_own_as(want, None).await
+    }
+
+    /// The client counts as arriving before the last look at whether the server closes: whoever
+    /// closes it sees every client that it has to let through. `pooled`: the role of a pool's
+    /// session.
+    pub async fn dial_own_as(
+        &self,
+        want: Want,
+        pooled: Option<&str>,
+    ) -> io::Result<Arrival<TcpStream>> {
         let arriving = (want != Want::Cancel).then(|| self.config.counters.arriving.hold());
         let now = self.topology.borrow().local;
         if arriving.is_some() && now.closing {
             return Err(io::Error::other("this server is about to be shut down"));
         }
-        let server = socket::call_server(now.postgres_port).await?;
-        self.tune(&server)?;
+        let ordinary = pooled.is_some_and(|role| role != SUPERUSER);
+        let server = match self.config.sockets.as_ref().filter(|_| ordinary) {
+            Some(directory) => socket::call_socket(directory, now.postgres_port).await?,
+            None => {
+                let server = socket::call_server(now.postgres_port).await?;
+                self.tune(&server)?;
+                server
+            }
+        };
         Ok(Arrival::new(server, arriving))
     }
 

@@ -80,7 +80,9 @@ impl Proxy {
         let mut topology = self.topology.clone();
         let (mut hba, mut policy) = (self.config.hba.clone(), self.config.policy.clone());
         let mut operators = self.config.console.operators.clone();
-        (hba.mark_unchanged(), policy.mark_unchanged(), operators.mark_unchanged());
+        hba.mark_unchanged();
+        policy.mark_unchanged();
+        operators.mark_unchanged();
         let mut rules = Some(self.rules_for(from));
         loop {
             let now = topology.borrow_and_update().clone();

@@ -167,6 +167,7 @@ fn config(
         console: in_force.console(),
         metrics: Metrics::default(),
         verifiers,
+        sockets: None,
         known_as: Some(in_force.known_as()),
     })
 }

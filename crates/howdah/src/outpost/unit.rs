@@ -58,3 +58,42 @@ pub fn text(program: &Path, options: &Options, folder: &Folder) -> anyhow::Resul
         quoted(folder.path()),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn the_unit_says_what_was_typed_and_by_whom_it_runs() {
+        let dir =
+            std::env::temp_dir().join(format!("howdah-unit-of-a-proxy-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a folder");
+        let known = r#"{"cluster":"demo","name":"app1","nodes":[]}"#;
+        fs::write(dir.join("cluster.json"), known).expect("written");
+        fs::write(dir.join("proxy.key"), "").expect("written");
+        let options = Options {
+            dir: dir.clone(),
+            listen: vec![Ipv4Addr::LOCALHOST.into()],
+            rw_port: 6432,
+            ro_port: 6433,
+            any_port: 6434,
+            http: Some((Ipv4Addr::LOCALHOST, 8008).into()),
+            nodes: vec!["db1:7433".to_owned()],
+        };
+        let text = Folder::open(&dir)
+            .and_then(|folder| text(Path::new("/usr/bin/howdah"), &options, &folder));
+        fs::remove_dir_all(&dir).expect("removed");
+        let text = text.expect("a unit");
+        let start = format!(
+            "ExecStart=/usr/bin/howdah proxy --dir {} --listen 127.0.0.1 --rw-port 6432 \
+             --ro-port 6433 --any-port 6434 --http 127.0.0.1:8008 --node db1:7433",
+            dir.display()
+        );
+        assert!(text.lines().any(|line| line == start), "{text}");
+        assert!(text.contains("RestartPreventExitStatus=64 78\n"), "{text}");
+        let user = User::from_uid(nix::unistd::geteuid()).expect("looked up").expect("a user");
+        assert!(text.contains(&format!("User={}\n", user.name)), "{text}");
+    }
+}

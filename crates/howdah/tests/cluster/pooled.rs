@@ -184,3 +184,30 @@ fn clients_of_other_nodes_live_through_the_loss_of_the_primarys_host() {
         hosts.filter(|(node, _)| node.name != primary).map(|(_, host)| host).collect();
     fails_over(&cluster, &elsewhere, |old| cluster.node(old).kill9_everything());
 }
+
+/// Over that socket whoever the server runs as is the superuser without a password, and so would be
+/// every client of the pooler.
+#[test]
+fn pools_use_the_private_socket_and_nobody_becomes_the_superuser_by_it() {
+    let cluster = setup().set("", "hba", "[\"host all all all scram-sha-256\"]").start();
+    let primary = cluster.primary();
+    primary.sql("alter role postgres password 'secret'").expect("a password");
+    let at = cluster.nodes().iter().position(|node| node.name == primary.name).expect("its place");
+    let host = cluster.hosts(|ports| ports.rw).swap_remove(at);
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let came_from = |host: &Config| {
+        let sql = "select current_user || coalesce(' ' || host(inet_client_addr()), '')";
+        runtime.block_on(async {
+            let (client, session) = host.connect(NoTls).await?;
+            tokio::spawn(session);
+            client.query_one(sql, &[]).await.map(|row| row.get::<_, String>(0))
+        })
+    };
+    assert_eq!(came_from(&host).expect("let in"), "app");
+    let mut chief = host.clone();
+    chief.user("postgres").password("secret");
+    assert_eq!(came_from(&chief).expect("let in"), "postgres 127.72.68.1");
+    let refused = came_from(chief.password("guessed")).expect_err("a wrong password");
+    assert_eq!(refused.code().map(|code| code.code()), Some("28P01"), "{refused:?}");
+}

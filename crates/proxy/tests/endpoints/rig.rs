@@ -130,6 +130,7 @@ pub fn config(name: &str, tls: &Tls, rules: &[&str]) -> ProxyConfig {
         verifiers: tokio::sync::mpsc::channel(1).0,
         console: console(),
         metrics: Metrics::default(),
+        sockets: None,
         known_as: None,
     }
 }
