@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     fn answer(code: u16, body: &str) -> Answer {
-        Answer { code, body: body.to_owned() }
+        Answer { code, body: body.to_owned(), starting: false }
     }
 
     #[test]
