@@ -93,9 +93,7 @@ struct Bound {
     identity: Arc<Identity>,
     keeper: Arc<Keeper>,
     pleas: mpsc::Receiver<Plea>,
-    verifiers: mpsc::Receiver<VerifierAsk>,
-    /// What proxies on other hosts ask for.
-    proxies_verifiers: mpsc::Receiver<VerifierAsk>,
+    verifiers: verifiers::Asks,
     wishes: mpsc::Receiver<Wish>,
     rules: Rules,
 }
@@ -151,8 +149,7 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
         identity,
         keeper,
         pleas,
-        verifiers,
-        proxies_verifiers,
+        verifiers: [(verifiers, Roles::All), (proxies_verifiers, Roles::Ordinary)],
         wishes,
         rules: Rules { hba, pools, console },
     })
@@ -259,11 +256,7 @@ async fn decide(
     let _ = started.send(Arc::clone(&channels));
     let proxy =
         serving.spawn(howdah_proxy::serve(bound.proxy, channels.topology.clone(), bound.endpoints));
-    let own = &prepared.spec.nodes[node];
-    let sockets = own.state_dir.join("run");
-    let port = own.postgres_port;
-    serving.spawn(verifiers::serve(bound.verifiers, sockets.clone(), port, Roles::All));
-    serving.spawn(verifiers::serve(bound.proxies_verifiers, sockets, port, Roles::Ordinary));
+    verifiers::start(serving, bound.verifiers, &prepared.spec.nodes[node]);
     serving.spawn(pass_pleas_on(bound.pleas, Arc::clone(&channels)));
     serving.spawn(console::grant(bound.wishes, Arc::clone(&channels), node.clone()));
     let identity = admit::short_identity(prepared)?;

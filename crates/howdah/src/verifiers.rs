@@ -1,12 +1,14 @@
 //! The verifiers of this node's own server, for its pooler: asked anew for each login, so that a
 //! role that was made or given another password a moment ago can log in. Over the private socket,
-//! where no client is, by a query that takes the name as a value.
+//! as the superuser, by a query that takes the name as a value.
 
 use std::path::PathBuf;
 
 use howdah_base::Redacted;
 use howdah_postgres::session::Session;
 use howdah_proxy::VerifierAsk;
+use howdah_spec::NodeSpec;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 /// The database that is always there.
@@ -20,13 +22,18 @@ pub enum Roles {
     Ordinary,
 }
 
+/// Who asks, by what they are given: this node's own clients' proofs, and proxies on other hosts.
+pub type Asks = [(mpsc::Receiver<VerifierAsk>, Roles); 2];
+
+/// Answers from now on.
+pub fn start(serving: &Runtime, asks: Asks, own: &NodeSpec) {
+    for (asks, roles) in asks {
+        serving.spawn(serve(asks, own.state_dir.join("run"), own.postgres_port, roles));
+    }
+}
+
 /// Answers until nobody asks any more.
-pub async fn serve(
-    mut asks: mpsc::Receiver<VerifierAsk>,
-    sockets: PathBuf,
-    port: u16,
-    roles: Roles,
-) {
+async fn serve(mut asks: mpsc::Receiver<VerifierAsk>, sockets: PathBuf, port: u16, roles: Roles) {
     let mut kept = None;
     while let Some(VerifierAsk { role, reply }) = asks.recv().await {
         // A session that was kept may be with a server that has ended.

@@ -22,7 +22,7 @@ use crate::data::Places;
 use crate::login::Link;
 use crate::negotiate::{asked_again, negotiate, read_packet};
 use crate::route::{Route, Want, candidates};
-use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy, socket};
+use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy};
 
 /// One attempt to reach a server.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -101,12 +101,11 @@ impl Proxy {
         let place = self.places.clone().try_acquire_owned().map_err(too_many)?;
         let rules = self.config.hba.borrow().clone();
         let asked = rules.iter().any(|rule| rule.address == Some(AddressMatch::SameHost));
-        let is_node = self.config.known_as.is_none();
         let who = Who {
             database: &startup.database(),
             user: &startup.user(),
-            address: self.known_as(from),
-            same_host: asked && is_node && socket::is_own(from),
+            address: self.config.known_as(from),
+            same_host: asked && self.config.is_same_host(from),
             tls,
             replication: startup.replication == Replication::Physical,
         };
@@ -117,15 +116,6 @@ impl Proxy {
                 let member = self.crowd.enter(&policy, who.database, who.user, from)?;
                 Ok(Admitted { _place: place, _member: member })
             }
-        }
-    }
-
-    /// The address that rules judge: a client on the host of a proxy without a node comes from that
-    /// host, and not from the loopback of any node.
-    fn known_as(&self, from: IpAddr) -> IpAddr {
-        match &self.config.known_as {
-            Some(known_as) if from.is_loopback() || socket::is_own(from) => *known_as.borrow(),
-            _ => from,
         }
     }
 

@@ -10,11 +10,11 @@ use howdah_spec::hba::HbaRule;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::{mpsc, watch};
 
-use crate::Counters;
 use crate::console::{ConsoleConfig, Metrics};
 use crate::plea::Plea;
 use crate::policy::Policy;
 use crate::pooled::VerifierAsk;
+use crate::{Counters, socket};
 
 /// The endpoints of a node, or of a proxy on a host without one.
 #[derive(Clone, Debug)]
@@ -57,6 +57,22 @@ pub struct ProxyConfig {
     /// Without a node: the address by which nodes know this host. Its own clients are judged by it,
     /// because rules for loopback are about the nodes' hosts.
     pub known_as: Option<watch::Receiver<IpAddr>>,
+}
+
+impl ProxyConfig {
+    /// The address that rules judge: a client on the host of a proxy without a node comes from that
+    /// host, and not from the loopback of any node.
+    pub(crate) fn known_as(&self, from: IpAddr) -> IpAddr {
+        match &self.known_as {
+            Some(known_as) if from.is_loopback() || socket::is_own(from) => *known_as.borrow(),
+            _ => from,
+        }
+    }
+
+    /// Whether it is an address of this node's own host (`samehost`).
+    pub(crate) fn is_same_host(&self, from: IpAddr) -> bool {
+        self.known_as.is_none() && socket::is_own(from)
+    }
 }
 
 /// How other nodes, and proxies on hosts without one, come in.
