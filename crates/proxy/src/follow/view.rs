@@ -136,6 +136,7 @@ mod tests {
         let route = |node: &str| Route {
             host: node.to_owned(),
             peer_port: 7433,
+            postgres_port: 5432,
             standby_lag: (primary != Some(node)).then_some(0),
         };
         Topology {
