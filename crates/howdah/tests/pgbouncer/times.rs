@@ -38,7 +38,8 @@ fn what_takes_too_long_ends() {
     let mut client = Talk::to(here);
     client.say(b"\0\0");
     assert_eq!(client.hear(), "end");
-    assert!(site.log().contains("not within client_login_timeout"), "{}", site.log());
+    let told = || site.log().contains("not within client_login_timeout").then_some(());
+    wait::until("the log has it", WITHIN, told, || site.log());
 }
 
 #[test]
