@@ -1,5 +1,5 @@
 //! Which sockets may be read or written: each change is told once (edge-triggered epoll, epoll(7)),
-//! and whoever has something for the thread can wake it.
+//! whoever has something for the thread can wake it, and so does its clock.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 /// Events taken at once.
 const EVENTS_MAX: usize = 256;
 const WAKE: u64 = u64::MAX;
+const TICK: u64 = u64::MAX - 1;
 
 /// Whose socket it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +23,8 @@ pub(super) enum Token {
     Server(usize),
     /// There are orders.
     Wake,
+    /// Time has passed.
+    Tick,
 }
 
 impl Token {
@@ -28,12 +33,14 @@ impl Token {
             Token::Client(at) => (at as u64) << 1,
             Token::Server(at) => (at as u64) << 1 | 1,
             Token::Wake => WAKE,
+            Token::Tick => TICK,
         }
     }
 
     fn of_number(number: u64) -> Token {
         match number {
             WAKE => Token::Wake,
+            TICK => Token::Tick,
             // Positions in this process's memory.
             server if server & 1 == 1 => Token::Server((server >> 1) as usize),
             client => Token::Client((client >> 1) as usize),
@@ -53,16 +60,24 @@ pub(super) struct Ready {
 pub(super) struct Poller {
     epoll: Arc<Epoll>,
     waker: Arc<Waker>,
+    /// A wait with a bound of its own would set a timer and take it back each time.
+    clock: TimerFd,
     events: Vec<EpollEvent>,
 }
 
 impl Poller {
-    pub fn new() -> io::Result<Poller> {
+    /// `every`: how often it tells that time has passed.
+    pub fn new(every: Duration) -> io::Result<Poller> {
         let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
         epoll.add(&event, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKE))?;
         let waker = Arc::new(Waker(event));
-        Ok(Poller { epoll, waker, events: vec![EpollEvent::empty(); EVENTS_MAX] })
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let clock = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let every = Expiration::Interval(TimeSpec::from_duration(every));
+        clock.set(every, TimerSetTimeFlags::empty())?;
+        epoll.add(&clock, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TICK))?;
+        Ok(Poller { epoll, waker, clock, events: vec![EpollEvent::empty(); EVENTS_MAX] })
     }
 
     pub fn waker(&self) -> Arc<Waker> {
@@ -76,9 +91,9 @@ impl Poller {
         Ok(arm)
     }
 
-    /// Waits for changes at most so long, and puts them into `into`.
-    pub fn wait(&mut self, timeout: Duration, into: &mut Vec<(Token, Ready)>) -> io::Result<()> {
-        let timeout = EpollTimeout::try_from(timeout).unwrap_or(EpollTimeout::MAX);
+    /// Waits for changes, or only looks, and puts them into `into`.
+    pub fn wait(&mut self, looks: bool, into: &mut Vec<(Token, Ready)>) -> io::Result<()> {
+        let timeout = if looks { EpollTimeout::ZERO } else { EpollTimeout::NONE };
         let count = match self.epoll.wait(&mut self.events, timeout) {
             Ok(count) => count,
             Err(nix::errno::Errno::EINTR) => 0,
@@ -101,6 +116,11 @@ impl Poller {
     pub fn woken(&self) {
         // Nothing to take is fine: somebody else has woken it.
         let _ = self.waker.0.read();
+    }
+
+    /// Takes the time that has passed; it goes on from then.
+    pub fn ticked(&self) {
+        let _ = self.clock.wait();
     }
 }
 
@@ -152,29 +172,40 @@ mod tests {
 
     #[test]
     fn changes_are_told_once_and_by_token() {
-        let mut poller = Poller::new().expect("epoll");
+        let mut poller = Poller::new(Duration::from_secs(3_600)).expect("epoll");
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let mut arm = poller.add(&ours, Token::Server(7)).expect("added");
         poller.waker().wake();
         theirs.write_all(b"x").expect("written");
         let mut seen = Vec::new();
-        poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
+        poller.wait(false, &mut seen).expect("waited");
         assert!(seen.iter().any(|(token, _)| *token == Token::Wake), "{seen:?}");
         assert!(
             seen.contains(&(Token::Server(7), Ready { read: true, write: false, gone: false }))
         );
         seen.clear();
         arm.set(&ours, true).expect("armed");
-        poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
+        poller.wait(false, &mut seen).expect("waited");
         assert!(seen.iter().any(|(_, ready)| ready.write), "{seen:?}");
         // What a socket is ready for is told anew with each change of what it is asked.
         arm.set(&ours, false).expect("disarmed");
-        poller.wait(Duration::ZERO, &mut seen).expect("waited");
+        poller.wait(true, &mut seen).expect("waited");
         seen.clear();
-        poller.wait(Duration::ZERO, &mut seen).expect("waited");
+        poller.wait(true, &mut seen).expect("waited");
         assert_eq!(seen, []);
         drop(theirs);
-        poller.wait(Duration::from_secs(5), &mut seen).expect("waited");
+        poller.wait(false, &mut seen).expect("waited");
         assert!(seen.iter().any(|(_, ready)| ready.gone), "{seen:?}");
+    }
+
+    #[test]
+    fn time_that_passes_is_told_again_and_again() {
+        let mut poller = Poller::new(Duration::from_millis(1)).expect("epoll");
+        for _ in 0..3 {
+            let mut seen = Vec::new();
+            poller.wait(false, &mut seen).expect("waited");
+            assert!(seen.iter().all(|(token, _)| *token == Token::Tick), "{seen:?}");
+            poller.ticked();
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use howdah_base::topology::Topology;
 use howdah_wire::relay::session::{Leaves, Settings};
@@ -63,7 +63,6 @@ pub(super) struct Thread {
     pub now: Instant,
     /// The same by the board's clock.
     now_us: u64,
-    pub next_tick: Instant,
     born: u64,
     /// Requests so far.
     pub tickets: u64,
@@ -118,7 +117,6 @@ impl Thread {
             to_client: Cuts::default(),
             now,
             now_us: us(now.saturating_duration_since(start)),
-            next_tick: now,
             born: me as u64,
             tickets: 0,
             lets: 0,
@@ -133,17 +131,15 @@ impl Thread {
     pub fn run(mut self) {
         let mut changes = Vec::new();
         while !self.ended {
-            let pause = match self.todo.is_empty() && self.again.is_empty() {
-                true => self.next_tick.saturating_duration_since(self.now),
-                false => Duration::ZERO,
-            };
-            if let Err(error) = self.poller.wait(pause, &mut changes) {
+            let looks = !(self.todo.is_empty() && self.again.is_empty());
+            if let Err(error) = self.poller.wait(looks, &mut changes) {
                 tracing::error!(%error, "the pooler cannot wait for its sockets and ends");
                 return;
             }
             self.now = Instant::now();
             self.now_us = us(self.now.saturating_duration_since(self.start));
             let woken = changes.iter().any(|(token, _)| *token == Token::Wake);
+            let ticked = changes.iter().any(|(token, _)| *token == Token::Tick);
             for (token, ready) in changes.drain(..) {
                 self.changed(token, ready);
             }
@@ -164,7 +160,8 @@ impl Thread {
                     self.go_on(at);
                 }
             }
-            if self.now >= self.next_tick {
+            if ticked {
+                self.poller.ticked();
                 self.tick();
             }
             if !self.waits.is_empty() {
@@ -175,7 +172,7 @@ impl Thread {
 
     fn changed(&mut self, token: Token, ready: Ready) {
         match token {
-            Token::Wake => {}
+            Token::Wake | Token::Tick => {}
             Token::Client(at) => {
                 if let Some(client) = self.clients.get_mut(at) {
                     client.conn.note(ready);

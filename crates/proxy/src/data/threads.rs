@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::common::{Board, Common, Peer, lock};
 use super::poller::Poller;
 use super::pool::{self, Routes};
-use super::{Ask, Newcomer, Order, PoolKey, thread, welcome};
+use super::{Ask, Newcomer, Order, PoolKey, thread, tick, welcome};
 use crate::policy::Policy;
 
 /// Asks that wait for the control plane; more are made again later.
@@ -90,7 +90,7 @@ pub(crate) fn start(
     let (start, secret) = (Instant::now(), howdah_tls::random());
     let (mut peers, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let poller = Poller::new()?;
+        let poller = Poller::new(tick::EVERY)?;
         let (orders, inbox) = std_mpsc::channel();
         peers.push(Peer { orders, waker: poller.waker() });
         ends.push((poller, inbox));

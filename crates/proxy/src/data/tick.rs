@@ -14,7 +14,7 @@ use crate::policy::Times;
 #[cfg(debug_assertions)]
 use crate::pool::Has;
 
-const TICK: Duration = Duration::from_micros(TICK_US);
+pub(super) const EVERY: Duration = Duration::from_micros(TICK_US);
 pub(super) const TICK_US: u64 = 100_000;
 /// After its statement was cancelled for taking too long a server is given so long to end it.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
@@ -27,7 +27,6 @@ enum Late {
 
 impl Thread {
     pub(super) fn tick(&mut self) {
-        self.next_tick = self.now + TICK;
         self.end_late();
         self.drop_unused();
         for at in self.pools.iter().map(|(at, _)| at).collect::<Vec<_>>() {
