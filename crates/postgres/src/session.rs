@@ -242,10 +242,12 @@ impl Session {
         self.text("select clock_timestamp()::text").await
     }
 
-    /// How many clients' transactions run that began before `moment`.
+    /// How many clients' transactions run that began before `moment`; what Howdah itself does beside
+    /// this session is none.
     pub async fn transactions_before(&self, moment: &str) -> Result<usize, PgError> {
         let sql = format!(
             "select count(*)::text from pg_stat_activity where backend_type = 'client backend' \
+             and not (usename = 'postgres' and client_addr is null) \
              and pid <> pg_backend_pid() and xact_start < '{moment}'"
         );
         let count = self.text(&sql).await?;

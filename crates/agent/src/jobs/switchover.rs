@@ -25,6 +25,8 @@ const CHECKPOINT_WITHIN: Duration = Duration::from_secs(20);
 /// what the shutdown would have to write while clients wait. So often at most.
 const CHECKPOINT_IS_SHORT: Duration = Duration::from_millis(200);
 const CHECKPOINTS_MAX: u32 = 3;
+/// A disk that needs longer than this is not asked again: the bound is there for the first.
+const CHECKPOINT_IS_LONG: Duration = Duration::from_secs(5);
 /// Each question to the server before the shutdown.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A server that has written its last checkpoint waits for the archiver, and for standbys that
@@ -42,22 +44,21 @@ const LEFT_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the shutdown will have to write is written before it, as far as that goes.
 async fn checkpoint(session: &Session) -> Result<(), String> {
-    let begun = Instant::now();
     for _ in 0..CHECKPOINTS_MAX {
         let since = Instant::now();
-        let left = CHECKPOINT_WITHIN.saturating_sub(begun.elapsed());
-        match timeout(left, session.checkpoint()).await {
+        match timeout(CHECKPOINT_WITHIN, session.checkpoint()).await {
             Ok(done) => done.map_err(|e| e.to_string())?,
             Err(_) => return Err(format!("it was not done within {CHECKPOINT_WITHIN:?}")),
         }
-        if since.elapsed() < CHECKPOINT_IS_SHORT {
+        let took = since.elapsed();
+        if took < CHECKPOINT_IS_SHORT || took > CHECKPOINT_IS_LONG {
             break;
         }
     }
     Ok(())
 }
 
-/// What was written since is written while the last transactions end. Nobody waits for it.
+/// What was written since is written while the last transactions end. They are waited for, not this.
 async fn checkpoint_beside(order: &Order) {
     if let Ok(session) = order.session().await {
         tokio::spawn(async move {
@@ -130,8 +131,9 @@ pub(crate) async fn begin(order: Order, to: NodeName) -> Result<Outcome, String>
         .await
         .map_err(|why| abandoned("the CHECKPOINT before the shutdown", why))?;
     // The others follow the new primary from the beginning of a file: it is to be short.
-    let switched = answered(session.switch_wal()).await;
-    switched.map_err(|why| abandoned("beginning another WAL file", why))?;
+    if let Err(why) = answered(session.switch_wal()).await {
+        tracing::debug!(%why, "the WAL file is not switched");
+    }
     let drained = drain(&order, &session).await;
     drained.map_err(|why| abandoned("letting transactions end", why))?;
     seal(&order).await.map_err(|why| abandoned("the last word before the shutdown", why))?;
