@@ -86,7 +86,9 @@ impl Thread {
         if replay.is_none() && (client.begun.is_none() || came.is_empty()) {
             return Some(came.len());
         }
-        let at_once = client.welcomed && !client.careful;
+        client.half.settle();
+        // Of a server that has something of its client's a failure is the end.
+        let at_once = client.welcomed && !client.careful && !server.used;
         let first = match at_once {
             true => client.half.first(came, replay.is_some()),
             false => None,

@@ -60,7 +60,10 @@ impl Told {
                     None => self.end = true,
                 }
             }
-            Event::NotAhead(ahead, body) => self.not_ahead = Some((ahead, as_error(body))),
+            Event::NotAhead(ahead, body) => {
+                // What fails behind it fails by it.
+                self.not_ahead.get_or_insert_with(|| (ahead, as_error(body)));
+            }
             Event::LastWords(body) => {
                 *of.last_words = as_error(body);
                 self.lost = true;
@@ -104,12 +107,17 @@ impl Thread {
             let error = error.unwrap_or_else(|| gone(Severity::Error));
             return self.not_ahead(at, ahead, &error);
         }
+        let begun = server.ahead.as_ref().and_then(|ahead| ahead.begun.as_ref());
+        let begun = begun.map(|begun| begun.at);
         if server.ahead.is_some() && !half.owes_ahead() {
+            // With the transaction that it has now its loss is its client's.
+            server.used |= begun.is_some();
             server.ahead = None;
         }
         server.conn.keep(&came[used..]);
         let (again, mode) = (half.is_to_hear_again(), self.pools[server.pool].rules.mode);
         server.note_turn(ready, self.now);
+        server.begun = begun.unwrap_or(server.begun);
         let (mut told, mut goes_on, of) = (Ok(()), false, server.client);
         if let Some(client) = client {
             told = client.conn.send(self.to_client.slices(came));

@@ -211,8 +211,10 @@ impl Thread {
         board.gone(by, pool.account, &mut self.deals);
         drop(board);
         if let Some(client) = server.client {
-            if let Some(ahead) = server.ahead.take().filter(|_| !server.used) {
-                self.clients[client].begun = ahead.begun;
+            let ahead = server.ahead.take().filter(|_| !server.used);
+            if let Some(begun) = ahead.and_then(|ahead| ahead.begun) {
+                // Where only settings were told, it is the client's still.
+                self.clients[client].begun = Some(begun);
             }
             self.bereave(client, &server);
         }

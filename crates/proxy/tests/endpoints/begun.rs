@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use howdah_proxy::Endpoint::Rw;
 use howdah_proxy::policy::Policy;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::time::timeout;
 
 use crate::pg::Pg;
@@ -89,6 +91,29 @@ async fn who_has_only_begun_outlives_every_server_and_waits_while_nothing_begins
     .await;
     assert_eq!(ask(&mut one, "commit").await, "57P01");
     assert!(ask(&mut one, PID).await.parse::<u32>().is_ok());
+}
+
+/// What goes alone for a comment in front of the statement, goes twice here.
+#[tokio::test]
+async fn who_has_begun_has_begun_although_a_server_is_lost_that_was_told_its_settings() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = of_one(&pg, &tls, |_| {}).await;
+    let (mut one, mut two) = (session(&node).await, session(&node).await);
+    assert_eq!(ask(&mut one, "create table kept (a int)").await, "CREATE TABLE");
+    assert_eq!(ask(&mut one, "set work_mem = '7MB'").await, "SET");
+    let pid = ask(&mut two, PID).await;
+    assert_eq!(ask(&mut one, "begin").await, "BEGIN");
+    let backend = Pid::from_raw(pid.parse().expect("a number"));
+    kill(backend, Signal::SIGSTOP).expect("stopped");
+    value(&direct(&pg).await, &format!("select pg_terminate_backend({pid})")).await;
+    one.send(b'Q', &[b"/* shop */ insert into kept values (1)\0"]).await;
+    let early = timeout(Duration::from_millis(200), one.next()).await;
+    assert!(early.is_err(), "its server stands still");
+    kill(backend, Signal::SIGCONT).expect("goes on");
+    assert_eq!(one.answer().await.tag.as_deref(), Some("INSERT 0 1"));
+    assert_eq!(ask(&mut one, "show work_mem").await, "7MB");
+    assert_eq!(ask(&mut one, "rollback").await, "ROLLBACK");
+    assert_eq!(ask(&mut two, "select count(*) from kept").await, "0", "it was rolled back");
 }
 
 #[tokio::test]

@@ -202,6 +202,11 @@ impl ClientHalf {
         }
     }
 
+    /// Its server has answered everything: nothing that it said before is to be waited for.
+    pub fn settle(&mut self) {
+        self.resets = false;
+    }
+
     /// What it names means one thing or another by how an earlier batch ends.
     fn is_unsure(&mut self, said: &Said<'_>, linked: &Linked<'_>) -> bool {
         let server = &linked.server;

@@ -77,7 +77,7 @@ impl Orphan {
             ready(block, out);
         }
         let mut orphan = Orphan { block, ..Orphan::default() };
-        if server.in_batch() || begun {
+        if server.in_clients_batch || begun {
             // What has failed already has been told.
             if !server.replies().is_passing_over() {
                 out.extend_from_slice(error);

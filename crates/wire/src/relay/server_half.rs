@@ -67,6 +67,8 @@ pub struct ServerHalf {
     /// It has been asked something since the last Sync: a transaction has begun that only the
     /// next one ends.
     in_batch: bool,
+    /// Its client has asked something since then.
+    pub(super) in_clients_batch: bool,
     /// It has been sent Flush since it was asked last.
     flushed: bool,
     /// The client waits for answers without having ended its batch.
@@ -91,6 +93,7 @@ impl Default for ServerHalf {
             fails_unsure: false,
             unsure: false,
             in_batch: false,
+            in_clients_batch: false,
             flushed: false,
             awaited: false,
             again: Again::default(),
@@ -108,10 +111,13 @@ impl ServerHalf {
             Asked::Sync | Asked::Query | Asked::FunctionCall => {
                 // It answers by itself.
                 self.awaited = false;
-                self.in_batch = false;
+                (self.in_batch, self.in_clients_batch) = (false, false);
             }
             Asked::CopyEnd => {}
-            _ => self.in_batch |= question.whose != Whose::Made,
+            _ => {
+                self.in_batch |= question.whose != Whose::Made;
+                self.in_clients_batch |= matches!(question.whose, Whose::Clients | Whose::Refused);
+            }
         }
         self.tally.note(question);
         self.replies.ask(question)
