@@ -115,8 +115,11 @@ impl Thread {
                 conn.arm = Some(arm);
                 // What has come meanwhile its new socket set tells; what TLS has read, nobody.
                 conn.readable = true;
-                self.free(at, None);
-                self.later_server(at);
+                // It may have said that it ends: then nobody is to have it.
+                self.server_ready(at);
+                if self.servers.get(at).is_some_and(|server| server.born == born) {
+                    self.free(at, None);
+                }
             }
             Err(_) => self.lose_server(at),
         }
