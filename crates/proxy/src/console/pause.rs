@@ -6,11 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::oneshot;
-
 use super::Console;
-use super::run::Wrong;
-use crate::data::{Command, Order};
+use super::run::{Wrong, all_done};
+use crate::data::Command;
 
 /// What is paused.
 #[derive(Default)]
@@ -75,10 +73,15 @@ impl Pauses {
 impl Console {
     /// Nothing new begins for a database, or for all; comes back when nothing runs any more.
     pub(super) async fn pause(self: &Arc<Console>, database: Option<String>) -> Result<(), Wrong> {
-        let id = self.state().pauses.wait(&database, self.ids.fetch_add(1, Ordering::Relaxed));
-        let waits =
-            id.map(|id| Waits { console: Arc::clone(self), database: database.clone(), id });
-        self.command(Command::Pause, database).await?;
+        // Threads hear of pauses in the order of what is known here.
+        let (waits, answers) = {
+            let mut state = self.state();
+            let id = state.pauses.wait(&database, self.ids.fetch_add(1, Ordering::Relaxed));
+            let console = Arc::clone(self);
+            let answers = self.tell_all(&Command::Pause, database.as_deref());
+            (id.map(|id| Waits { console, database, id }), answers)
+        };
+        all_done(answers).await?;
         if let Some(Waits { console, database, id }) = waits.as_ref() {
             console.state().pauses.done(database, *id);
         }
@@ -95,16 +98,14 @@ struct Waits {
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        if !self.console.state().pauses.left(&self.database, self.id) {
+        let mut state = self.console.state();
+        if !state.pauses.left(&self.database, self.id) {
             return;
         }
+        // Nobody waits to hear of it.
+        drop(self.console.tell_all(&Command::Resume, self.database.as_deref()));
+        drop(state);
         tracing::info!(database = self.database, "an operator has gone, and with it its PAUSE");
-        for thread in &self.console.threads {
-            // Nobody waits to hear of it.
-            let (reply, _) = oneshot::channel();
-            let database = self.database.clone();
-            thread.tell(Order::Command { what: Command::Resume, database, reply });
-        }
     }
 }
 

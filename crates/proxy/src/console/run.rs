@@ -13,7 +13,7 @@ use super::show::databases::{self, Around};
 use super::show::{Show, pools, small, sockets, stats};
 use super::table::{Kind, Row, Table};
 use super::{Console, DATABASE, Declined, May, Wish, WishKind};
-use crate::data::{Command, Look, Order};
+use crate::data::{Command, Handle, Look, Order};
 
 /// Whoever runs the pooler, about a wish.
 const WISH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -168,8 +168,8 @@ impl Console {
                 self.pause(argument).await?;
             }
             Verb::Resume => {
-                self.forget_pause(argument.as_deref())?;
-                self.command(Command::Resume, argument).await?;
+                let answers = self.forget_pause(argument)?;
+                all_done(answers).await?;
             }
             Verb::Reconnect => {
                 self.own_is_not(argument.as_deref(), "reconnect")?;
@@ -288,13 +288,15 @@ impl Console {
         }
     }
 
-    fn forget_pause(&self, database: Option<&str>) -> Result<(), Wrong> {
+    /// The threads are told while nobody else can pause: they hear it in the order of what is known
+    /// here.
+    fn forget_pause(&self, database: Option<String>) -> Result<Answers, Wrong> {
         let mut state = self.state();
         if database.is_none() && state.stopping {
             return Err("pooler is shutting down".into());
         }
-        match (state.pauses.unset(database), database) {
-            (true, _) => Ok(()),
+        match (state.pauses.unset(database.as_deref()), database) {
+            (true, database) => Ok(self.tell_all(&Command::Resume, database.as_deref())),
             (false, None) => Err("pooler is not paused/suspended".into()),
             (false, Some(database)) => Err(format!("database {database} is not paused").into()),
         }
@@ -306,17 +308,18 @@ impl Console {
         what: Command,
         database: Option<String>,
     ) -> Result<bool, Wrong> {
-        let mut answers = Vec::new();
-        for thread in &self.threads {
+        all_done(self.tell_all(&what, database.as_deref())).await
+    }
+
+    /// Never waits: it may be called under the lock.
+    pub(super) fn tell_all(&self, what: &Command, database: Option<&str>) -> Answers {
+        let tell = |thread: &Handle| {
             let (reply, answer) = oneshot::channel();
-            thread.tell(Order::Command { what: what.clone(), database: database.clone(), reply });
-            answers.push(answer);
-        }
-        let mut found = false;
-        for answer in answers {
-            found |= answer.await.map_err(|_| Wrong::from(Silent))?;
-        }
-        Ok(found)
+            let database = database.map(str::to_owned);
+            thread.tell(Order::Command { what: what.clone(), database, reply });
+            answer
+        };
+        self.threads.iter().map(tell).collect()
     }
 
     async fn wish(&self, what: WishKind) -> Result<(), Wrong> {
@@ -326,6 +329,18 @@ impl Console {
         let answer = timeout(WISH_TIMEOUT, answer).await.map_err(|_| busy())?;
         Ok(answer.map_err(|_| busy())??)
     }
+}
+
+/// What the threads will say.
+pub(super) type Answers = Vec<oneshot::Receiver<bool>>;
+
+/// Whether one of the threads at least has found what it was about.
+pub(super) async fn all_done(answers: Answers) -> Result<bool, Wrong> {
+    let mut found = false;
+    for answer in answers {
+        found |= answer.await.map_err(|_| Wrong::from(Silent))?;
+    }
+    Ok(found)
 }
 
 fn wrong_command(text: &str) -> Wrong {
