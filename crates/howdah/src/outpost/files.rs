@@ -31,12 +31,18 @@ pub struct Known {
     pub name: NodeName,
     /// Peer ports, `host:port`.
     pub nodes: Vec<String>,
+    /// By which its clients reach it; its next certificate has them again.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 impl Known {
-    pub fn of(spec: &ClusterSpec, name: &NodeName) -> Known {
+    /// `hosts`: none, and they stay what they are in `folder`.
+    pub fn of(spec: &ClusterSpec, name: &NodeName, hosts: &[String], folder: &Path) -> Known {
+        let before = || Folder::open(folder).map(|folder| folder.known.hosts).unwrap_or_default();
+        let hosts = if hosts.is_empty() { before() } else { hosts.to_vec() };
         let nodes = spec.nodes.values().map(|node| address(&node.host, node.peer_port)).collect();
-        Known { cluster: spec.cluster.clone(), name: name.clone(), nodes }
+        Known { cluster: spec.cluster.clone(), name: name.clone(), nodes, hosts }
     }
 }
 
@@ -45,10 +51,9 @@ pub fn write(
     folder: &Path,
     authority: &Authority,
     known: &Known,
-    hosts: &[String],
     owner: Option<Owner>,
 ) -> anyhow::Result<()> {
-    authority.proxy(&known.name, hosts, folder, owner)?;
+    authority.proxy(&known.name, &known.hosts, folder, owner)?;
     let text = serde_json::to_string_pretty(known)? + "\n";
     write_file(&folder.join(KNOWN), 0o644, text.as_bytes())
 }

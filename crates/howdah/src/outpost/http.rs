@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::failure::Failure;
 
@@ -20,6 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const ASKING_MAX: usize = 16;
 /// Bytes of a request's head.
 const HEAD_MAX: usize = 8 * 1024;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 struct Page {
@@ -41,7 +42,11 @@ pub async fn listen(address: SocketAddr, metrics: Metrics, heard: &Hearsay) -> a
             tokio::select! {
                 Some(_) = asking.join_next() => {}
                 accepted = listener.accept(), if asking.len() < ASKING_MAX => {
-                    let Ok((stream, _)) = accepted else { continue };
+                    let Ok((stream, _)) = accepted else {
+                        // No file descriptor, mostly, and the next one fails as well.
+                        sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    };
                     let page = page.clone();
                     asking.spawn(async move {
                         // Whoever asked has gone, or was too slow.

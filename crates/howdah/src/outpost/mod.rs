@@ -22,7 +22,7 @@ use howdah_base::{Bytes, Span};
 use howdah_proxy::{
     Counters, Declined, Following, Metrics, ProxyConfig, ProxyError, VerifierAsk, Wish, WishKind,
 };
-use howdah_tls::Identity;
+use howdah_tls::{Identity, TlsError};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -82,12 +82,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options, folder: Folder) -> anyhow::Result<()> {
-    let towards_nodes = Identity::open(&folder.proxy_pair())?;
-    let towards_clients = Identity::open(&folder.server_pair())?;
+    let towards_nodes = Identity::open(&folder.proxy_pair()).map_err(cannot_use)?;
+    let towards_clients = Identity::open(&folder.server_pair()).map_err(cannot_use)?;
     let first = options.nodes.iter().chain(&folder.known.nodes).cloned().collect();
     let following = Following {
         cluster: folder.known.cluster.clone(),
-        tls: howdah_tls::to_peers(&folder.ca(), &towards_nodes)?,
+        tls: howdah_tls::to_peers(&folder.ca(), &towards_nodes).map_err(cannot_use)?,
         first,
     };
     watch_certificates(&folder, [towards_nodes, towards_clients.clone()])?;
@@ -123,6 +123,18 @@ async fn serve(options: &Options, folder: Folder) -> anyhow::Result<()> {
     }
 }
 
+/// What lies in the folder will not do, and no other try mends it.
+fn cannot_use(error: TlsError) -> Failure {
+    let said = error.to_string();
+    if said.contains("\nhint: ") {
+        return Failure::bad_input(said);
+    }
+    Failure::bad_input(said).hint(
+        "whoever runs the proxy must own the folder's keys (mode 0600); or make it anew on a node \
+         (`howdah certs proxy NAME`) and copy it here",
+    )
+}
+
 fn cannot_listen(error: ProxyError) -> Failure {
     match error {
         ProxyError::Bind { endpoint, address, source } => {
@@ -154,7 +166,7 @@ fn config(
         any_port: options.any_port,
         peers: None,
         hba: in_force.hba(),
-        server_tls: howdah_tls::for_clients(towards_clients)?,
+        server_tls: howdah_tls::for_clients(towards_clients).map_err(cannot_use)?,
         peer_client_tls: following.tls.clone(),
         ro_max_lag: Bytes(0),
         ro_primary_fallback: false,

@@ -91,6 +91,7 @@ fn waits_for_restart(running: &ClusterSpec, wanted: &ClusterSpec) -> Option<Stri
     let pools = |spec: &ClusterSpec| spec.pools.pool.mode != PoolMode::Off;
     let differs = [
         ("[pools] mode", pools(running) != pools(wanted)),
+        ("[pools] threads", running.pools.threads != wanted.pools.threads),
         ("[endpoints]", running.endpoints != wanted.endpoints),
     ];
     let waiting: Vec<&str> = differs.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();

@@ -228,8 +228,8 @@ fn proxy(
 ) -> anyhow::Result<()> {
     check_hosts(&file.spec, name, hosts)?;
     let Parcel { folder, authority, invoker } = Parcel::begin(file, name.as_str(), to)?;
-    let known = Known::of(&file.spec, name);
-    outpost::write(&folder, &authority, &known, hosts, Some(owner_of(&invoker)))?;
+    let known = Known::of(&file.spec, name, hosts, &folder);
+    outpost::write(&folder, &authority, &known, Some(owner_of(&invoker)))?;
     invoker.own(&folder.join("cluster.json"))?;
     let shown = folder.display();
     say(format!(
