@@ -95,6 +95,8 @@ pub struct Times {
     pub server_idle: Option<Duration>,
     /// A server that is older is closed when it comes back: `server_lifetime`.
     pub server_lifetime: Option<Duration>,
+    /// A server that nobody has used for so long is asked something first: `server_check`.
+    pub server_check: Option<Duration>,
     /// Before a server is dialled again that could not be reached: `server_login_retry`.
     pub retry: Duration,
 }
@@ -246,6 +248,7 @@ impl Default for Times {
             client_idle: None,
             server_idle: Some(Duration::from_secs(600)),
             server_lifetime: Some(Duration::from_secs(3600)),
+            server_check: Some(Duration::from_secs(30)),
             retry: Duration::from_millis(100),
         }
     }

@@ -140,6 +140,7 @@ fn policy(said: &Settings) -> Policy {
             client_idle: times.client_idle,
             server_idle: times.server_idle,
             server_lifetime: times.server_lifetime,
+            server_check: defaults.server_check,
             retry: times.retry.unwrap_or(defaults.retry),
         },
         ..PoolRules::default()

@@ -243,12 +243,12 @@ const TIMES: [Opt; 19] = [
     now(
         "server_check_delay",
         "30",
-        Not("a server that has gone is noticed at once by its socket; leave it out"),
+        Not("a server that was idle for 30 s is asked an empty query first; leave it out"),
     ),
     now(
         "server_check_query",
         "select 1",
-        Not("a server that has gone is noticed at once by its socket; leave it out"),
+        Not("a server that was idle for 30 s is asked an empty query first; leave it out"),
     ),
     now("server_fast_close", "0", Not("RECONNECT in the console; leave it out")),
     now("dns_max_ttl", "15", Not(DNS)),

@@ -1,9 +1,9 @@
 //! What a client needs of its server before its first word there: its settings, and the BEGIN that
 //! it was answered while it had none. Both go out in one write with what it says.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Instant;
+use std::{io, mem};
 
 use howdah_spec::PoolMode;
 use howdah_wire::relay::{self, session};
@@ -26,6 +26,8 @@ pub(super) struct Ahead {
     pub said: Vec<u8>,
     /// What the server was told of.
     pub begun: Option<Begun>,
+    /// It is looked whether it is still there.
+    pub checks: bool,
 }
 
 impl Thread {
@@ -64,7 +66,7 @@ impl Thread {
             return None;
         }
         let differs = !Rc::ptr_eq(&server.settings, &client.settings);
-        if !differs && client.begun.is_none() {
+        if !differs && client.begun.is_none() && !server.unchecked {
             return Some(came.len());
         }
         if !server.half.is_clean() {
@@ -80,6 +82,9 @@ impl Thread {
             true => session::replay(&server.settings, &client.settings),
             false => None,
         };
+        let checks = mem::take(&mut server.unchecked);
+        // Whatever it answers, it is there.
+        let replay = replay.or_else(|| checks.then(String::new));
         server.turn(self.now, true);
         server.settings = Rc::clone(&client.settings);
         client.sense = sense(&client.settings);
@@ -88,7 +93,7 @@ impl Thread {
         }
         client.half.settle();
         // Of a server that has something of its client's a failure is the end.
-        let at_once = client.welcomed && !client.careful && !server.used;
+        let at_once = client.welcomed && !client.careful && !server.used && !checks;
         let first = match at_once {
             true => client.half.first(came, replay.is_some()),
             false => None,
@@ -96,6 +101,9 @@ impl Thread {
         client.careful = false;
         let Some(first) = first else {
             self.tell_apart(at, number, came, replay.as_deref());
+            if let Some(ahead) = self.servers.get_mut(number).and_then(|it| it.ahead.as_mut()) {
+                ahead.checks = checks;
+            }
             return None;
         };
         let begin = client.begun.as_ref().map(|begun| &begun.how);
@@ -104,7 +112,7 @@ impl Thread {
         if let Some(begun) = &begun {
             server.begun = begun.at;
         }
-        server.ahead = Some(Ahead { said: Vec::new(), begun });
+        server.ahead = Some(Ahead { begun, ..Ahead::default() });
         Some(first)
     }
 

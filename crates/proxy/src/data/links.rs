@@ -54,6 +54,9 @@ impl Thread {
         server.class = self.clients[client].class;
         server.half.fail_unsure(self.pools[server.pool].rules.unsure_commit_fails);
         server.used = false;
+        let check = self.pools[server.pool].rules.times.server_check;
+        let idle = self.now.saturating_duration_since(server.since);
+        server.unchecked = check.is_some_and(|check| idle > check);
         server.since = self.now;
         server.turn(self.now, true);
     }

@@ -68,6 +68,8 @@ pub(super) struct Server {
     pub cancelling: u32,
     /// Its client has said something to it.
     pub used: bool,
+    /// Nobody has used it for long: it may have gone without a word.
+    pub unchecked: bool,
     /// It is read from in the next turn of the loop.
     pub queued: bool,
     /// It has not answered what it was told ahead of its client's word: nothing more is said to it.
@@ -117,6 +119,7 @@ impl Server {
             last_words: None,
             cancelling: 0,
             used: false,
+            unchecked: false,
             queued: false,
             ahead: None,
             stale: false,

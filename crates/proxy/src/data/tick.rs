@@ -18,10 +18,14 @@ pub(super) const EVERY: Duration = Duration::from_micros(TICK_US);
 pub(super) const TICK_US: u64 = 100_000;
 /// After its statement was cancelled for taking too long a server is given so long to end it.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
+/// A server that does not answer an empty query for so long is taken for gone.
+const CHECK_MAX: Duration = Duration::from_secs(3);
 
 /// What has taken too long.
 enum Late {
     Cancel,
+    /// Its server: the client gets another.
+    Lose(usize),
     End(ErrorResponse),
 }
 
@@ -48,6 +52,7 @@ impl Thread {
         for (at, what) in late {
             match what {
                 Late::Cancel => self.cancel_late(at),
+                Late::Lose(server) => self.lose_server(server),
                 Late::End(error) => self.end_client_with(at, &error),
             }
         }
@@ -84,6 +89,9 @@ impl Thread {
             Doing::Linked(at) => at,
         };
         let server = &self.servers[at];
+        if server.ahead.as_ref().is_some_and(|ahead| ahead.checks) {
+            return over(server.turned, Some(CHECK_MAX)).then_some(Late::Lose(at));
+        }
         if server.half.is_clean() {
             let idle = client.welcomed && over(client.spoke, times.client_idle);
             return idle.then(|| end("57P05", "client idle timeout", "client_idle")).flatten();

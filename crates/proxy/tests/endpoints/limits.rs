@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use howdah_proxy::Endpoint::Rw;
 use howdah_proxy::policy::{ClassRule, Leaves, Own, Policy};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
@@ -241,6 +243,29 @@ async fn servers_go_when_they_are_old_or_unused_and_some_are_kept() {
         if now == first { Err(now) } else { Ok(()) }
     })
     .await;
+}
+
+/// As one whose machine has gone without a word.
+#[tokio::test]
+async fn a_server_that_does_not_answer_any_more_is_replaced_before_its_client_notices() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let change = |policy: &mut Policy| {
+        policy.pool.size = 1;
+        policy.pool.times.server_check = Some(Duration::ZERO);
+    };
+    let (node, _rules) = ruled_node(&pg, &tls, change).await;
+    let one = &clients(&node, 1).await[0];
+    one.batch_execute("set work_mem = '7MB'").await.expect("set");
+    let first = value(one, PID).await;
+    // Between statements it is asked, and answers.
+    assert_eq!(value(one, PID).await, first);
+    let backend = Pid::from_raw(first.parse().expect("a number"));
+    kill(backend, Signal::SIGSTOP).expect("stopped");
+    one.batch_execute("begin").await.expect("answered at once");
+    assert_ne!(value(one, PID).await, first);
+    assert_eq!(value(one, "show work_mem").await, "7MB");
+    one.batch_execute("rollback").await.expect("it was a transaction");
+    kill(backend, Signal::SIGCONT).expect("goes on, and finds that nobody is there");
 }
 
 #[tokio::test]

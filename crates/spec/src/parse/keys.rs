@@ -143,6 +143,7 @@ pub(crate) const POOLS: Section = Section {
         "client_idle_timeout",
         "server_idle_timeout",
         "server_lifetime",
+        "server_check",
         "servers_max",
         "database_servers_max",
         "database_clients_max",

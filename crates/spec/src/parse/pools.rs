@@ -63,6 +63,7 @@ fn read_times(table: &Table<'_>, wait: Span) -> Times {
         client_idle: time("client_idle_timeout", None),
         server_idle: time("server_idle_timeout", standard.server_idle),
         server_lifetime: time("server_lifetime", standard.server_lifetime),
+        server_check: time("server_check", standard.server_check),
         retry: standard.retry,
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn write(file: &mut Writer, policy: &Policy) {
         ("client_idle_timeout", times.client_idle),
         ("server_idle_timeout", times.server_idle),
         ("server_lifetime", times.server_lifetime),
+        ("server_check", times.server_check),
     ] {
         span(file, key, time.unwrap_or(Duration::ZERO));
     }
