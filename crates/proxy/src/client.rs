@@ -21,6 +21,7 @@ use crate::crowd::Member;
 use crate::data::Places;
 use crate::login::Link;
 use crate::negotiate::{asked_again, negotiate, read_packet};
+use crate::openings;
 use crate::route::{Route, Want, candidates};
 use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy};
 
@@ -30,11 +31,17 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 impl Proxy {
-    pub async fn client(&self, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
+    pub async fn client(
+        &self,
+        endpoint: Endpoint,
+        tcp: TcpStream,
+        from: IpAddr,
+        place: openings::Opening,
+    ) -> io::Result<()> {
         self.tune(&tcp)?;
         let tls = self.config.server_tls.clone();
         let opened = Client::open(tcp, Some(&tls));
-        let mut client = self.openings.wait_for(OPENING_TIMEOUT, opened).await?;
+        let mut client = place.wait_for(OPENING_TIMEOUT, opened).await?;
         let (mut opts_out, mut pooled, mut console) = (false, None, false);
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
@@ -55,7 +62,7 @@ impl Proxy {
             Ok(Step::Need(_)) => return Err(io::ErrorKind::InvalidData.into()),
             Err(malformed) => Err(malformed.answer().ok_or(io::ErrorKind::InvalidData)?),
         };
-        let place = match admitted {
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return self.refuse(client, error).await,
         };
@@ -63,7 +70,7 @@ impl Proxy {
         if let Some(pooled) = pooled {
             let counted = opts_out && endpoint == Endpoint::Rw;
             let opts_out = counted.then(|| self.config.counters.opted_out.hold());
-            let places = Places { _admitted: place, _held: held, _opts_out: opts_out };
+            let places = Places { _admitted: admitted, _held: held, _opts_out: opts_out };
             return self.pool(client, pooled, places).await;
         }
         if console {

@@ -67,7 +67,7 @@ pub use console::{ConsoleConfig, Declined, Metrics, Operators, Shown, WISHES_MAX
 pub use counters::Counters;
 pub use follow::{Following, Hearsay, ask_nodes, follow};
 pub use howdah_spec::pools as policy;
-use openings::Openings;
+use openings::{Opening, Openings};
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
 pub use policy::Policy;
 pub use pooled::{VERIFIER_ASKS_MAX, VerifierAsk};
@@ -76,7 +76,8 @@ pub use socket::{Bound, bind};
 pub use tell::Rules;
 pub use wal::{WalAsk, fetch_wal};
 
-/// Connections that have not said yet what they want; with one more the oldest goes ([`openings`]).
+/// Connections that have not said yet what they want; with one more the oldest goes, unless it has only
+/// just come ([`openings`]).
 const OPENINGS_MAX: usize = 512;
 /// Connections of one endpoint beyond `clients_max`, because whoever has not said yet what it wants
 /// is no client, and because cancel requests must get through. More wait unaccepted.
@@ -157,12 +158,17 @@ impl Proxy {
         let connections_max = self.config.clients_max as usize + CONNECTIONS_MORE;
         let mut connections = JoinSet::new();
         loop {
+            let one_more = async {
+                self.openings.room().await;
+                listener.accept().await
+            };
             tokio::select! {
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if connections.len() < connections_max => {
+                accepted = one_more, if connections.len() < connections_max => {
                     match accepted {
                         Ok((tcp, from)) => {
-                            connections.spawn(self.clone().attend(endpoint, tcp, from.ip()));
+                            let (proxy, opening) = (self.clone(), self.openings.begin());
+                            connections.spawn(proxy.attend(endpoint, tcp, from.ip(), opening));
                         }
                         Err(error) => {
                             tracing::warn!(endpoint = endpoint.name(), %error, "cannot accept");
@@ -178,10 +184,19 @@ impl Proxy {
         socket::tune(tcp, self.config.keepalive, self.config.user_timeout)
     }
 
-    async fn attend(self: Arc<Proxy>, endpoint: Endpoint, tcp: TcpStream, from: IpAddr) {
+    async fn attend(
+        self: Arc<Proxy>,
+        endpoint: Endpoint,
+        tcp: TcpStream,
+        from: IpAddr,
+        opening: Opening,
+    ) {
         let ended = match endpoint {
-            Endpoint::Peer => self.peer(tcp, from).await,
-            _ => self.client(endpoint, tcp, from).await,
+            Endpoint::Peer => {
+                drop(opening);
+                self.peer(tcp, from).await
+            }
+            _ => self.client(endpoint, tcp, from, opening).await,
         };
         if let Err(error) = ended {
             tracing::debug!(endpoint = endpoint.name(), %from, %error, "connection ended");

@@ -19,7 +19,7 @@ use crate::console::{DATABASE as CONSOLE, May, Operator};
 use crate::credentials::Credentials;
 use crate::data::{Newcomer, Places, PoolKey};
 use crate::negotiate::asked_again;
-use crate::{Endpoint, OPENING_TIMEOUT, socket};
+use crate::{Endpoint, OPENING_TIMEOUT, openings, socket};
 
 /// What a client wants, as it said it.
 pub(super) struct Wish {
@@ -32,7 +32,12 @@ pub(super) struct Wish {
 }
 
 impl Alone {
-    pub(super) async fn client(&self, tcp: TcpStream, from: From) -> io::Result<()> {
+    pub(super) async fn client(
+        &self,
+        tcp: TcpStream,
+        from: From,
+        place: openings::Opening,
+    ) -> io::Result<()> {
         let now = self.now();
         let tls = match from {
             From::Tcp(..) => {
@@ -42,7 +47,7 @@ impl Alone {
             From::Unix { .. } => None,
         };
         let opening_timeout = now.client_login_timeout;
-        let opened = self.openings.wait_for(opening_timeout, Client::open(tcp, tls)).await;
+        let opened = place.wait_for(opening_timeout, Client::open(tcp, tls)).await;
         let mut client = opened.map_err(|error| self.noted(from, None, error))?;
         let wish = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => wish(&startup, &now, from),

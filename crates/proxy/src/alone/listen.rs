@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Alone, Listens, Stop, UnixPlace};
+use crate::openings::Opening;
 use crate::{CONNECTIONS_MORE, socket};
 
 /// After a failed accept: no file descriptor, mostly, and the next one fails as well.
@@ -137,12 +138,19 @@ impl Alone {
         let mut connections = JoinSet::new();
         loop {
             let connections_max = self.now().clients_max as usize + CONNECTIONS_MORE;
+            let one_more = async {
+                self.openings.room().await;
+                door.accept().await
+            };
             tokio::select! {
                 () = asked(&mut stop) => break,
                 Some(_) = connections.join_next() => {}
-                accepted = door.accept(), if connections.len() < connections_max => {
+                accepted = one_more, if connections.len() < connections_max => {
                     match accepted {
-                        Ok((tcp, from)) => { connections.spawn(self.clone().attend(tcp, from)); }
+                        Ok((tcp, from)) => {
+                            let (alone, opening) = (self.clone(), self.openings.begin());
+                            connections.spawn(alone.attend(tcp, from, opening));
+                        }
                         Err(error) => {
                             tracing::warn!(%error, "cannot accept");
                             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -155,8 +163,8 @@ impl Alone {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn attend(self: Arc<Alone>, tcp: TcpStream, from: From) {
-        if let Err(error) = self.client(tcp, from).await {
+    async fn attend(self: Arc<Alone>, tcp: TcpStream, from: From, opening: Opening) {
+        if let Err(error) = self.client(tcp, from, opening).await {
             tracing::debug!(%from, %error, "connection ended");
         }
     }

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use howdah_base::Span;
 use howdah_proxy::Endpoint::Rw;
-use howdah_proxy::{ProxyConfig, VerifierAsk};
+use howdah_proxy::{ProxyConfig, VERIFIER_ASKS_MAX, VerifierAsk};
 use howdah_spec::PoolMode;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ pub async fn pooled_with(pg: &Pg, tls: &Tls, change: impl FnOnce(&mut ProxyConfi
     let mut config = config("a", tls, &[ALL]);
     config.connect_wait = Span(Duration::from_secs(5));
     config.policy = ruled(|_| {});
-    let (asks, inbox) = mpsc::channel(8);
+    let (asks, inbox) = mpsc::channel(VERIFIER_ASKS_MAX);
     config.verifiers = asks;
     change(&mut config);
     tokio::spawn(verifiers(inbox, direct(pg).await));

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::openings::noise;
-use super::{LONG, packet, startup, to_address, to_node, until_end, zeros};
+use super::{LONG, log_in, packet, startup, to_address, to_node, until_end, zeros};
 use crate::pg::Pg;
 use crate::pooled::{clients, pooled_with, value};
 use crate::rig::{Tls, connect, ruled};
@@ -120,6 +120,34 @@ async fn two_thousand_that_say_nothing_push_each_other_out() {
     until_end(&mut silent[0]).await;
     work.goes_on().await;
     assert!(work.end().await > 4);
+}
+
+#[tokio::test]
+async fn more_good_clients_than_there_is_room_for_at_once_all_log_in() {
+    const GOOD: usize = 700;
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pooled_with(&pg, &tls, |config| {
+        config.clients_max = 800;
+        config.policy = ruled(|policy| policy.pool.times.wait = LONG);
+    })
+    .await;
+    let mut all = Vec::new();
+    for _ in 0..GOOD {
+        all.push(to_node(&node).await);
+    }
+    let first = startup(&zeros("user|app|database|postgres||"));
+    let mut logins = JoinSet::new();
+    for mut tcp in all {
+        let first = first.clone();
+        // It stays when it is in.
+        logins.spawn(async move { (log_in(&mut tcp, &first).await, tcp) });
+    }
+    let heard = timeout(LONG, logins.join_all()).await.expect("not kept waiting");
+    assert!(
+        heard.iter().all(|(last, _)| last == "Z"),
+        "{:?}",
+        heard.iter().find(|(l, _)| l != "Z")
+    );
 }
 
 #[tokio::test]
