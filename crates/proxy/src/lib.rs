@@ -115,6 +115,7 @@ pub async fn serve(
         places: Arc::new(Semaphore::new(config.clients_max as usize)),
         crowd: crowd::Crowd::default(),
         openings: Openings::default(),
+        peer_openings: Openings::default(),
         load: Mutex::default(),
         config,
     });
@@ -149,6 +150,8 @@ struct Proxy {
     /// Clients by database, role and address.
     crowd: crowd::Crowd,
     openings: Openings,
+    /// Of the peer port: clients keep no node out, and whoever has no certificate no client.
+    peer_openings: Openings,
     /// Clients of this proxy on each node.
     load: Mutex<BTreeMap<NodeName, Gauge>>,
 }
@@ -156,10 +159,14 @@ struct Proxy {
 impl Proxy {
     async fn accept(self: Arc<Proxy>, endpoint: Endpoint, listener: TcpListener) {
         let connections_max = self.config.clients_max as usize + CONNECTIONS_MORE;
+        let openings = match endpoint {
+            Endpoint::Peer => &self.peer_openings,
+            _ => &self.openings,
+        };
         let mut connections = JoinSet::new();
         loop {
             let one_more = async {
-                self.openings.room().await;
+                openings.room().await;
                 listener.accept().await
             };
             tokio::select! {
@@ -167,7 +174,7 @@ impl Proxy {
                 accepted = one_more, if connections.len() < connections_max => {
                     match accepted {
                         Ok((tcp, from)) => {
-                            let (proxy, opening) = (self.clone(), self.openings.begin());
+                            let (proxy, opening) = (self.clone(), openings.begin());
                             connections.spawn(proxy.attend(endpoint, tcp, from.ip(), opening));
                         }
                         Err(error) => {
@@ -192,10 +199,7 @@ impl Proxy {
         opening: Opening,
     ) {
         let ended = match endpoint {
-            Endpoint::Peer => {
-                drop(opening);
-                self.peer(tcp, from).await
-            }
+            Endpoint::Peer => self.peer(tcp, from, opening).await,
             _ => self.client(endpoint, tcp, from, opening).await,
         };
         if let Err(error) = ended {

@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 use crate::arrival::Arrival;
 use crate::relay::{BoxStream, Stream};
 use crate::route::{Route, Want, judge_peer};
-use crate::{Endpoint, OPENING_TIMEOUT, Proxy, socket};
+use crate::{Endpoint, OPENING_TIMEOUT, Proxy, openings, socket};
 
 /// Raised when an older node would misread the preamble.
 pub(crate) const VERSION: u32 = 1;
@@ -120,12 +120,21 @@ impl Proxy {
     }
 
     /// Serves a peer: most want this node's server, for a client of theirs.
-    pub async fn peer(&self, tcp: TcpStream, from: IpAddr) -> io::Result<()> {
+    pub async fn peer(
+        &self,
+        tcp: TcpStream,
+        from: IpAddr,
+        opening: openings::Opening,
+    ) -> io::Result<()> {
         let Some(door) = &self.config.peers else { return Ok(()) };
-        let greet = async {
+        let opened = async {
             self.tune(&tcp)?;
             let mut peer = TlsAcceptor::from(door.tls.clone()).accept(tcp).await?;
             let preamble: Preamble = receive(&mut peer).await?;
+            Ok((peer, preamble))
+        };
+        let (mut peer, preamble) = opening.wait_for(OPENING_TIMEOUT, opened).await?;
+        let greet = async {
             if let Err(why) = may_ask(&peer, preamble.want) {
                 tracing::warn!(%from, want = ?preamble.want, why, "a peer is refused");
                 send(&mut peer, &Err::<(), _>(why)).await?;

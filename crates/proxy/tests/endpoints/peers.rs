@@ -1,12 +1,14 @@
 //! Nodes among themselves: who may come to the peer port, and as what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use howdah_proxy::Endpoint::{Peer, Rw};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::rig::{ALL, Node, Tls, config, connect, refusal};
@@ -53,6 +55,25 @@ async fn a_peer_is_judged_by_certificate_name_and_term() {
     assert_eq!(greet(&a, tls.peer_client.clone(), "{").await, None);
     let stranger = Arc::new(tls.stranger.clone());
     assert_eq!(greet(&a, stranger, &preamble("test", "a", 5, "Primary")).await, None);
+}
+
+#[tokio::test]
+async fn connections_without_a_certificate_keep_no_node_out() {
+    let tls = Tls::new();
+    let node = config("a", &tls, &[ALL]);
+    // As many as are ever accepted, and a few.
+    let most = node.clients_max as usize + 1_024 + 20;
+    let a = Node::start("a", 1, node).await;
+    a.learns(5, Some("a"), &[(&a, None)]);
+    let mut silent = Vec::new();
+    for _ in 0..most {
+        silent.push(TcpStream::connect(a.address(Peer)).await.expect("a listener"));
+    }
+    let said = preamble("test", "b", 5, "Primary");
+    let comes = greet(&a, tls.peer_client.clone(), &said);
+    // Nobody who says nothing has to go by itself before 10 s are over.
+    let got = timeout(Duration::from_secs(9), comes).await.expect("not kept waiting");
+    assert_eq!(got.as_deref(), Some(r#"{"Err":"this is `a` of `test`"}"#));
 }
 
 #[tokio::test]
