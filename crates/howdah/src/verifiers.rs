@@ -49,7 +49,7 @@ async fn serve(mut asks: mpsc::Receiver<VerifierAsk>, sockets: PathBuf, port: u1
         }
         match text {
             Some(text) => drop(reply.send(text.and_then(|text| text.expose().parse().ok()))),
-            // The client is served as if there were no pool.
+            // A client of this node is served as if there were no pool, and a proxy asks another node.
             None => kept = None,
         }
     }

@@ -28,7 +28,7 @@ use crate::{ALPN, Endpoint, OPENING_TIMEOUT, Proxy};
 /// One attempt to reach a server.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between attempts when the topology does not change: a server may only be restarting.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 impl Proxy {
     pub async fn client(
@@ -46,12 +46,16 @@ impl Proxy {
         let admitted = match opening(&client.packet) {
             Ok(Step::Packet(Opening::Startup(startup), _)) => {
                 opts_out = startup.asks_for("synchronous_commit").is_some_and(|how| is_weak(&how));
-                let admitted = self.admit(&startup, from, client.tls);
-                if admitted.is_ok() {
-                    pooled = self.pool_for(endpoint, &startup).await;
-                    console = self.is_console(&startup);
+                match self.admit(&startup, from, client.tls) {
+                    Ok(admitted) => {
+                        console = self.is_console(&startup);
+                        self.pool_for(endpoint, &startup).await.map(|pool| {
+                            pooled = pool;
+                            admitted
+                        })
+                    }
+                    refused => refused,
                 }
-                admitted
             }
             Ok(Step::Packet(Opening::Cancel, _)) => {
                 self.cancel(&client.packet, from).await;

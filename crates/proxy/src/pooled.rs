@@ -12,24 +12,25 @@ use howdah_wire::{ErrorResponse, Replication, Startup};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::client::Client;
+use crate::client::{Client, RETRY_PAUSE};
 use crate::console::Operator;
 use crate::credentials::Credentials;
 use crate::data::{Ask, Handle, Newcomer, Order, Places, PoolKey, Routes, Threads};
 use crate::{Endpoint, Proxy, ProxyConfig, console, data, gate};
 
-/// A role's verifier, asked of this node's own server.
+/// One question for a role's verifier.
 const VERIFIER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Cancel requests and logins into servers at once.
 const JOBS_MAX: usize = 256;
 
-/// The question which verifier a role has. `None`: it has none that SCRAM could go by, may not log
-/// in, or cannot be asked for now.
+/// The question which verifier a role has.
 #[derive(Debug)]
 pub struct VerifierAsk {
     pub role: String,
+    /// `None`: it has none that SCRAM could go by, may not log in, or it is not to be told. Dropped
+    /// without a word: nobody knows now.
     pub reply: oneshot::Sender<Option<Verifier>>,
 }
 
@@ -77,23 +78,52 @@ pub(crate) struct Entrance {
 impl Proxy {
     /// The pool that a client may be let into; `None`: it is served without one, and the server
     /// asks it who it is.
+    ///
+    /// # Errors
+    /// Nobody knows whether there is one.
     pub(crate) async fn pool_for(
         &self,
         endpoint: Endpoint,
         startup: &Startup<'_>,
-    ) -> Option<Entrance> {
-        self.pooler.as_ref()?;
-        if startup.replication != Replication::No {
-            return None;
+    ) -> Result<Option<Entrance>, ErrorResponse> {
+        if self.pooler.is_none() || startup.replication != Replication::No {
+            return Ok(None);
         }
-        let settings = startup.settings()?;
+        let Some(settings) = startup.settings() else { return Ok(None) };
         let (database, user) = (startup.database().into_owned(), startup.user().into_owned());
-        let (reply, answer) = oneshot::channel();
-        self.config.verifiers.try_send(VerifierAsk { role: user.clone(), reply }).ok()?;
-        let verifier = timeout(VERIFIER_TIMEOUT, answer).await.ok()?.ok()??;
+        let Some(verifier) = self.verifier_of(&user).await? else { return Ok(None) };
         let pool = PoolKey { endpoint, database, user };
         let (negotiation, minor) = (startup.negotiation(), startup.spoken());
-        Some(Entrance { pool, settings, verifier, negotiation, minor })
+        Ok(Some(Entrance { pool, settings, verifier, negotiation, minor }))
+    }
+
+    /// A node whose own server does not answer leads clients to others, without a pool. A proxy on
+    /// another host asks again: while nodes fail over it would lead whoever reconnects past the pool.
+    async fn verifier_of(&self, role: &str) -> Result<Option<Verifier>, ErrorResponse> {
+        let is_node = self.config.peers.is_some();
+        let asking = async {
+            loop {
+                match self.ask_once(role).await {
+                    Some(verifier) => return verifier,
+                    None if is_node => return None,
+                    None => sleep(RETRY_PAUSE).await,
+                }
+            }
+        };
+        // One question at least.
+        let most = self.config.connect_wait.0.max(VERIFIER_TIMEOUT);
+        timeout(most, asking).await.map_err(|_| {
+            ErrorResponse::fatal("57P03", "no node says how the role is to log in").hint(
+                "a failover may be under way; are the nodes up, and is their `peer_port` open?",
+            )
+        })
+    }
+
+    /// `None`: nobody knows now.
+    async fn ask_once(&self, role: &str) -> Option<Option<Verifier>> {
+        let (reply, answer) = oneshot::channel();
+        self.config.verifiers.try_send(VerifierAsk { role: role.to_owned(), reply }).ok()?;
+        timeout(VERIFIER_TIMEOUT, answer).await.ok()?.ok()
     }
 
     /// Whether a client wants to speak to the pooler itself.

@@ -41,11 +41,16 @@ pub async fn ask_nodes(
             Some(_) = asking.join_next() => {}
             ask = asks.recv(), if asking.len() < ASKING_MAX => {
                 let Some(VerifierAsk { role, reply }) = ask else { return };
+                // Whoever asked has given up, and may have asked again.
+                if reply.is_closed() {
+                    continue;
+                }
                 let (desk, now) = (desk.clone(), topology.borrow().clone());
                 asking.spawn(async move {
-                    let verifier = desk.ask_in_turn(&now, role).await;
-                    // Whoever asked may have gone.
-                    drop(reply.send(verifier));
+                    if let Some(verifier) = desk.ask_in_turn(&now, role).await {
+                        // Whoever asked may have gone.
+                        drop(reply.send(verifier));
+                    }
                 });
             }
         }
@@ -58,12 +63,13 @@ struct Desk {
 }
 
 impl Desk {
-    /// A standby may not have heard of a new role, and the primary may be away.
-    async fn ask_in_turn(&self, now: &Topology, role: String) -> Option<Verifier> {
+    /// A standby may not have heard of a new role, and the primary may be away. `None`: no node has
+    /// answered.
+    async fn ask_in_turn(&self, now: &Topology, role: String) -> Option<Option<Verifier>> {
         let asked = Asked { role };
         for node in in_turn(now) {
             match timeout(ANSWER_WITHIN, self.ask(now, &node, &asked)).await {
-                Ok(Ok(verifier)) => return verifier?.parse().ok(),
+                Ok(Ok(verifier)) => return Some(verifier.and_then(|text| text.parse().ok())),
                 Ok(Err(error)) => tracing::debug!(%node, %error, "no verifier from a node"),
                 Err(_) => tracing::debug!(%node, "no verifier from a node in time"),
             }

@@ -8,6 +8,7 @@ mod commits;
 mod console;
 mod conversations;
 mod drivers;
+mod elsewhere;
 mod hand;
 mod hostile;
 mod isolation;

@@ -62,7 +62,7 @@ pub async fn direct(pg: &Pg) -> Client {
     client
 }
 
-async fn verifiers(mut asks: mpsc::Receiver<VerifierAsk>, client: Client) {
+pub async fn verifiers(mut asks: mpsc::Receiver<VerifierAsk>, client: Client) {
     while let Some(VerifierAsk { role, reply }) = asks.recv().await {
         let sql = "select rolpassword from pg_authid where rolname = $1::text::name";
         let row = client.query_opt(sql, &[&role]).await.expect("an answer");
