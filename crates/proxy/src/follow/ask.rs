@@ -1,8 +1,8 @@
 //! Verifiers of roles, asked of nodes: each login of a pooled client is a question.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use howdah_base::NodeName;
 use howdah_base::topology::Topology;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::{Following, in_turn, stream, view::address};
+use super::{Following, in_turn, kept::Kept, stream, view::address};
 use crate::VerifierAsk;
 use crate::peer::{receive, send};
 use crate::route::Want;
@@ -23,8 +23,8 @@ use crate::tell::Asked;
 const ASKING_MAX: usize = 32;
 /// One node's answer, dialled anew if need be: whoever asks waits for three seconds in all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// Connections that are kept for the next question.
-const IDLE_MAX: usize = 8;
+/// Of that, over a session that was kept: it may lead to a host that is no more.
+const KEPT_ANSWER_WITHIN: Duration = Duration::from_millis(300);
 
 type Session = TlsStream<TcpStream>;
 
@@ -34,7 +34,7 @@ pub async fn ask_nodes(
     topology: watch::Receiver<Topology>,
     mut asks: mpsc::Receiver<VerifierAsk>,
 ) {
-    let desk = Arc::new(Desk { following, idle: Mutex::default() });
+    let desk = Arc::new(Desk { following, kept: Mutex::default() });
     let mut asking = JoinSet::new();
     loop {
         tokio::select! {
@@ -59,7 +59,7 @@ pub async fn ask_nodes(
 
 struct Desk {
     following: Following,
-    idle: Mutex<Vec<(NodeName, Session)>>,
+    kept: Mutex<Kept<Session>>,
 }
 
 impl Desk {
@@ -83,8 +83,10 @@ impl Desk {
         node: &NodeName,
         asked: &Asked,
     ) -> io::Result<Option<String>> {
-        if let Some(session) = self.take(node)
-            && let Ok(answer) = self.converse(node, session, asked).await
+        let kept = self.kept().take(node, Instant::now());
+        if let Some(session) = kept
+            && let Ok(Ok(answer)) =
+                timeout(KEPT_ANSWER_WITHIN, self.converse(node, session, asked)).await
         {
             return answer;
         }
@@ -105,16 +107,11 @@ impl Desk {
     ) -> io::Result<io::Result<Option<String>>> {
         send(&mut session, asked).await?;
         let answer: Result<Option<String>, String> = receive(&mut session).await?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push((node.clone(), session));
-        }
+        self.kept().keep(node.clone(), session, Instant::now());
         Ok(answer.map_err(io::Error::other))
     }
 
-    fn take(&self, node: &NodeName) -> Option<Session> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().position(|(of, _)| of == node)?;
-        Some(idle.swap_remove(at).1)
+    fn kept(&self) -> MutexGuard<'_, Kept<Session>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

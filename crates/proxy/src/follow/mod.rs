@@ -9,6 +9,7 @@
 //! ```
 
 mod ask;
+mod kept;
 mod stream;
 mod view;
 
