@@ -20,6 +20,7 @@
 //! SCRAM-SHA-256 is offered, which libpq takes with `channel_binding=prefer` (its default);
 //! `channel_binding=require` needs pools.
 
+mod accept;
 mod arrival;
 mod cancel;
 mod client;
@@ -49,15 +50,12 @@ pub mod alone;
 pub mod pool;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use howdah_base::topology::Topology;
 use howdah_base::{Gauge, NodeName};
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -67,7 +65,7 @@ pub use console::{ConsoleConfig, Declined, Metrics, Operators, Shown, WISHES_MAX
 pub use counters::Counters;
 pub use follow::{Following, Hearsay, ask_nodes, follow};
 pub use howdah_spec::pools as policy;
-use openings::{Opening, Openings};
+use openings::Openings;
 pub use plea::{PLEAS_MAX, Plea, PleaAsk, plead};
 pub use policy::Policy;
 pub use pooled::{VERIFIER_ASKS_MAX, VerifierAsk};
@@ -84,8 +82,6 @@ const OPENINGS_MAX: usize = 512;
 const CONNECTIONS_MORE: usize = 2 * OPENINGS_MAX;
 /// How long a connection may take to say it: TLS and the first packet.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failed accept: no file descriptor, mostly, and the next one fails as well.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The protocol's name in TLS; a client that starts TLS without asking must name it.
 const ALPN: &[u8] = b"postgresql";
 
@@ -154,56 +150,4 @@ struct Proxy {
     peer_openings: Openings,
     /// Clients of this proxy on each node.
     load: Mutex<BTreeMap<NodeName, Gauge>>,
-}
-
-impl Proxy {
-    async fn accept(self: Arc<Proxy>, endpoint: Endpoint, listener: TcpListener) {
-        let connections_max = self.config.clients_max as usize + CONNECTIONS_MORE;
-        let openings = match endpoint {
-            Endpoint::Peer => &self.peer_openings,
-            _ => &self.openings,
-        };
-        let mut connections = JoinSet::new();
-        loop {
-            let one_more = async {
-                openings.room().await;
-                listener.accept().await
-            };
-            tokio::select! {
-                Some(_) = connections.join_next() => {}
-                accepted = one_more, if connections.len() < connections_max => {
-                    match accepted {
-                        Ok((tcp, from)) => {
-                            let (proxy, opening) = (self.clone(), openings.begin());
-                            connections.spawn(proxy.attend(endpoint, tcp, from.ip(), opening));
-                        }
-                        Err(error) => {
-                            tracing::warn!(endpoint = endpoint.name(), %error, "cannot accept");
-                            tokio::time::sleep(ACCEPT_PAUSE).await;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn tune(&self, tcp: &TcpStream) -> io::Result<()> {
-        socket::tune(tcp, self.config.keepalive, self.config.user_timeout)
-    }
-
-    async fn attend(
-        self: Arc<Proxy>,
-        endpoint: Endpoint,
-        tcp: TcpStream,
-        from: IpAddr,
-        opening: Opening,
-    ) {
-        let ended = match endpoint {
-            Endpoint::Peer => self.peer(tcp, from, opening).await,
-            _ => self.client(endpoint, tcp, from, opening).await,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(endpoint = endpoint.name(), %from, %error, "connection ended");
-        }
-    }
 }
