@@ -128,7 +128,7 @@ planted! {
     InexactHandover = "inexact-handover", "6", "a hand-over goes to a standby that has not replayed to the leader's end", found(40, &[UNPROVED, NOT_RECORDED]);
     HandoverForgotten = "handover-forgotten", "6", "a leader starts again although its offer has not been withdrawn", found(40, &[WITHOUT_RIGHT, NOT_RECORDED, DOUBLE, NOT_HEALED]);
     RewindAsVoter = "rewind-as-voter", "7", "a directory is repaired before it has left the voters", found(60, &[NOT_RECORDED]);
-    RewindEarly = "rewind-early", "7", "a rewind against a leader before its end-of-recovery checkpoint counts as done", found(60, &[NOT_RECORDED, NOT_PAST]);
+    RewindEarly = "rewind-early", "7", "a rewind against a leader before its end-of-recovery checkpoint counts as done", found(200, &[NOT_RECORDED, NOT_PAST]);
     InterruptedRewind = "interrupted-rewind", "7", "a directory whose rewind was interrupted is used", found(200, &[NOT_RECORDED, NOT_PAST]);
     NoProbe = "no-probe", "8", "clients are let in without a probe that the voters confirm", found(60, &[NOT_RECORDED]);
     NoNewTimeline = "no-new-timeline", "8", "the floor stays on the timeline before the promotion", insured(&[Planted::SilentVoter, Planted::TimelineIgnored], 60, &[NOT_RECORDED, DOUBLE, LOST], "no voter is on a dead branch: it was one that answered, and receives nothing from there any more");

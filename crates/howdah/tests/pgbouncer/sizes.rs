@@ -30,7 +30,7 @@ fn a_reserve_is_for_those_who_have_waited() {
         ] {
             let pooler = site.pool("", &format!("{BASE}{sizes}{times}"));
             let (one, two) = (pooler.connect("postgres").await, pooler.connect("postgres").await);
-            value(&one, "begin").await.expect("begun");
+            value(&one, "begin; select 1").await.expect("begun");
             let said = value(&two, "select 7").await;
             let wanted = if served { Ok("7".to_owned()) } else { Err(LATE.to_owned()) };
             assert_eq!(said, wanted, "{times}");
@@ -53,7 +53,7 @@ fn limits_hold_over_pools() {
             let pooler = site.pool(databases, &lines);
             let (one, two) = (pooler.connect(first).await, pooler.connect(second).await);
             let free = pooler.connect("forced").await;
-            value(&one, "begin").await.expect("begun");
+            value(&one, "begin; select 1").await.expect("begun");
             assert_eq!(value(&two, "select 1").await, Err(LATE.to_owned()), "{limit}");
             assert_eq!(value(&free, "select 2").await.as_deref(), Ok("2"), "{limit}");
         }

@@ -403,8 +403,8 @@ pub(super) const QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < pg_cat
 /// Longer than anybody waits.
 const LONG: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
-const PEERS: &str = "one process serves all cores, and a cancel request finds its client in it; \
-                     run one";
+const PEERS: &str = "one process serves all cores (`--threads N`), and a cancel request finds its \
+                     client in it; run one";
 const DNS: &str = "a name is looked up at each connection to a server, as the system is configured; \
                    leave it out";
 const CIPHERS: &str =

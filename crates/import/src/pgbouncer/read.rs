@@ -163,5 +163,5 @@ fn missing(read: &mut Read) {
     read.mistakes.extend(lacks.into_iter().map(str::to_owned));
 }
 
-const PEER: &str = "one process serves all cores, and a cancel request finds its client in it; \
-                    run one";
+const PEER: &str = "one process serves all cores (`--threads N`), and a cancel request finds its \
+                    client in it; run one";
