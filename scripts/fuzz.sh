@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/path.sh
 PATH=$PWD/target/tools/bin:$PATH
 
-targets=${TARGETS:-opening scram walk hostile pooled}
+targets=${TARGETS:-opening scram walk hostile pooled repository}
 case ${MINUTES:=5} in
     '' | *[!0-9]* | 0)
         # The tool takes 0 for no bound at all.

@@ -70,6 +70,7 @@ missing_packages() {
     command -v patroni >/dev/null || echo patroni
     have_haproxy || echo haproxy
     have_pgbouncer || echo pgbouncer
+    [ "$1" != bench ] || command -v pgbackrest >/dev/null || echo pgbackrest
     [ "$1" = test ] || return 0
     missing_python
 }
@@ -143,6 +144,7 @@ check_test_tools() {
         say "tests on other majors of PostgreSQL than this machine's are left out"
     add_python_tools
     add_python_drivers
+    add_python_s3
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || add_components
     cargo nextest --version >/dev/null 2>&1 && return 0
     say "cargo-nextest is missing, will be compiled: it takes some minutes, once"
@@ -172,6 +174,17 @@ add_python_drivers() {
         "$dir/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary,pool]>=3.2,<4' \
             'psycopg2-binary>=2.9,<3' 'asyncpg>=0.30,<1' 'sqlalchemy[asyncio]>=2,<3' ||
         fail "they could not be installed" "look at pip's message above, and start again"
+}
+
+# An S3 server that repositories are tried on. Only what S3 needs of it: the rest is large.
+add_python_s3() {
+    local dir=target/python
+    [ -x "$dir/bin/moto_server" ] && "$dir/bin/python" -c 'import moto.server' 2>/dev/null && return 0
+    say "moto (an S3 server for tests) is missing, will be put into $dir"
+    { [ -x "$dir/bin/pip" ] || python3 -m venv "$dir"; } &&
+        "$dir/bin/pip" install --quiet --disable-pip-version-check \
+            'moto[s3]>=5,<6' 'flask>=3,<4' 'flask-cors>=4' ||
+        fail "it could not be installed" "look at pip's message above, and start again"
 }
 
 check_drivers() {

@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use howdah_base::backups::Archived;
 use howdah_base::{Gauge, NodeName};
 use howdah_postgres::install::Install;
 use howdah_spec::{ClusterSpec, Machine, NodeKind, NodeSpec};
 use howdah_store::Store;
 use tokio::sync::watch;
 
-use crate::WalSource;
 use crate::heartbeat::Peers;
+use crate::{Backups, WalSource};
 
 /// One node's fixed facts; what may change while it runs lies in the cluster file's text.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct AgentConfig {
     pub os_user: String,
     /// What others have to say of this node in the status, its certificate's end for example.
     pub notices: watch::Receiver<Vec<String>>,
+    /// How far the WAL of this node's server is in the repository, while it is shipped.
+    pub archived: watch::Receiver<Option<Archived>>,
     /// Drawn for this agent: tells it from another one that was started for the same node.
     pub agent: String,
     /// The one that ran on this machine before: what it left in the store is this agent's.
@@ -48,6 +51,8 @@ pub struct AgentConfig {
     pub peers: Arc<dyn Peers>,
     /// The way to WAL of other nodes' dead servers.
     pub wal: Arc<dyn WalSource>,
+    /// The way to the repository, for directories that are made from it.
+    pub backups: Arc<dyn Backups>,
     /// Parses a cluster file's text; given by the binary, which knows the places of files.
     pub parse: fn(&str, &ClusterSpec) -> Result<ClusterSpec, String>,
 }

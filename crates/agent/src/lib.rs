@@ -31,6 +31,7 @@ mod planned;
 mod promise;
 mod publish;
 mod pulse;
+mod repository;
 mod requests;
 mod right;
 mod roll;
@@ -72,6 +73,7 @@ pub use grace::Pleaded;
 pub use heartbeat::{Peers, Sign};
 pub use howdah_base::ask::Ask;
 pub use publish::Vitals;
+pub use repository::{Backups, FromRepository, Made, Making, Told};
 pub use shared::FileInForce;
 pub use wal_source::{Fetching, WalFrom, WalPart, WalSource};
 

@@ -23,6 +23,9 @@ const DONE_WITHIN: Duration = Duration::from_secs(150);
 /// A new copy takes as long as the data are large: only its beginning is waited for.
 const BEGUN_WITHIN: Duration = Duration::from_secs(10);
 
+/// Who asks competes with one leader, which writes now and then.
+const LOOKS_MAX: u32 = 5;
+
 /// Answers when the request is carried out or refused.
 pub(crate) fn ask(agent: &Agent, asked: Asked) {
     if agent.snapshot.is_none() || agent.store_error.is_some() {
@@ -63,23 +66,31 @@ async fn carried_out(shared: &Arc<Shared>, ask: &Ask, by: &str) -> Result<Receip
 
 /// Records one request and waits for what becomes of it.
 pub(crate) async fn one(shared: &Shared, ask: &Ask, by: &str) -> Result<Receipt, Refusal> {
-    let seen = shared.config.store.snapshot().await.map_err(unavailable)?;
-    let recorded = record(shared, &seen, ask, by)?;
-    match shared.config.store.txn(recorded.txn).await.map_err(unavailable)? {
-        TxnOutcome::Applied { .. } => {}
-        TxnOutcome::Refused { .. } => {
-            let what = "somebody else changed it at the same moment";
-            return Err(Refusal::new(what).hint("look at `howdah status` and ask again"));
-        }
-    }
-    let (key, id) = match recorded.done {
+    let (done, before) = recorded(shared, ask, by).await?;
+    let (key, id) = match done {
         Done::Now(said) => return Ok(Receipt::of(ask, at_once(ask), said)),
         Done::Gone { key, id } => (key, id),
     };
-    match timeout(DONE_WITHIN, outcome(shared, ask, &key, &id, term(&seen))).await {
+    match timeout(DONE_WITHIN, outcome(shared, ask, &key, &id, before)).await {
         Ok(answer) => answer,
         Err(_) => Err(withdrawn(shared, &key, &id).await),
     }
+}
+
+/// Records it. The record may change between the look and the word, by whoever carries out what it is
+/// about: then it is judged anew, by what is there now. With the term that it was judged by.
+async fn recorded(shared: &Shared, ask: &Ask, by: &str) -> Result<(Done, Option<Term>), Refusal> {
+    for _ in 0..LOOKS_MAX {
+        let seen = shared.config.store.snapshot().await.map_err(unavailable)?;
+        let recorded = record(shared, &seen, ask, by)?;
+        if let TxnOutcome::Applied { .. } =
+            shared.config.store.txn(recorded.txn).await.map_err(unavailable)?
+        {
+            return Ok((recorded.done, term(&seen)));
+        }
+    }
+    let what = "somebody else changed it at the same moment, again and again";
+    Err(Refusal::new(what).hint("look at `howdah status` and ask again"))
 }
 
 /// How far a request has got that is nothing but a record in the store.

@@ -238,6 +238,7 @@ fn member(agent: &Agent, view: &View) -> Member {
         disk: view.local.disk.bars(view.settings.disk_stalled_after / HEIR_PART),
         watchdog: agent.publisher.unwatched(),
         commits: commits(agent, view),
+        archived: *config.archived.borrow(),
     }
 }
 
@@ -246,7 +247,9 @@ fn reason(agent: &Agent, view: &View) -> String {
     let ending = view.local.server == Server::Stopping;
     let why = agent.memory.ended_for.clone().filter(|_| ending);
     let decided = || agent.decision.as_ref().map(|decision| decision.reason.to_string());
-    why.or_else(decided).unwrap_or_default()
+    let making = agent.shared.making.borrow().clone();
+    let making = if making.is_empty() { making } else { format!("; {making}") };
+    why.or_else(decided).unwrap_or_default() + &making
 }
 
 fn commits(agent: &Agent, view: &View) -> Commits {

@@ -162,7 +162,7 @@ async fn speak(
     let (sockets, port) = (shared.config.socket_dir(), shared.config.own().postgres_port);
     match Session::connect(&sockets, port, "postgres").await {
         Ok(session) => Ok(Some(session)),
-        Err(howdah_postgres::PgError::Sql(_)) => Ok(None),
+        Err(howdah_postgres::PgError::Refused { .. }) => Ok(None),
         Err(_) => Err(()),
     }
 }

@@ -57,7 +57,9 @@ pub(crate) fn record(shared: &Shared, seen: &Snapshot, ask: &Ask, by: &str) -> R
             [node] => reload(seen, node, by),
             _ => Err(Refusal::new("one node at a time").class(RefusalClass::Malformed)),
         },
-        Ask::Reinit { node, from } => reinit(seen, node, from.as_ref(), by),
+        Ask::Reinit { node, from, repository } => {
+            reinit(seen, node, (from.as_ref(), *repository), by)
+        }
         Ask::Fence { node } => fence(&shared.spec(), seen, node, by),
         Ask::Unfence { node } => unfence(seen, node),
         Ask::Stop => Err(Refusal::new("the node itself stops").class(RefusalClass::Malformed)),
@@ -282,7 +284,12 @@ fn worded(kind: &OrderKind) -> &'static str {
     }
 }
 
-fn reinit(seen: &Snapshot, node: &NodeName, from: Option<&NodeName>, by: &str) -> Recorded {
+fn reinit(
+    seen: &Snapshot,
+    node: &NodeName,
+    (from, repository): (Option<&NodeName>, bool),
+    by: &str,
+) -> Recorded {
     let target = member(seen, node)?;
     let refuse = |what: String| Err(Refusal::new(what).class(RefusalClass::Precondition));
     match leader(seen)? {
@@ -296,7 +303,7 @@ fn reinit(seen: &Snapshot, node: &NodeName, from: Option<&NodeName>, by: &str) -
     if let Some(from) = from {
         member(seen, from)?;
     }
-    let kind = OrderKind::Reinit { from: from.cloned(), directory: target.directory };
+    let kind = OrderKind::Reinit { from: from.cloned(), directory: target.directory, repository };
     order(seen, node, kind, by)
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub counts: Counts,
     /// What the disks are fit for.
     pub disk: Watched,
+    /// What a directory is being made from, and how far that is; empty while none is.
+    pub making: watch::Sender<String>,
     /// Order among readings of the data directory.
     pub readings: Writes,
     /// The file's roles and databases have just been made true.
@@ -85,6 +87,7 @@ impl Shared {
             writes: Writes::default(),
             counts,
             disk: Watched::default(),
+            making: watch::Sender::new(String::new()),
             readings: Writes::default(),
             spec,
             file: watch::Sender::new(None),

@@ -51,6 +51,7 @@ pub(crate) fn build(agent: &Agent, view: &View, own: &Member) -> ClusterStatus {
         paused: record(agent, key::PAUSE),
         planned: record(agent, key::PLANNED),
         switchover: preflight::checks(view),
+        backups: None,
     }
 }
 

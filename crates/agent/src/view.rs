@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use howdah_base::{DirectoryId, NodeName};
 use howdah_ha::{Directory, Durability, Local, Server, Settings, StoreView, View};
 use howdah_ledger::view_of;
+use howdah_spec::backup::StandbysFrom;
 
 use crate::agent::Agent;
 use crate::observe::against_record;
@@ -113,6 +114,10 @@ impl Agent {
             no_sync: tags.no_sync,
             failover_priority: tags.failover_priority,
             replicate_from: tags.replicate_from.clone(),
+            standbys_from_repository: spec
+                .backup
+                .as_ref()
+                .is_some_and(|backup| backup.standbys == StandbysFrom::Repository),
             first_node: self.shared.config.spec.first_node.clone(),
             witness: self.shared.config.is_witness(),
             others: others(&spec, &self.shared.config.node),

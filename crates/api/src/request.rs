@@ -233,7 +233,13 @@ fn reinit(body: &Object, known: Known<'_>) -> Result<Ask, Refused> {
         None if flag(body, "from_leader")? == Some(true) => known.status.leader.clone(),
         None => None,
     };
-    Ok(Ask::Reinit { node, from })
+    let repository = flag(body, "from_repository")?.unwrap_or(false);
+    if repository && from.is_some() {
+        return Err(bad(Refusal::new(
+            "it is made from the repository or from a node, not from both",
+        )));
+    }
+    Ok(Ask::Reinit { node, from, repository })
 }
 
 fn node_of_query(known: Known<'_>) -> Result<NodeName, Refused> {

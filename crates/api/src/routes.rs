@@ -326,6 +326,7 @@ pub static ROUTES: [Route; 34] = [
                 ("from_leader", "boolean", "Copy from the leader, whatever the tags say."),
                 ("node", "string", "Howdah's own: that node instead of this one."),
                 ("from", "string", "Howdah's own: copy from this node."),
+                ("from_repository", "boolean", "Howdah's own: from the newest backup and WAL."),
             ],
         ),
         answers: &[(200, "It has begun."), BAD, FAILED],

@@ -6,7 +6,7 @@
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use howdah_base::Span;
+use howdah_base::{Span, calendar};
 
 /// Why a text is no moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +58,7 @@ pub fn parse(text: &str, now: u64) -> Result<u64, BadMoment> {
 /// RFC 3339 in UTC, to the second where the rest is zero: `2026-05-20T12:34:56+00:00`.
 pub fn rfc3339(unix_ms: u64) -> String {
     let seconds = unix_ms / 1_000;
-    let (year, month, day) = civil(seconds / 86_400);
+    let (year, month, day) = calendar::date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
     if !unix_ms.is_multiple_of(1_000) {
@@ -82,32 +82,7 @@ fn days(date: &str) -> Option<i64> {
         1..=12 => 31,
         _ => return None,
     };
-    (1..=last).contains(&day).then(|| days_from_civil(year, month, day))
-}
-
-/// The inverse of [`civil`], by the same source.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let march_month = (month + 9) % 12;
-    let day_of_year = (153 * march_month + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// Days since 1970 to year, month, day. Source: Howard Hinnant, "chrono-Compatible Low-Level
-/// Date Algorithms", `civil_from_days`; a year starts in March there, so that the leap day is
-/// its last.
-pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    (1..=last).contains(&day).then(|| calendar::days(year, month, day))
 }
 
 /// `04:00`, `04:00:00`, `04:00:00.123456`.

@@ -96,6 +96,7 @@ fn cluster() -> ClusterStatus {
         paused: None,
         planned: None,
         switchover: Vec::new(),
+        backups: None,
     }
 }
 

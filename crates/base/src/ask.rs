@@ -52,6 +52,8 @@ pub enum Ask {
     Reinit {
         node: NodeName,
         from: Option<NodeName>,
+        /// From the repository, if that comes off.
+        repository: bool,
     },
     /// Stop a node's server and keep it stopped; a primary hands over first.
     Fence {
@@ -176,8 +178,11 @@ impl fmt::Display for Ask {
             }
             Ask::CancelRestart { node } => write!(f, "to drop the restart of {node}"),
             Ask::Reload { nodes } => write!(f, "a reload of {}", listed(nodes)),
-            Ask::Reinit { node, from: None } => write!(f, "a new copy for {node}"),
-            Ask::Reinit { node, from: Some(from) } => {
+            Ask::Reinit { node, repository: true, .. } => {
+                write!(f, "a new copy for {node}, made from the repository")
+            }
+            Ask::Reinit { node, from: None, .. } => write!(f, "a new copy for {node}"),
+            Ask::Reinit { node, from: Some(from), .. } => {
                 write!(f, "a new copy for {node}, made from {from}")
             }
             Ask::Fence { node } => write!(f, "{node} fenced"),

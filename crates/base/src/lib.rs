@@ -14,6 +14,8 @@ mod wal;
 mod wal_file;
 
 pub mod ask;
+pub mod backups;
+pub mod calendar;
 pub mod commits;
 pub mod record;
 pub mod status;

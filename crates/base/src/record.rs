@@ -53,6 +53,9 @@ pub mod key {
     pub const FENCED: &str = "fenced/";
     /// [`super::Config`]: the cluster file in force.
     pub const CONFIG: &str = "config";
+    /// The repository of the cluster's backups: where it is, and which it is. Howdah's archive reads
+    /// and writes it; no decision about leading hangs on it.
+    pub const REPOSITORY: &str = "repository";
     /// [`super::Member`] of each node, bound to its lease: `members/<node>`.
     pub const MEMBERS: &str = "members/";
 }
@@ -204,6 +207,9 @@ pub enum OrderKind {
         /// The directory that is to go: another one is the proof that the order was carried out.
         #[serde(default)]
         directory: Option<DirectoryId>,
+        /// From the repository, if that comes off.
+        #[serde(default)]
+        repository: bool,
     },
 }
 
@@ -391,6 +397,9 @@ pub struct Member {
     pub watchdog: Option<String>,
     #[serde(default)]
     pub commits: crate::commits::Commits,
+    /// As primary with `[backup]`: how far its WAL is in the repository.
+    #[serde(default)]
+    pub archived: Option<crate::backups::Archived>,
 }
 
 /// How archiving goes.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::backups::Backups;
 use crate::commits::{OptedOut, Rpo};
 use crate::record::{Change, Fence, Member, Order, Pause, Planned, PlannedRestart, ServerState};
 use crate::{ClusterName, NodeName, Position, Term};
@@ -44,6 +45,9 @@ pub struct ClusterStatus {
     /// What a switchover to the best standby would meet now.
     #[serde(default)]
     pub switchover: Vec<Check>,
+    /// `None` without `[backup]`.
+    #[serde(default)]
+    pub backups: Option<Backups>,
 }
 
 /// One thing that was looked at before something is tried.

@@ -29,6 +29,18 @@ impl WalFile {
         numbers.map(|number| WalFile::of(timeline, Lsn(number * size), size)).collect()
     }
 
+    /// Of a segment or a history.
+    pub fn timeline(&self) -> Option<Timeline> {
+        u32::from_str_radix(self.0.get(..8)?, 16).ok().map(Timeline)
+    }
+
+    /// Where a segment of `size` bytes begins; `None`: a history.
+    pub fn start(&self, size: u64) -> Option<Lsn> {
+        let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
+        let (high, low) = (self.0.get(8..16)?, self.0.get(16..24)?);
+        Some(Lsn((number(high)? << 32).checked_add(number(low)?.checked_mul(size)?)?))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -94,6 +106,9 @@ mod tests {
         assert_eq!(at("16/FF000000").as_str(), "0000000100000016000000FF");
         let large = WalFile::of(Timeline(10), Lsn(0x16_C000_0000), 1 << 30);
         assert_eq!(large.as_str(), "0000000A0000001600000003");
+        assert_eq!(large.start(1 << 30), Some(Lsn(0x16_C000_0000)));
+        assert_eq!(at("16/FF000000").start(SEGMENT), Some(Lsn(0x16_FF00_0000)));
+        assert_eq!("0000000A.history".parse::<WalFile>().ok().and_then(|h| h.start(SEGMENT)), None);
     }
 
     #[test]

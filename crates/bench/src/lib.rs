@@ -3,6 +3,7 @@
 //! A [`Stack`] is a running three-node cluster that can be hurt; [`round::run`] hurts it once
 //! while a client writes; [`report`] turns the rounds into a table.
 
+pub mod backup;
 pub mod held;
 pub mod howdah;
 pub mod idle;

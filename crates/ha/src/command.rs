@@ -92,8 +92,9 @@ pub enum Command {
     Slots { term: Term, directories: BTreeSet<DirectoryId> },
     /// Copy the whole directory from the leader, under the new identity that this node
     /// announced. Legal only when no process of the instance is left, and when this directory
-    /// cannot be the last copy of a commit.
-    Copy { from: NodeName, term: Term },
+    /// cannot be the last copy of a commit. `repository`: from the newest backup and WAL, and from
+    /// the server only if that does not come off.
+    Copy { from: NodeName, term: Term, repository: bool },
     /// pg_rewind against the leader. Legal as `Copy` is, and only when the leader's control
     /// file shows its own timeline (its gate is open).
     Rewind { from: NodeName },

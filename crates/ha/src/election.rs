@@ -168,11 +168,23 @@ pub fn failover_loses(view: &View, memory: &Memory, member: &Member) -> Option<S
     if bar.is_none() && acknowledged {
         return Some("none, once enough voters have said what they hold".to_owned());
     }
-    Some(loss_bound(memory, position))
+    Some(loss_bound(view.sync(), memory, &report))
 }
 
-/// What the last leader had and one that holds `position` may lack.
-pub(crate) fn loss_bound(memory: &Memory, position: Position) -> String {
+/// What the last leader had and one that holds what it reports may lack.
+pub(crate) fn loss_bound(sync: Option<&Sync>, memory: &Memory, report: &Report) -> String {
+    let Report { position, history, .. } = report;
+    let holds = |timeline| {
+        history.timeline == timeline || history.forks.iter().any(|(older, _)| *older == timeline)
+    };
+    // Positions of two timelines cannot be compared by their numbers.
+    if let Some(sync) = sync.filter(|sync| !holds(sync.floor.timeline)) {
+        let Position { timeline, lsn } = sync.floor;
+        return format!(
+            "everything that `{}` wrote on timeline {timeline}, which began at {lsn}: none of it is here",
+            sync.leader
+        );
+    }
     match &memory.leader_seen {
         Some((_, leader, seen)) => format!(
             "at most what `{leader}` wrote after {}; {} bytes of that were seen",

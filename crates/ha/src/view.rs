@@ -46,6 +46,8 @@ pub struct Settings {
     pub failover_priority: u32,
     /// Stream from this standby rather than from the leader, while it streams itself.
     pub replicate_from: Option<NodeName>,
+    /// Standbys are made from the repository, if that comes off.
+    pub standbys_from_repository: bool,
     /// Only this node may create the cluster; any when `None`.
     pub first_node: Option<NodeName>,
     /// This node has no PostgreSQL.

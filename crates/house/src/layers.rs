@@ -41,7 +41,7 @@ const fn place(name: &'static str, layer: Layer, may_import: &'static [&'static 
 }
 
 /// Every crate. Doors do not import `ha`: they decide nothing.
-pub const PLACES: [Place; 21] = [
+pub const PLACES: [Place; 23] = [
     place("base", Layer::Pure, &[]),
     place("spec", Layer::Pure, &["base"]),
     place("wire", Layer::Pure, &["base"]),
@@ -52,6 +52,7 @@ pub const PLACES: [Place; 21] = [
     place("etcd", Layer::Door, &["base"]),
     place("postgres", Layer::Door, &["base", "spec", "wire"]),
     place("tls", Layer::Door, &["base"]),
+    place("repo", Layer::Door, &["base"]),
     place("ledger", Layer::Bridge, &["base", "ha", "store"]),
     place(
         "agent",
@@ -59,6 +60,7 @@ pub const PLACES: [Place; 21] = [
         &["base", "spec", "wire", "ha", "ledger", "store", "guard", "postgres", "tls"],
     ),
     place("proxy", Layer::Shell, &["base", "spec", "wire", "tls"]),
+    place("archive", Layer::Shell, &["base", "spec", "wire", "postgres", "repo"]),
     place("hooks", Layer::Shell, &["base", "spec"]),
     place("api", Layer::Shell, &["base", "spec", "tls"]),
     place(
@@ -66,7 +68,7 @@ pub const PLACES: [Place; 21] = [
         Layer::Product,
         &[
             "base", "spec", "wire", "ha", "ledger", "store", "guard", "etcd", "postgres", "tls",
-            "agent", "proxy", "api", "hooks", "import",
+            "agent", "proxy", "archive", "api", "hooks", "import", "repo",
         ],
     ),
     place("sim", Layer::Proof, &["base", "ha", "ledger", "store"]),
@@ -77,10 +79,13 @@ pub const PLACES: [Place; 21] = [
 ];
 
 /// What of others a pure crate may use: values, text and errors, nothing that acts.
-const PURE_MAY_USE: [&str; 11] = [
+const PURE_MAY_USE: [&str; 14] = [
     "base64",
+    "croner",
     "hmac",
+    "jiff",
     "md-5",
+    "memchr",
     "saphyr-parser",
     "serde",
     "serde_json",

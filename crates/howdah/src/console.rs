@@ -13,6 +13,8 @@ use howdah_spec::pools::Policy;
 use howdah_spec::{ClusterSpec, NodeSpec, RoleKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::archive::Told;
+
 /// Scrapes that wait.
 const SCRAPES_MAX: usize = 4;
 
@@ -157,11 +159,12 @@ async fn reload(channels: &Channels, node: &NodeName) -> Result<(), Declined> {
 }
 
 /// Where `/metrics` asks for what it does not know itself.
-pub fn metrics(metrics: Metrics) -> MoreMetrics {
+pub fn metrics(metrics: Metrics, archive: &Told) -> MoreMetrics {
+    let archive = archive.clone();
     let (scrapes, mut inbox) = mpsc::channel::<oneshot::Sender<String>>(SCRAPES_MAX);
     tokio::spawn(async move {
         while let Some(reply) = inbox.recv().await {
-            let _ = reply.send(metrics.page().await);
+            let _ = reply.send(metrics.page().await + &archive.metrics());
         }
     });
     scrapes

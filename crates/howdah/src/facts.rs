@@ -2,7 +2,7 @@
 //! that is installed on it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
@@ -71,4 +71,15 @@ fn describe(install: &Install) -> anyhow::Result<String> {
     let ended = output.status;
     anyhow::ensure!(ended.success(), "`postgres --describe-config` ended with {ended}");
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// This program, as others are told to start it. Linux calls one that was replaced by an upgrade
+/// `... (deleted)`; the new one lies in its place.
+pub fn executable() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe().context("find this executable")?;
+    let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)"));
+    Ok(match replaced.map(PathBuf::from) {
+        Some(new) if new.exists() => new,
+        _ => path,
+    })
 }

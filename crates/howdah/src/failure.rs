@@ -20,6 +20,11 @@ pub enum Exit {
     NoNode = 69,
     /// What was asked for has not happened in time (EX_TEMPFAIL).
     TimedOut = 75,
+    /// It was told to end (SIGINT, SIGTERM), and has: as a shell says it.
+    Cancelled = 130,
+    /// It could not be found out. PostgreSQL ends on a `restore_command` with such a code, where it
+    /// takes one below 126 for an answer.
+    Unknown = 200,
     /// A node was refused for a reason that another start does not change (EX_CONFIG).
     Refused = 78,
 }
@@ -57,6 +62,14 @@ impl Failure {
         Failure::new(Exit::Refused, message)
     }
 
+    /// The same failure, of a question that has no answer.
+    pub fn made_unknown(error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<Failure>() {
+            Ok(failure) => Failure { exit: Exit::Unknown, ..failure }.into(),
+            Err(error) => Failure::new(Exit::Unknown, format!("{error:#}")).into(),
+        }
+    }
+
     /// The same failure, of a node that another start does not mend.
     pub fn made_final(error: anyhow::Error) -> anyhow::Error {
         match error.downcast::<Failure>() {
@@ -91,7 +104,10 @@ pub fn why(error: &io::Error) -> String {
 /// Says what went wrong, once, and gives the exit code for it.
 pub fn report(error: &anyhow::Error) -> u8 {
     let failure = error.downcast_ref::<Failure>();
-    say(format!("howdah: {error:#}"));
+    let text = format!("{error:#}");
+    if !text.is_empty() {
+        say(format!("howdah: {text}"));
+    }
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_ref()) {
         say(format!("hint: {hint}"));
     }

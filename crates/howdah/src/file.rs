@@ -11,6 +11,7 @@ use anyhow::Context;
 use howdah_spec::{ClusterSpec, Mistakes};
 use nix::unistd::Uid;
 
+use crate::archive::lease;
 use crate::failure::{Failure, why};
 use crate::prepare::Layout;
 
@@ -68,6 +69,10 @@ impl FileArg {
     /// The cluster as it runs: the resolved file where there is one.
     pub fn load_running(&self) -> anyhow::Result<ClusterFile> {
         let written = self.load()?;
+        if lease::is_lent() {
+            // The file in force, from the node itself.
+            return Ok(written);
+        }
         let resolved = Layout::new(&written.spec.base_dir).file();
         if resolved == written.path || !resolved.exists() {
             return Ok(written);
@@ -148,7 +153,7 @@ fn only_cluster(base: &Path) -> Option<PathBuf> {
 }
 
 /// Where clusters lie that do not name a base_dir.
-fn default_base() -> PathBuf {
+pub fn default_base() -> PathBuf {
     if Uid::effective().is_root() {
         return PathBuf::from("/var/lib/howdah");
     }

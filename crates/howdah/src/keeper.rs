@@ -16,7 +16,7 @@ use howdah_etcd::{MemberOptions, Parse, Phase, Place, Report, TlsFiles};
 use howdah_spec::{ClusterSpec, EtcdSpec, NodeSpec, StoreSpec};
 use howdah_tls::{Fingerprint, Pair};
 use nix::sys::signal::Signal;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -117,6 +117,17 @@ async fn ensure(layout: &Layout, spec: &ClusterSpec, node: &NodeName) -> anyhow:
     // The running executable and not its path: it may be another version by now.
     howdah_etcd::spawn(Path::new("/proc/self/exe"), &arguments, &socket, &log).await?;
     Ok(())
+}
+
+/// Starts the keeper of a node that is held: who lets it go, or goes on with what was interrupted, needs the
+/// store.
+pub fn while_held(prepared: &Prepared, node: &NodeName) -> anyhow::Result<()> {
+    let spec = &prepared.spec;
+    if managed(spec).is_none() || !is_due(spec, node) {
+        return Ok(());
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    runtime.block_on(ensure(&prepared.layout, spec, node))
 }
 
 /// Looks after the node's keeper as long as the node runs, off the agent's thread; what it

@@ -10,6 +10,7 @@
 
 mod admit;
 mod adopt;
+mod archive;
 mod ask;
 mod bouncer;
 mod certificates;
@@ -26,6 +27,7 @@ mod join;
 mod journal;
 mod keeper;
 mod leave;
+mod moment;
 mod node;
 mod order;
 mod outpost;
@@ -33,7 +35,9 @@ mod output;
 mod peers;
 mod prepare;
 mod renew;
+mod restoring;
 mod reverts;
+mod serving;
 mod start;
 mod store;
 mod supervise;

@@ -33,21 +33,22 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::admit::{self, Admitted};
+use crate::archive::making::Making;
+use crate::archive::{self, ArchiveConfig, Told};
 use crate::certificates::Watch;
 use crate::failure::Failure;
 use crate::hooks::{self, Hooks};
 use crate::join::doorkeeper::{Keeper, Known};
 use crate::journal::Journal;
+use crate::moment::hold;
 use crate::peers::Others;
 use crate::prepare::relocate::relocate;
 use crate::prepare::{Prepared, layout, secret};
 use crate::supervise::leftover;
 use crate::tail::PeerWal;
 use crate::verifiers::Roles;
-use crate::{console, facts, health, keeper, leave, start, store, verifiers};
+use crate::{console, facts, health, keeper, leave, serving, start, store, verifiers};
 
-/// Threads that relay clients and answer HTTP.
-const SERVING_THREADS: usize = 2;
 /// Requests of operators that wait for the agent.
 const REQUESTS_MAX: usize = 16;
 
@@ -67,18 +68,13 @@ fn run_logged(
     supervised: bool,
     journal: &Journal,
 ) -> anyhow::Result<()> {
-    let serving = Builder::new_multi_thread()
-        .worker_threads(SERVING_THREADS)
-        .thread_name("serving")
-        .enable_all()
-        .build()
-        .context("start the serving threads")?;
+    let serving = serving::start()?;
     leave::listen(&serving, journal)?;
     let deciding =
         Builder::new_current_thread().enable_all().build().context("start the agent's thread")?;
     let bound = serving.block_on(bind(prepared, node))?;
     let whole = deciding.block_on(decide(prepared, node, bound, &serving, journal))?;
-    if whole && !supervised {
+    if whole && !supervised && !hold::is_held(&prepared.spec.nodes[node]) {
         // The last thing: until now somebody may have needed the store.
         deciding.block_on(keeper::end(&prepared.spec.nodes[node], &prepared.server))?;
     }
@@ -95,6 +91,8 @@ struct Bound {
     pleas: mpsc::Receiver<Plea>,
     verifiers: verifiers::Asks,
     wishes: mpsc::Receiver<Wish>,
+    /// What is known of the repository.
+    archive: Told,
     rules: Rules,
 }
 
@@ -141,7 +139,8 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
     let keeper = Arc::new(Keeper::new(prepared.layout.clone(), Arc::new(spec.clone())));
     let tls = howdah_tls::for_http(&prepared.layout.ca(), &identity)?;
     let api = api.with_tls(tls).with_doorkeeper(keeper.clone());
-    let api = api.with_more_metrics(console::metrics(proxy.metrics.clone()));
+    let archive = Told::new();
+    let api = api.with_more_metrics(console::metrics(proxy.metrics.clone(), &archive));
     Ok(Bound {
         proxy,
         endpoints,
@@ -151,6 +150,7 @@ async fn bind(prepared: &Prepared, node: &NodeName) -> anyhow::Result<Bound> {
         pleas,
         verifiers: [(verifiers, Roles::All), (proxies_verifiers, Roles::Ordinary)],
         wishes,
+        archive,
         rules: Rules { hba, pools, console },
     })
 }
@@ -231,7 +231,8 @@ async fn decide(
     let (started, starting) = oneshot::channel();
     let (why, waiting) = watch::channel(String::new());
     let spec = Arc::new(prepared.spec.clone());
-    let feeds = start::feeds(Arc::clone(&spec), node.clone(), starting, waiting);
+    let feeds =
+        start::feeds(Arc::clone(&spec), node.clone(), starting, waiting, bound.archive.clone());
     let http = serving.spawn(bound.api.run_when(feeds));
     let (problems, notices) = watch::channel(Vec::new());
     Watch { node: node.clone(), identity: bound.identity.clone(), spec, problems }.start()?;
@@ -246,8 +247,12 @@ async fn decide(
     };
     let notices = keeper::with_notices(serving, notices, kept);
     let (hook_problems, notices) = hooks::with_problems(serving, notices);
+    let (archive_problems, notices) = hooks::with_problems(serving, notices);
     let counters = Arc::clone(&bound.proxy.counters);
-    let config = agent_config(prepared, node, store, admitted, notices, &counters, bound.identity)?;
+    let shared = Arc::clone(&store);
+    let mut config =
+        agent_config(prepared, node, store, admitted, notices, &counters, bound.identity)?;
+    config.archived = bound.archive.archived.subscribe();
     let (channels, agent) = howdah_agent::start(config).await.map_err(|e| anyhow!(e))?;
     let channels = Arc::new(channels);
     let (spec, status) = (channels.spec.clone(), channels.status.clone());
@@ -260,23 +265,20 @@ async fn decide(
     serving.spawn(pass_pleas_on(bound.pleas, Arc::clone(&channels)));
     serving.spawn(console::grant(bound.wishes, Arc::clone(&channels), node.clone()));
     let identity = admit::short_identity(prepared)?;
+    let (secrets, told) = (prepared.layout.client_secrets(), bound.archive);
+    let (store, problems, own) = (shared, archive_problems, node.clone());
+    let archive =
+        ArchiveConfig { node: own, identity: identity.clone(), store, secrets, told, problems };
+    let archiving = archive::start(archive, &channels)?;
     let hooks = Hooks::start(serving, node, identity, &channels, hook_problems);
-    let mut spec = channels.spec.clone();
-    let rules = bound.rules;
-    serving.spawn(async move {
-        while spec.changed().await.is_ok() {
-            let spec = spec.borrow_and_update().clone();
-            rules.hba.send_replace(Arc::new(spec.hba.clone()));
-            rules.pools.send_replace(Arc::new(spec.pools.clone()));
-            rules.console.follow(&spec);
-            force.send_replace(spec);
-        }
-    });
+    serving.spawn(pass_rules_on(channels.spec.clone(), bound.rules, force));
     let whole = Arc::new(AtomicBool::new(false));
-    tokio::spawn(stop_when_asked(Arc::clone(&channels), Arc::clone(&whole)));
+    let stopper = archiving.stopper();
+    tokio::spawn(stop_when_asked(Arc::clone(&channels), Arc::clone(&whole), stopper));
     let ended = agent.await;
     proxy.abort();
     http.abort();
+    archiving.end().await;
     match ended {
         Ok(End::Stopped | End::Refused(_)) => hooks.end().await,
         Ok(End::StartAnew) | Err(_) => hooks.leave().await,
@@ -288,10 +290,30 @@ async fn decide(
     }
 }
 
+/// The cluster file in force, to everybody who goes by it.
+async fn pass_rules_on(
+    mut spec: watch::Receiver<Arc<ClusterSpec>>,
+    rules: Rules,
+    force: watch::Sender<Arc<ClusterSpec>>,
+) {
+    while spec.changed().await.is_ok() {
+        let spec = spec.borrow_and_update().clone();
+        rules.hba.send_replace(Arc::new(spec.hba.clone()));
+        rules.pools.send_replace(Arc::new(spec.pools.clone()));
+        rules.console.follow(&spec);
+        force.send_replace(spec);
+    }
+}
+
 /// `whole`: whether the whole cluster is to go down.
-async fn stop_when_asked(channels: Arc<Channels>, whole: Arc<AtomicBool>) {
+async fn stop_when_asked(
+    channels: Arc<Channels>,
+    whole: Arc<AtomicBool>,
+    archiving: watch::Sender<bool>,
+) {
     if let Ok(keep_lease) = stop_signal().await {
         whole.store(keep_lease, Ordering::Relaxed);
+        archiving.send_replace(true);
         tracing::info!("asked to stop: PostgreSQL is shut down with this node");
         channels.shut_down(keep_lease).await;
     }
@@ -357,6 +379,7 @@ fn agent_config(
         os_user: prepared.server.name.clone(),
         text: prepared.text.clone(),
         notices,
+        archived: watch::channel(None).1,
         agent: admitted.agent.own,
         before: admitted.agent.before,
         file_print: admitted.file_print,
@@ -367,6 +390,7 @@ fn agent_config(
             cluster: spec.cluster.clone(),
             tls: howdah_tls::to_peers(&prepared.layout.ca(), &identity)?,
         }),
+        backups: Arc::new(Making { node: node.clone() }),
         parse: read_again,
         spec,
     })
@@ -385,17 +409,10 @@ pub fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec,
 }
 
 /// What HTTP tells, once the agent has its first picture.
-pub async fn feeds(channels: Arc<Channels>) -> Option<Feeds> {
+pub async fn feeds(channels: Arc<Channels>, archive: &Told) -> Option<Feeds> {
     let mut status = channels.status.clone();
-    let first = status.wait_for(Option::is_some).await.ok()?.clone()?;
-    let (seen, page) = watch::channel(first);
-    tokio::spawn(async move {
-        while status.changed().await.is_ok() {
-            if let Some(next) = status.borrow_and_update().clone() {
-                seen.send_replace(next);
-            }
-        }
-    });
+    status.wait_for(Option::is_some).await.ok()?;
+    let page = archive::seen::with_backups(status, archive.seen.subscribe()).await?;
     let health = health::follow(page.clone(), channels.vitals.clone());
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let channels_file = channels.file.clone();

@@ -11,6 +11,7 @@ use howdah_spec::{ClusterSpec, Durability, StoreSpec};
 use serde_json::Map;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::archive::Told;
 use crate::node;
 
 /// Requests of operators that wait.
@@ -23,10 +24,11 @@ pub async fn feeds(
     node: NodeName,
     agent: oneshot::Receiver<Arc<Channels>>,
     mut why: watch::Receiver<String>,
+    archive: Told,
 ) -> Option<Feeds> {
     let mut agent = agent;
     let waits = tokio::select! {
-        channels = &mut agent => return node::feeds(channels.ok()?).await,
+        channels = &mut agent => return node::feeds(channels.ok()?, &archive).await,
         waits = first(&mut why) => waits?,
     };
     let (status, page) = watch::channel(Arc::new(waiting(&spec, &node, &waits)));
@@ -46,7 +48,7 @@ pub async fn feeds(
             }
         };
         let Ok(channels) = channels else { return };
-        let Some(feeds) = node::feeds(channels).await else { return };
+        let Some(feeds) = node::feeds(channels, &archive).await else { return };
         tokio::join!(
             forward(feeds.status, status),
             forward(feeds.health, health),
@@ -140,6 +142,7 @@ fn waiting(spec: &ClusterSpec, me: &NodeName, why: &str) -> ClusterStatus {
         paused: None,
         planned: None,
         switchover: Vec::new(),
+        backups: None,
     }
 }
 

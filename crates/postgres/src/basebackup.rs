@@ -1,11 +1,14 @@
 //! A standby's directory as a copy of the leader's, or of another standby's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::directory::{self, DirectoryFile};
 use crate::initdb::{beside, blocking};
 use crate::install::Install;
 use crate::{PgError, durable, program};
+
+const MAKING: &str = "copying";
+const OLD: &str = "old";
 
 /// From where, to where, and as what.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +27,7 @@ pub struct Copy<'a> {
 /// pg_basebackup beside the place, then into it. A directory that is there is exchanged for the
 /// complete copy and removed last. Dropping the future ends the copy; the next one cleans up.
 pub async fn run(install: &Install, copy: &Copy<'_>) -> Result<(), PgError> {
-    let making = beside(copy.data_dir, "copying");
-    let old = beside(copy.data_dir, "old");
-    // Of an interrupted copy, and of an interrupted rewind.
-    let left = [making.clone(), old.clone(), beside(copy.data_dir, "log")];
-    blocking(move || left.iter().try_for_each(|path| durable::remove_tree(path))).await?;
+    let making = begin(copy.data_dir).await?;
     let target = making.display().to_string();
     let mut arguments = vec![
         "--dbname",
@@ -43,8 +42,27 @@ pub async fn run(install: &Install, copy: &Copy<'_>) -> Result<(), PgError> {
     ];
     arguments.extend(copy.slot.iter().flat_map(|slot| ["--slot", *slot]));
     program::run(install, "pg_basebackup", &arguments).await?;
-    let (file, data_dir) = (copy.file.clone(), copy.data_dir.to_owned());
-    let state_dir = copy.state_dir.to_owned();
+    finish(copy.data_dir, copy.state_dir, copy.file).await
+}
+
+/// Where a directory is made that is to take the place of `data_dir`: beside it, and nothing is there.
+pub async fn begin(data_dir: &Path) -> Result<PathBuf, PgError> {
+    let making = beside(data_dir, MAKING);
+    // Of an interrupted copy, and of an interrupted rewind.
+    let left = [making.clone(), beside(data_dir, OLD), beside(data_dir, "log")];
+    blocking(move || left.iter().try_for_each(|path| durable::remove_tree(path))).await?;
+    Ok(making)
+}
+
+/// What was made there is complete: it gets its identity, and the place.
+pub async fn finish(
+    data_dir: &Path,
+    state_dir: &Path,
+    file: &DirectoryFile,
+) -> Result<(), PgError> {
+    let (making, old) = (beside(data_dir, MAKING), beside(data_dir, OLD));
+    let (file, data_dir) = (file.clone(), data_dir.to_owned());
+    let state_dir = state_dir.to_owned();
     blocking(move || {
         make_own(&making, &file)?;
         put_in_place(&making, &data_dir, &old)?;

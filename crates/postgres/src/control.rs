@@ -8,6 +8,7 @@ use howdah_base::{Lsn, Position, Timeline};
 
 use crate::PgError;
 use crate::install::Install;
+use crate::wal::crc::crc32c;
 
 /// The parts that Howdah looks at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +44,25 @@ impl ControlData {
         let there = self.min_recovery != Lsn(0);
         there.then_some(Position { timeline: self.min_recovery_timeline, lsn: self.min_recovery })
     }
+}
+
+/// Whether these bytes are a pg_control as it was written: the server may be at it while it is read.
+/// Its CRC stands behind the last field, wherever that is in this version; zeros follow.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    // The CRC's own highest bytes may be zero.
+    (end..end + 4).filter(|end| end % 4 == 0).any(|end| {
+        let Some(fields) = bytes.get(..end).and_then(|bytes| bytes.split_last_chunk::<4>()) else {
+            return false;
+        };
+        crc32c([fields.0, &[]]) == u32::from_le_bytes(*fields.1)
+    })
+}
+
+/// The first field of a whole pg_control.
+pub fn system_identifier(bytes: &[u8]) -> Option<u64> {
+    let first = bytes.first_chunk::<8>().filter(|_| is_whole(bytes))?;
+    Some(u64::from_le_bytes(*first))
 }
 
 /// Reads it. Blocking.

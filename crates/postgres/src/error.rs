@@ -12,8 +12,8 @@ pub enum PgError {
     /// One of PostgreSQL's programs ended with an error; its last words.
     #[error("{program} failed: {said}")]
     Program { program: &'static str, said: String },
-    #[error("the server refused: {0}")]
-    Sql(String),
+    #[error("the server refused: {message} (SQLSTATE {sqlstate})")]
+    Refused { sqlstate: String, message: String },
     /// The connection failed, or was lost.
     #[error("no connection to the server: {0}")]
     Lost(String),
@@ -31,12 +31,20 @@ impl PgError {
         let path = path.to_owned();
         move |source| PgError::Io { doing, path, source }
     }
+
+    /// Whether the server refused with this SQLSTATE.
+    pub fn is_refused(&self, code: &str) -> bool {
+        matches!(self, PgError::Refused { sqlstate, .. } if sqlstate == code)
+    }
 }
 
 impl From<tokio_postgres::Error> for PgError {
     fn from(error: tokio_postgres::Error) -> PgError {
         match error.as_db_error() {
-            Some(db) => PgError::Sql(format!("{} (SQLSTATE {})", db.message(), db.code().code())),
+            Some(db) => PgError::Refused {
+                sqlstate: db.code().code().to_owned(),
+                message: db.message().to_owned(),
+            },
             None => PgError::Lost(error.to_string()),
         }
     }

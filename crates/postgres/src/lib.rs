@@ -8,6 +8,7 @@ mod error;
 mod program;
 
 pub mod access;
+pub mod alone;
 pub mod basebackup;
 pub mod conf;
 pub mod control;
@@ -17,10 +18,13 @@ pub mod install;
 pub mod knock;
 pub mod logical;
 pub mod logs;
+pub mod recovering;
+pub mod replication;
 pub mod rewind;
 pub mod room;
 pub mod server;
 pub mod session;
+pub mod slot;
 pub mod wal;
 
 pub use durable::write as write_durably;

@@ -78,7 +78,7 @@ pub(crate) async fn ended(
 /// The signal comes when the *thread* that started the program ends (prctl(2)): the agent's own,
 /// which lives as long as the process.
 #[expect(unsafe_code, reason = "what happens between fork and exec has no safe form")]
-fn die_with_parent(command: &mut Command) {
+pub(crate) fn die_with_parent(command: &mut Command) {
     let parent = Pid::this();
     let before_exec = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;

@@ -12,10 +12,18 @@ use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
 use crate::PgError;
 use crate::conf::REPLICATOR;
 
+mod archive;
+mod drill;
 mod opted_out;
 mod probe;
+mod source;
+mod summaries;
 
+pub use archive::BackupEnd;
+pub use drill::Canary;
 pub use probe::{Probe, Receiver, Sender, Slot};
+pub use source::SourceFacts;
+pub use summaries::{Change, Fork, Summary};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Statements that wait for nothing.
@@ -101,6 +109,14 @@ impl Session {
 
     pub async fn checkpoint(&self) -> Result<(), PgError> {
         self.within(CHECKPOINT_WITHIN, "checkpoint").await.map(drop)
+    }
+
+    /// Of a copy of somebody else's server: none of the subscriptions that came along receives any more,
+    /// and none knows the publisher's slot, which `DROP SUBSCRIPTION` would take with it. How many.
+    pub async fn disable_subscriptions(&self) -> Result<usize, PgError> {
+        let sql = "with gone as (update pg_subscription set subenabled = false, \
+                   subslotname = null returning 1) select count(*)::text from gone";
+        self.text(sql).await?.parse().map_err(|_| PgError::Unexpected("a count".to_owned()))
     }
 
     /// Begins another WAL file. A standby that connects anew is sent its file from the beginning.
@@ -247,7 +263,7 @@ impl Session {
     pub async fn transactions_before(&self, moment: &str) -> Result<usize, PgError> {
         let sql = format!(
             "select count(*)::text from pg_stat_activity where backend_type = 'client backend' \
-             and not (usename = 'postgres' and client_addr is null) \
+             and not (usename = 'postgres' and client_addr is null and application_name = 'howdah') \
              and pid <> pg_backend_pid() and xact_start < '{moment}'"
         );
         let count = self.text(&sql).await?;
@@ -330,7 +346,12 @@ impl Session {
     ) -> Result<(), PgError> {
         let there = self.slots().await?;
         for (name, at) in wanted {
-            let known = there.iter().find(|slot| slot.name == *name);
+            let mut known = there.iter().find(|slot| slot.name == *name);
+            if at.is_some() && known.is_some_and(|slot| slot.restart_lsn.is_none()) {
+                // A copy that was given up holds nothing, and is never moved again.
+                self.drop_slot(name).await?;
+                known = None;
+            }
             let literal = literals(std::slice::from_ref(name));
             if known.is_none() {
                 let reserve = at.is_some();

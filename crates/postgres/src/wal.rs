@@ -7,9 +7,10 @@
 //! done here and not by `pg_waldump`, which prints every record, waits five seconds for a
 //! segment that is not there, and does not say where a record ends.
 
-mod crc;
+pub(crate) mod crc;
 mod pages;
 mod record;
+pub mod segment;
 pub mod tail;
 
 use std::fs;

@@ -162,7 +162,7 @@ impl World {
                 let slots = directories.iter().map(|id| id.slot(term)).collect();
                 self.make_slots(node, slots)
             }
-            Command::Copy { from, term } => self.copy(node, run, &from, term),
+            Command::Copy { from, term, .. } => self.copy(node, run, &from, term),
             Command::Rewind { from } => self.rewind(node, run, &from),
             command => self.transaction(node, run, &command),
         }

@@ -138,7 +138,7 @@ impl World {
             return None;
         }
         let from = from.map(|from| self.name(from));
-        self.order(node, OrderKind::Reinit { from, directory: member.directory })
+        self.order(node, OrderKind::Reinit { from, directory: member.directory, repository: false })
     }
 
     fn order(&mut self, node: usize, kind: OrderKind) -> Option<Txn> {

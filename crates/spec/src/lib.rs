@@ -14,9 +14,12 @@ mod parse;
 mod text;
 mod types;
 
+pub mod backup;
+mod drill;
 pub mod hba;
 pub mod parameters;
 pub mod pools;
+pub mod schedule;
 
 pub use effective::{
     Effective, LOG_FILE_PREFIX, LOG_FILE_SUFFIX, LOG_KEEP_DAYS, Source, effective, nodes_here,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use howdah_base::{Bytes, ClusterName, NodeName, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::BackupSpec;
 use crate::pools::Policy;
 
 /// A whole, valid cluster file, defaults filled in.
@@ -35,6 +36,8 @@ pub struct ClusterSpec {
     pub hooks: BTreeMap<String, HookSpec>,
     /// An address that follows the primary.
     pub vip: Option<VipSpec>,
+    /// Where backups and WAL are kept; `None`: nowhere.
+    pub backup: Option<BackupSpec>,
     pub roles: BTreeMap<String, RoleSpec>,
     pub databases: BTreeMap<String, DatabaseSpec>,
 }

@@ -1,6 +1,8 @@
 //! What people read is true: the reference example, the first file, and the texts of
 //! `howdah check` and `howdah tune`.
 
+use std::path::Path;
+
 use howdah_base::{Bytes, NodeName};
 use howdah_spec::parameters::{ServerParameters, check_against};
 use howdah_spec::{
@@ -30,7 +32,7 @@ fn machine() -> Machine {
 
 /// Compares with a file beside this one; `HOWDAH_BLESS=1` writes it.
 fn check(name: &str, said: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/texts").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/texts").join(name);
     if std::env::var_os("HOWDAH_BLESS").is_some() {
         std::fs::write(&path, said).expect("bless");
     }
@@ -93,7 +95,8 @@ fn half_a_file_is_answered() {
 
 #[test]
 fn the_first_file_is_short_and_valid() {
-    let text = init_text(&"demo".parse().expect("name"), 3);
+    let text =
+        init_text(&"demo".parse().expect("name"), 3, Path::new("/var/lib/howdah/demo/backups"));
     assert!(text.lines().count() <= 60, "{text}");
     let spec = spec(&text);
     assert_eq!((spec.nodes.len(), spec.roles.len()), (3, 5));

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use howdah_base::record::ServerState;
 use howdah_base::status::{ClusterStatus, NodeStatus};
+use nix::sys::signal::Signal;
 use tokio_postgres::Config;
 
 use crate::file::{ClusterFile, Ports};
@@ -81,13 +82,24 @@ impl Cluster {
     /// the first that answers.
     #[track_caller]
     pub fn howdah(&self, arguments: &[&str]) -> Output {
+        self.verb(arguments).output().expect("run `howdah`")
+    }
+
+    /// As [`Cluster::howdah`], while it runs.
+    #[track_caller]
+    pub fn howdah_begun(&self, arguments: &[&str]) -> Begun {
+        Begun::of(&mut self.verb(arguments))
+    }
+
+    fn verb(&self, arguments: &[&str]) -> Command {
         let (verb, rest) = arguments.split_first().expect("a verb");
         let mut command = match &self.machines {
             Some(_) => self.answering().command(&self.binary),
             None => Command::new(&self.binary),
         };
         command.arg(verb).arg("-f").arg(self.file_path()).args(rest);
-        command.stdin(Stdio::null()).output().expect("run `howdah`")
+        command.stdin(Stdio::null());
+        command
     }
 
     fn answering(&self) -> &Node {
@@ -299,4 +311,33 @@ fn state_of(is_primary: bool) -> ServerState {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A verb that runs.
+#[derive(Debug)]
+pub struct Begun(Child);
+
+impl Begun {
+    pub(crate) fn of(command: &mut Command) -> Begun {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Begun(child.expect("run `howdah`"))
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).expect("a process id")
+    }
+
+    /// It does nothing for a while, and nothing of it is gone.
+    pub fn freeze(&self) {
+        process::signal(self.pid(), Signal::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        process::signal(self.pid(), Signal::SIGCONT);
+    }
+
+    /// Waits until it ends.
+    pub fn end(self) -> Output {
+        self.0.wait_with_output().expect("it ran")
+    }
 }

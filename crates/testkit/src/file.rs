@@ -82,6 +82,15 @@ impl ClusterFile {
         section.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Backups by themselves are for the tests that look at them.
+    pub(crate) fn without_schedule(&mut self) {
+        if self.sections.contains_key("backup") && !self.sections.contains_key("backup.schedule") {
+            for task in ["backup", "full", "verify", "drill", "expire"] {
+                self.set("backup.schedule", task, "\"off\"");
+            }
+        }
+    }
+
     /// Takes a whole section out.
     pub fn remove(&mut self, section: &str) {
         self.sections.remove(section);

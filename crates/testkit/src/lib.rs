@@ -5,12 +5,14 @@
 //! wait; [`process`] finds and kills by id. What a test starts ends with it, also when it panics
 //! or is killed.
 
+pub mod bad_s3;
 pub mod cluster;
 pub mod disk;
 pub mod etcd;
 pub mod file;
 pub mod http;
 pub mod journal;
+mod load;
 pub mod logs;
 pub mod machines;
 pub mod majors;
@@ -19,6 +21,7 @@ pub mod node;
 pub mod pg_node;
 pub mod ports;
 pub mod process;
+pub mod s3;
 pub mod scratch;
 pub mod setup;
 mod shared_memory;
@@ -31,11 +34,13 @@ pub use cluster::Cluster;
 pub use disk::Disk;
 pub use etcd::{EtcdCluster, EtcdSetup};
 pub use journal::Journal;
+pub use load::Load;
 pub use machines::{Machine, Machines};
 pub use newcomers::Newcomers;
 pub use node::Node;
 pub use pg_node::PgNode;
 pub use ports::PortLease;
+pub use s3::S3Server;
 pub use scratch::Scratch;
 pub use setup::Setup;
 pub use store::Store;

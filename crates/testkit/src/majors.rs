@@ -2,11 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::PgNode;
+
 /// Names the major that every cluster under test runs, such as `18`.
 pub const CHOSEN: &str = "HOWDAH_TEST_MAJOR";
 
 /// Those that `scripts/majors.sh` knows.
 pub const MAJORS: [u32; 3] = [16, 17, 18];
+
+/// Tells a story on a fresh server, not started, of the machine's own major and of the newest.
+#[track_caller]
+#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+pub fn each(story: impl Fn(PgNode)) {
+    let found = [15, 18].map(|major| (major, programs(major)));
+    assert!(found.iter().any(|(_, programs)| programs.is_some()), "no PostgreSQL is here");
+    for (major, programs) in found {
+        match programs {
+            Some(programs) => story(PgNode::of(&programs)),
+            None => eprintln!("PostgreSQL {major} is not here: nothing was shown of it"),
+        }
+    }
+}
 
 /// The programs of a major; `None` where the script has not brought it.
 pub fn bin_dir(major: u32) -> Option<PathBuf> {
@@ -17,6 +33,12 @@ pub fn bin_dir(major: u32) -> Option<PathBuf> {
     whole.join("whole").exists().then_some(())?;
     // Servers see other paths than the test: nothing relative helps them.
     whole.join("bin").canonicalize().ok()
+}
+
+/// The same, or the machine's own where that is of this major.
+pub fn programs(major: u32) -> Option<PathBuf> {
+    let own = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
+    bin_dir(major).or_else(|| own.join("postgres").exists().then_some(own))
 }
 
 /// The programs of the major that [`CHOSEN`] names; `None` when it names none. Panics when it

@@ -232,6 +232,32 @@ impl Node {
         process::signal(self.guard_pid().expect("a guard"), Signal::SIGKILL);
     }
 
+    /// The process of `verb` that this node's schedule has started, while it lives.
+    pub fn scheduled_pid(&self, verb: &str) -> Option<i32> {
+        let of_agent = process::descendants(&[self.agent_pid()?]).into_iter();
+        of_agent.filter(|p| is_verb(p, verb)).map(|p| p.pid).next()
+    }
+
+    /// SIGSTOP: it is in the middle of its work until it is killed.
+    pub fn freeze_scheduled(&self, verb: &str) -> Option<i32> {
+        let pid = self.scheduled_pid(verb)?;
+        process::signal(pid, Signal::SIGSTOP);
+        Some(pid)
+    }
+
+    #[track_caller]
+    pub fn kill9_scheduled(&self, verb: &str) {
+        let pid = self.scheduled_pid(verb).expect("a process of the schedule");
+        process::signal(pid, Signal::SIGKILL);
+        // Whoever looks for the next one must not find this one dying.
+        wait::until(
+            "the process of the schedule is gone",
+            Duration::from_secs(10),
+            || (self.scheduled_pid(verb) != Some(pid)).then_some(()),
+            || self.log_tail(20),
+        );
+    }
+
     /// The loss of the host: agent, guard and every process of the server, at once. All are
     /// stopped first, the agent before the others, so that none reacts to another's end.
     #[track_caller]

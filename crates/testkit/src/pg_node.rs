@@ -3,7 +3,7 @@
 //! initdb runs once on a machine; every server is a copy of its result.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::{Plan, PortLease, Scratch, wait, writer};
 /// A server on a leased port; superuser `postgres`, password [`PASSWORD`]. It ends on drop.
 #[derive(Debug)]
 pub struct PgNode {
+    programs: PathBuf,
     data_dir: PathBuf,
     port: u16,
     child: Option<Child>,
@@ -31,11 +32,74 @@ impl PgNode {
     /// A fresh data directory; nothing runs yet.
     #[track_caller]
     pub fn init() -> PgNode {
-        let (scratch, mut lease) = (Scratch::new(), PortLease::take());
-        let data_dir = scratch.path().join("data");
-        let copied = Command::new("cp").arg("-a").arg(template()).arg(&data_dir).status();
+        PgNode::of(&bin_dir())
+    }
+
+    /// The same of another major, by where its programs are.
+    #[track_caller]
+    pub fn of(programs: &Path) -> PgNode {
+        let node = PgNode::empty(programs);
+        let copied =
+            Command::new("cp").arg("-a").arg(template(programs)).arg(&node.data_dir).status();
         assert!(copied.expect("cp runs").success(), "copy the template");
-        PgNode { data_dir, port: lease.next_port(), child: None, scratch, _lease: lease }
+        let hba = node.data_dir.join("pg_hba.conf");
+        let rules = fs::read_to_string(&hba).expect("read the rules");
+        // Its socket is in the data directory, where only its own user gets.
+        let own = "local all postgres trust\nlocal replication postgres trust\n";
+        fs::write(&hba, format!("{own}{rules}")).expect("write the rules");
+        node
+    }
+
+    /// A standby of this server, as pg_basebackup makes one; not started.
+    #[track_caller]
+    pub fn standby(&self) -> PgNode {
+        let node = PgNode::empty(&self.programs);
+        // The copy is made by the server's user, who must be let in.
+        fs::create_dir(&node.data_dir).expect("make the data directory");
+        let own = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(&node.data_dir, own).expect("close the data directory");
+        give_away(&node.data_dir);
+        let output = as_postgres(&self.programs.join("pg_basebackup"))
+            .args([
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+                "--username=postgres",
+            ])
+            .arg("--host")
+            .arg(self.socket_dir())
+            .args(["--port", &self.port.to_string(), "--pgdata"])
+            .arg(&node.data_dir)
+            .output()
+            .expect("run pg_basebackup");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        node
+    }
+
+    /// A server of the same programs on a data directory that `fill` makes; not started.
+    #[track_caller]
+    pub fn on_what(&self, fill: impl FnOnce(&Path)) -> PgNode {
+        let node = PgNode::empty(&self.programs);
+        fill(&node.data_dir);
+        give_away_all(&node.data_dir);
+        node
+    }
+
+    fn empty(programs: &Path) -> PgNode {
+        let (scratch, mut lease) = (Scratch::new(), PortLease::take());
+        let (data_dir, port) = (scratch.path().join("data"), lease.next_port());
+        let programs = programs.to_owned();
+        PgNode { programs, data_dir, port, child: None, scratch, _lease: lease }
+    }
+
+    /// Adds a line to its configuration.
+    #[track_caller]
+    pub fn set(&mut self, line: &str) -> &mut PgNode {
+        let path = self.data_dir.join("postgresql.conf");
+        let mut text = fs::read_to_string(&path).expect("read the configuration");
+        text.push_str(&format!("\n{line}\n"));
+        fs::write(&path, text).expect("write the configuration");
+        self
     }
 
     /// Starts the server and waits until it answers.
@@ -43,12 +107,14 @@ impl PgNode {
     pub fn start(&mut self) -> &mut PgNode {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log());
         let log = log.expect("open the server's log");
-        let mut command = as_postgres(&bin_dir().join("postgres"));
+        let mut command = as_postgres(&self.programs.join("postgres"));
         command
             .arg("-D")
             .arg(&self.data_dir)
             .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
-            .args(["-c", "unix_socket_directories=", "-c", "shared_buffers=16MB"])
+            .arg("-c")
+            .arg(format!("unix_socket_directories={}", self.socket_dir().display()))
+            .args(["-c", "shared_buffers=16MB"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log);
@@ -61,6 +127,20 @@ impl PgNode {
             || fs::read_to_string(self.log()).unwrap_or_default(),
         );
         self
+    }
+
+    /// A fast shutdown: standbys get everything before it ends.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let pid = self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok());
+        process::signal(pid.expect("it runs"), Signal::SIGINT);
+        wait::until(
+            "the server ends",
+            Duration::from_secs(60),
+            || self.processes().is_empty().then_some(()),
+            || fs::read_to_string(self.log()).unwrap_or_default(),
+        );
+        self.collect();
     }
 
     /// kill -9 of every process of the server.
@@ -89,12 +169,41 @@ impl PgNode {
         process::working_on(&self.data_dir)
     }
 
+    /// The first column of what it answers.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Vec<String> {
+        writer::query(&self.plan(), sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"))
+    }
+
+    /// Where `postgres` and its kin are.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Where the superuser comes in without a password, on [`PgNode::port`].
+    pub fn socket_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A client of this server.
     pub fn plan(&self) -> Plan {
         let mut host = Config::new();
         host.host("127.0.0.1").port(self.port).user("postgres").dbname("postgres");
         host.password(PASSWORD);
         Plan::to(vec![host])
+    }
+
+    /// What it has said.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
     }
 
     fn log(&self) -> PathBuf {
@@ -117,30 +226,27 @@ impl Drop for PgNode {
 
 /// A data directory to copy, made by whoever comes first and kept for the next run.
 #[track_caller]
-fn template() -> PathBuf {
+fn template(programs: &Path) -> PathBuf {
     let place = PathBuf::from(format!("/tmp/howdah-template-{}", nix::unistd::geteuid()));
     fs::create_dir_all(&place).expect("make the template's place");
     let file = fs::File::create(place.join("lock")).expect("make the template's lock");
     let _lock = Flock::lock(file, FlockArg::LockExclusive).expect("lock the template");
-    let programs = bin_dir();
     let version = programs.parent().and_then(Path::file_name).expect("a version");
     let ready = place.join(version);
     if !ready.exists() {
         let made = place.join("half");
         fs::remove_dir_all(&made).ok();
-        make_template(&made, &place.join("password"));
+        make_template(programs, &made, &place.join("password"));
         fs::rename(&made, &ready).expect("show the whole template");
     }
     ready
 }
 
-fn make_template(home: &Path, password: &Path) {
+fn make_template(programs: &Path, home: &Path, password: &Path) {
     fs::create_dir(home).expect("make the template's directory");
-    if let Some(user) = postgres_user() {
-        chown(home, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("give it away");
-    }
+    give_away(home);
     fs::write(password, PASSWORD).expect("write the password");
-    let output = as_postgres(&bin_dir().join("initdb"))
+    let output = as_postgres(&programs.join("initdb"))
         .args(["--no-sync", "--auth=scram-sha-256", "--username=postgres", "--locale=C"])
         .arg(format!("--pwfile={}", password.display()))
         .arg("--pgdata")
@@ -148,6 +254,21 @@ fn make_template(home: &Path, password: &Path) {
         .output()
         .expect("run initdb");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn give_away(folder: &Path) {
+    if let Some(user) = postgres_user() {
+        chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("give it away");
+    }
+}
+
+/// A folder and all that is in it, to the user that servers run as.
+#[track_caller]
+pub fn give_away_all(folder: &Path) {
+    if postgres_user().is_some() {
+        let given = Command::new("chown").args(["-R", "postgres:postgres"]).arg(folder).status();
+        assert!(given.expect("chown runs").success(), "give `{}` away", folder.display());
+    }
 }
 
 /// PostgreSQL refuses to run as root.

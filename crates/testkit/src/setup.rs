@@ -88,6 +88,7 @@ impl Setup {
     #[track_caller]
     pub fn prepare(mut self) -> Cluster {
         let names = std::mem::take(&mut self.names);
+        self.file.without_schedule();
         let nodes = names.into_iter().map(|(name, ports)| self.node(name, ports)).collect();
         let Setup { binary, file, scratch, machines, lease, .. } = self;
         let expected = Mutex::new(Vec::new());

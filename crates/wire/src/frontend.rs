@@ -82,7 +82,7 @@ pub fn queried(body: &[u8]) -> Result<&[u8], Malformed> {
     }
 }
 
-/// No such message: the server would end the session with `08P01`.
+/// No such message: the server refuses it with `08P01`, and passes over the rest of its batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("invalid message format")]
 pub struct Malformed;

@@ -10,6 +10,7 @@ use howdah_postgres::directory::{self, DirectoryFile};
 use super::{Order, blocking};
 use crate::attempts::Attempt;
 use crate::event::Outcome;
+use crate::shared::Shared;
 
 /// A new database cluster, marked fresh until the store knows it.
 pub(crate) async fn initdb(order: Order) -> Result<Outcome, String> {
@@ -41,9 +42,15 @@ fn is_empty(data_dir: &Path) -> bool {
     std::fs::read_dir(data_dir).map_or(true, |mut entries| entries.next().is_none())
 }
 
-/// pg_basebackup from the leader, through the slot made for the new identity; or from a standby,
-/// while that slot of the leader's already keeps the WAL that will be asked for afterwards.
-pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Outcome, String> {
+/// From the repository where that is wished, else and where it does not come off pg_basebackup: from the
+/// leader, through the slot made for the new identity; or from a standby, while that slot of the
+/// leader's already keeps the WAL that will be asked for afterwards.
+pub(crate) async fn copy(
+    order: Order,
+    from: NodeName,
+    term: Term,
+    repository: bool,
+) -> Result<Outcome, String> {
     let me = &order.shared.config.node;
     let asked = order.store.orders.get(me).map(|order| &order.value.kind);
     let asked = matches!(asked, Some(OrderKind::Reinit { .. }));
@@ -54,10 +61,24 @@ pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Out
     }
     let config = &order.shared.config;
     let id = order.planned.clone();
-    let source = order.shared.conninfo(&from, id.as_str())?;
-    let own = config.own();
     let node = config.node.clone();
     let file = DirectoryFile { id: id.clone(), node, fresh: false, adopted: false };
+    let shown = Shown::begin(&order.shared);
+    let mut instead = String::new();
+    if repository {
+        match super::restore::standby(&order, term, &file, &shown).await {
+            Ok(said) => return Ok(Outcome { said: Some(said), ..Outcome::default() }),
+            Err(why) => {
+                tracing::warn!(
+                    "this standby cannot be made from the repository, `{from}` is copied: {why}"
+                );
+                instead = format!(", for the repository cannot serve: {why}");
+            }
+        }
+    }
+    shown.say(format!("copied from `{from}`{instead}"));
+    let source = order.shared.conninfo(&from, id.as_str())?;
+    let own = config.own();
     let leads = order.store.leader.as_ref().is_some_and(|leader| leader.value.node == from);
     let slot = leads.then(|| id.slot(term));
     howdah_postgres::basebackup::run(
@@ -73,4 +94,23 @@ pub(crate) async fn copy(order: Order, from: NodeName, term: Term) -> Result<Out
     .await
     .map_err(|e| e.to_string())?;
     Ok(Outcome { said: Some(format!("copied from `{from}`")), ..Outcome::default() })
+}
+
+/// What the status says of it, as long as it is being made.
+pub(super) struct Shown<'a>(&'a Shared);
+
+impl Shown<'_> {
+    fn begin(shared: &Shared) -> Shown<'_> {
+        Shown(shared)
+    }
+
+    pub fn say(&self, said: String) {
+        self.0.making.send_replace(said);
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.say(String::new());
+    }
 }

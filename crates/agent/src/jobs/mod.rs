@@ -8,6 +8,7 @@ mod progress;
 mod promote;
 mod records;
 mod repair;
+mod restore;
 mod serve;
 mod slots;
 mod switchover;
@@ -60,7 +61,9 @@ pub(crate) async fn run(
 ) -> Result<Outcome, String> {
     match command {
         Command::Initdb => create::initdb(order).await,
-        Command::Copy { from, term } => create::copy(order, from, term).await,
+        Command::Copy { from, term, repository } => {
+            create::copy(order, from, term, repository).await
+        }
         Command::Rewind { from } => repair::rewind(order, from).await,
         Command::ReadEnd => repair::read_end(order).await,
         Command::StartPrimary { names, needed } => serve::primary(order, names, needed).await,

@@ -2,6 +2,7 @@
 //!
 //! Pure: a [`ClusterStatus`] in, text out; readable without colour, one screen wide.
 
+mod backups;
 mod explain;
 mod history;
 mod screen;
@@ -14,6 +15,7 @@ pub use history::history;
 use howdah_base::status::ClusterStatus;
 pub use screen::screen;
 pub use topology::topology;
+pub use words::size;
 
 /// One line's worth: `all is well`, or how much is not.
 pub fn verdict(status: &ClusterStatus) -> String {

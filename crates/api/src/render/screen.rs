@@ -12,8 +12,14 @@ use super::words::{NOTHING, lag, moment, role, size, state};
 
 /// Who is what, how far behind, where clients connect, and what is wrong.
 pub fn screen(status: &ClusterStatus) -> String {
-    let parts =
-        [head(status), nodes(status), endpoints(status), opted_out(status), verdict(status)];
+    let parts = [
+        head(status),
+        nodes(status),
+        endpoints(status),
+        super::backups::backups(status),
+        opted_out(status),
+        verdict(status),
+    ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 

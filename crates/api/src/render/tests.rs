@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use howdah_base::backups::{Archived, BackupRun, Backups, LastBackup, NextRun};
 use howdah_base::commits::{OptedOut, Rpo};
 use howdah_base::record::{Change, ChangeKind, Ended, Member, Report, ServerState};
 use howdah_base::status::{ClusterStatus, Endpoint, NodeStatus, StoreStatus};
@@ -84,6 +85,7 @@ fn healthy() -> ClusterStatus {
         paused: None,
         planned: None,
         switchover: Vec::new(),
+        backups: None,
     }
 }
 
@@ -238,6 +240,48 @@ fn a_cluster_in_trouble() {
     status.nodes[1].member = Some(member());
     check("troubled.explain.txt", &explain(&status));
     assert_eq!(verdict(&status), "4 problems");
+}
+
+#[test]
+fn backups_are_on_the_screen() {
+    let mut status = healthy();
+    let at = 1_779_280_496_123;
+    let run = |task: &str, outcome: Option<&str>| BackupRun {
+        task: task.to_owned(),
+        node: "n2".to_owned(),
+        begun_unix_ms: at,
+        ended_unix_ms: outcome.map(|_| at + 60_000),
+        outcome: outcome.map(str::to_owned),
+        rpo_ms: Some(1_200),
+        rto_ms: Some(74_000),
+        ..BackupRun::default()
+    };
+    let next = |task: &str, hours: u64| NextRun {
+        task: task.to_owned(),
+        at_unix_ms: at + hours * 3_600_000,
+    };
+    status.backups = Some(Backups::default());
+    check("no_backups.screen.txt", &screen(&status));
+    status.backups = Some(Backups {
+        last: Some(LastBackup {
+            label: "20260520-123456".to_owned(),
+            started_unix_ms: at,
+            stopped_unix_ms: at + 83_000,
+            bytes: 5 << 30,
+            stored_bytes: 81 << 20,
+        }),
+        running: Some(run("backup", None)),
+        next: vec![next("backup", 12), next("verify", 80)],
+        drill: Some(run("drill", Some("done"))),
+        gaps: 2,
+        wal: Some(Archived {
+            behind_bytes: Some(20 << 20),
+            since_unix_ms: Some(at),
+            failing: false,
+        }),
+        ..Backups::default()
+    });
+    check("backups.screen.txt", &screen(&status));
 }
 
 /// n3 streams from n2, that from n1; n4 has found nobody.

@@ -76,7 +76,7 @@ pub fn span(ms: u64) -> String {
 /// A wall-clock time in UTC: `2026-05-20 12:34:56`.
 pub fn moment(unix_ms: u64) -> String {
     let seconds = unix_ms / 1_000;
-    let (year, month, day) = crate::when::civil(seconds / 86_400);
+    let (year, month, day) = howdah_base::calendar::date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }

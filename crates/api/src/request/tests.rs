@@ -65,6 +65,7 @@ fn cluster() -> ClusterStatus {
         paused: None,
         planned: None,
         switchover: Vec::new(),
+        backups: None,
     }
 }
 
@@ -281,10 +282,20 @@ fn the_rest() {
         Op::Reinitialize,
         &cluster(),
         &[
-            ("", "200 Reinit { node: n1, from: None }"),
-            (r#"{"force": true}"#, "200 Reinit { node: n1, from: None }"),
-            (r#"{"from_leader": "true"}"#, "200 Reinit { node: n1, from: Some(n1) }"),
-            (r#"{"node": "n3", "from": "n2"}"#, "200 Reinit { node: n3, from: Some(n2) }"),
+            ("", "200 Reinit { node: n1, from: None, repository: false }"),
+            (r#"{"force": true}"#, "200 Reinit { node: n1, from: None, repository: false }"),
+            (
+                r#"{"from_leader": "true"}"#,
+                "200 Reinit { node: n1, from: Some(n1), repository: false }",
+            ),
+            (
+                r#"{"node": "n3", "from_repository": true}"#,
+                "200 Reinit { node: n3, from: None, repository: true }",
+            ),
+            (
+                r#"{"node": "n3", "from": "n2"}"#,
+                "200 Reinit { node: n3, from: Some(n2), repository: false }",
+            ),
             (r#"{"force": "perhaps"}"#, "400"),
         ],
     );

@@ -136,7 +136,7 @@ fn take_over(
     let next = next_sync(case, facts, sync, own.position, voters);
     let term = next.term;
     let loss = if sync.voters.is_empty() {
-        election::loss_bound(case.memory, own.position)
+        election::loss_bound(Some(sync), case.memory, own)
     } else {
         "none".to_owned()
     };
@@ -188,7 +188,7 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
     let (sync, own) = view.sync().zip(case.report())?;
     if !accept_loss {
         let why = not_without_loss(case, &own)?;
-        let loss = election::loss_bound(case.memory, own.position);
+        let loss = election::loss_bound(Some(sync), case.memory, &own);
         let why = format!(
             "{why}; what would be lost: {loss}; hint: howdah failover {to} --accept-data-loss"
         );
@@ -199,7 +199,7 @@ fn forced(case: &Case<'_>, facts: &DirectoryFacts) -> Option<Step> {
         intent_revision: view.store.intent.as_ref().map(|i| i.revision),
         kind: ChangeKind::Forced,
         begins: own.position,
-        loss: election::loss_bound(case.memory, own.position),
+        loss: election::loss_bound(Some(sync), case.memory, &own),
         ..basis(case, next)
     };
     let detail = format!("by {}", intent.by);

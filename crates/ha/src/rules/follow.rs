@@ -96,20 +96,39 @@ fn copy(source: &Source<'_>, case: &Case<'_>, rule: Rule) -> Step {
         return step;
     }
     let from = upstream::copy_source(case, source.leader).unwrap_or(member).node.clone();
-    let detail = format!("from `{from}`");
-    let command = Command::Copy { from, term: source.leader.term };
+    let repository = case.view.settings.standbys_from_repository;
+    let detail = copy_detail(&from, repository);
+    let command = Command::Copy { from, term: source.leader.term, repository };
     case.paced(Job::Copy, Step::act(rule, detail, command))
 }
 
+fn copy_detail(from: &NodeName, repository: bool) -> String {
+    if repository {
+        format!("from the repository, else `{from}`")
+    } else {
+        format!("from `{from}`")
+    }
+}
+
 /// A new copy by an operator's order: from the node that it names, which has been seen to be
-/// able to give it, else as any other.
-pub(crate) fn copy_by_order(case: &Case<'_>, leader: &Leader, from: Option<&NodeName>) -> Step {
+/// able to give it, or from the repository, else as any other.
+pub(crate) fn copy_by_order(
+    case: &Case<'_>,
+    leader: &Leader,
+    named: Option<&NodeName>,
+    ordered: bool,
+) -> Step {
     let source = Source::of(case, leader);
     let mut step = copy(&source, case, Rule::ReinitOrdered).recreating();
     for command in &mut step.commands {
-        if let (Command::Copy { from, .. }, Some(named)) = (command, from) {
-            from.clone_from(named);
-            step.reason.detail = format!("from `{named}`");
+        if let Command::Copy { from, repository, .. } = command
+            && (ordered || named.is_some())
+        {
+            if let Some(named) = named {
+                from.clone_from(named);
+            }
+            *repository = ordered;
+            step.reason.detail = copy_detail(from, ordered);
         }
     }
     step

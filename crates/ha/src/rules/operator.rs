@@ -68,8 +68,8 @@ fn ordered(case: &Case<'_>) -> Option<Step> {
         OrderKind::Restart { conditions, started_unix_ms } => {
             restart(case, order, conditions, *started_unix_ms)
         }
-        OrderKind::Reinit { from, directory } => {
-            reinit(case, order, from.as_ref(), directory.as_ref())
+        OrderKind::Reinit { from, directory, repository } => {
+            reinit(case, order, (from.as_ref(), *repository), directory.as_ref())
         }
         // The agent writes files by itself.
         OrderKind::Reload => None,
@@ -149,7 +149,7 @@ pub fn is_older(version: &str, than: &str) -> bool {
 fn reinit(
     case: &Case<'_>,
     order: &Order,
-    from: Option<&NodeName>,
+    (from, repository): (Option<&NodeName>, bool),
     replaced: Option<&DirectoryId>,
 ) -> Option<Step> {
     let view = case.view;
@@ -189,7 +189,7 @@ fn reinit(
         Server::Down if sync.voters.contains(&facts.id) => {
             Some(Step::wait(Rule::LeaveVoters, "the leader goes on alone first"))
         }
-        Server::Down => Some(follow::copy_by_order(case, leader, from)),
+        Server::Down => Some(follow::copy_by_order(case, leader, from, repository)),
         _ => None,
     }
 }

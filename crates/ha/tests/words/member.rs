@@ -43,6 +43,7 @@ pub fn member(name: &str) -> Member {
         disk: None,
         watchdog: None,
         commits: Default::default(),
+        archived: None,
         archiver: None,
         long_transactions: 0,
         problems: Vec::new(),

@@ -282,12 +282,20 @@ impl World {
     fn order(&mut self, words: &[&str]) {
         let mut at_unix_ms = None;
         let kind = match words {
-            ["reinit", "done"] => {
-                OrderKind::Reinit { from: None, directory: Some(directory("n2x")) }
-            }
+            ["reinit", "done"] => OrderKind::Reinit {
+                from: None,
+                directory: Some(directory("n2x")),
+                repository: false,
+            },
+            ["reinit", "repository"] => OrderKind::Reinit {
+                from: None,
+                directory: Some(directory(self.view.me.as_str())),
+                repository: true,
+            },
             ["reinit", from @ ..] => OrderKind::Reinit {
                 from: from.first().map(|from| node(from)),
                 directory: Some(directory(self.view.me.as_str())),
+                repository: false,
             },
             ["restart", rest @ ..] => {
                 let mut conditions = Conditions::default();
@@ -321,6 +329,7 @@ impl World {
             "async" => self.view.settings.durability = Durability::Async,
             "strict" => self.view.settings.strict = true,
             "witness" => self.view.settings.witness = true,
+            "repository" => self.view.settings.standbys_from_repository = true,
             "first_node" => self.view.settings.first_node = Some(node("n2")),
             upstream if upstream.starts_with('n') => {
                 self.view.settings.replicate_from = Some(node(upstream));
@@ -423,6 +432,7 @@ fn settings() -> Settings {
         no_sync: false,
         failover_priority: 0,
         replicate_from: None,
+        standbys_from_repository: false,
         first_node: None,
         witness: false,
         others: [node("n2"), node("n3")].into(),

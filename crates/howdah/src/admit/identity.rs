@@ -1,5 +1,7 @@
 //! One prefix holds one cluster: who comes first writes down whose it is.
 
+use std::path::Path;
+
 use howdah_base::record::{Identity, key};
 use howdah_store::{Snapshot, Store, Txn, TxnOutcome};
 use howdah_tls::Fingerprint;
@@ -33,11 +35,19 @@ pub fn short_identity(prepared: &Prepared) -> anyhow::Result<String> {
     Ok(short(&own(prepared)?.authority).to_owned())
 }
 
+/// The same by the CA's certificate alone.
+pub fn identity_at(ca: &Path) -> anyhow::Result<String> {
+    Ok(short(&authority(ca)?).to_owned())
+}
+
 fn own(prepared: &Prepared) -> anyhow::Result<Identity> {
-    let path = prepared.layout.ca();
-    let text = std::fs::read_to_string(&path)?;
-    let authority = Fingerprint::of_pem(&text, &path)?.to_string();
+    let authority = authority(&prepared.layout.ca())?;
     Ok(Identity { cluster: prepared.spec.cluster.clone(), authority })
+}
+
+fn authority(ca: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(ca)?;
+    Ok(Fingerprint::of_pem(&text, ca)?.to_string())
 }
 
 fn judge(own: &Identity, found: &Identity) -> anyhow::Result<()> {

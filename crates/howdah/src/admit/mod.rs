@@ -23,7 +23,7 @@ use howdah_store::{Snapshot, Store};
 use crate::prepare::Prepared;
 
 pub use agent::AgentName;
-pub use identity::short_identity;
+pub use identity::{identity_at, short_identity};
 
 use kept::Kept;
 

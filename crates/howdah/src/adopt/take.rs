@@ -61,7 +61,8 @@ pub fn take(
     Ok(())
 }
 
-pub(super) fn identity(node: &NodeName) -> anyhow::Result<DirectoryId> {
+/// A name for a directory that nobody has yet.
+pub fn identity(node: &NodeName) -> anyhow::Result<DirectoryId> {
     let mut bytes = [0; 4];
     let mut source = File::open("/dev/urandom").context("draw a random number")?;
     source.read_exact(&mut bytes).context("draw a random number")?;

@@ -19,7 +19,6 @@ use howdah_import::pgbouncer::{self, Takes};
 use howdah_proxy::alone::{self, Listening, Stop};
 use howdah_proxy::{Declined, Wish, WishKind};
 use nix::unistd::{Uid, User, setgid, setgroups, setuid};
-use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -29,9 +28,6 @@ use crate::talk::say;
 use load::{Loaded, Texts, load};
 
 pub use files::raise as raise_open_files;
-
-/// Threads that let clients in and reach servers; one more serves them.
-const SERVING_THREADS: usize = 2;
 
 /// What it runs from.
 #[derive(Debug)]
@@ -72,12 +68,7 @@ fn run_logged(
     (loaded, texts): (Loaded, Texts),
     threads: u32,
 ) -> anyhow::Result<()> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(SERVING_THREADS)
-        .thread_name("serving")
-        .enable_all()
-        .build()
-        .context("start the serving threads")?;
+    let runtime = crate::serving::start()?;
     let listening = {
         let _entered = runtime.enter();
         alone::bind(&loaded.listens).map_err(|error| Failure::refused(error.to_string()))?

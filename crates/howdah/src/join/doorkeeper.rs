@@ -9,6 +9,7 @@ use howdah_api::Refusal;
 use howdah_api::join::{Denied, Doorkeeper, JoinRequest, Welcome};
 use howdah_base::NodeName;
 use howdah_base::status::ClusterStatus;
+use howdah_spec::backup::BackupSpec;
 use howdah_spec::{ClusterSpec, NodeKind, NodeSpec, SecretRef, StoreSpec, to_toml};
 use howdah_tls::Authority;
 use tokio::sync::watch;
@@ -110,8 +111,10 @@ impl Keeper {
         };
         let roles = spec.roles.values().filter(|_| node.kind == NodeKind::Data);
         let wanted = roles.filter_map(|role| role.password.as_ref());
+        let backup = spec.backup.iter().filter(|_| node.kind == NodeKind::Data);
+        let backup = backup.flat_map(BackupSpec::secrets);
         let mut found = BTreeMap::new();
-        for source in wanted.chain(spec.http.password.as_ref()).chain(store) {
+        for source in wanted.chain(spec.http.password.as_ref()).chain(store).chain(backup) {
             let SecretRef::File(path) = source else { continue };
             let name = path.file_name().and_then(|name| name.to_str());
             let Some(name) = name.filter(|_| path.parent() == Some(&folder)) else { continue };

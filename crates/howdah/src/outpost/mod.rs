@@ -23,7 +23,6 @@ use howdah_proxy::{
     Counters, Declined, Following, Metrics, ProxyConfig, ProxyError, VerifierAsk, Wish, WishKind,
 };
 use howdah_tls::{Identity, TlsError};
-use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -36,8 +35,6 @@ use rules::InForce;
 
 pub use files::{Known, write};
 
-/// Threads that let clients in and reach servers; one more serves pools.
-const SERVING_THREADS: usize = 2;
 /// How often certificates are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often it is said that one of them ends soon.
@@ -70,12 +67,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let folder = Folder::open(&options.dir)?;
     let journal = Journal::start()?;
     bouncer::raise_open_files();
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(SERVING_THREADS)
-        .thread_name("serving")
-        .enable_all()
-        .build()
-        .context("start the serving threads")?;
+    let runtime = crate::serving::start()?;
     let ended = runtime.block_on(serve(options, folder));
     journal.flush();
     ended

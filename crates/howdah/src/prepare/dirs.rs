@@ -17,6 +17,7 @@ use super::Layout;
 use super::account::Account;
 use super::lock::Lock;
 use crate::failure::Failure;
+use crate::moment::hold;
 
 /// base_dir itself, with the marker that tells it from any other folder.
 pub fn make_base(layout: &Layout, cluster: &str) -> anyhow::Result<()> {
@@ -86,7 +87,8 @@ pub fn make_all(
 }
 
 fn make_node(layout: &Layout, node: &NodeSpec, server: &Account) -> anyhow::Result<()> {
-    if node.kind == NodeKind::Data {
+    // While a cluster is taken to a moment, its place may be free for the one that comes there.
+    if node.kind == NodeKind::Data && !hold::is_held(node) {
         make_given(layout, &node.data_dir, server)?;
     }
     make_given(layout, &node.state_dir, server)?;
@@ -97,7 +99,7 @@ fn make_node(layout: &Layout, node: &NodeSpec, server: &Account) -> anyhow::Resu
 }
 
 /// A folder that the file names: private to the server's user, wherever it lies.
-fn make_given(layout: &Layout, dir: &Path, server: &Account) -> anyhow::Result<()> {
+pub fn make_given(layout: &Layout, dir: &Path, server: &Account) -> anyhow::Result<()> {
     if server.act(|| Ok(dir.is_dir()))? {
         return server.check_reach(dir);
     }

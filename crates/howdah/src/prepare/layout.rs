@@ -10,6 +10,8 @@
 //!   client/            of the one who ran `up`: ca.crt, operator.crt, pgpass, token, secrets/
 //!   store/             embedded store; or the right to found a managed one, until it is used
 //!   nodes/NODE/        data, state, store (its member of a managed store)
+//!   drill/             0700, of the server's user: copies of backups while they are tried, unless the
+//!                      file names another folder
 //!   up.pid  up.log     supervisor
 //! ```
 
@@ -159,6 +161,21 @@ pub fn log_dir(node: &NodeSpec) -> PathBuf {
 
 pub fn guard_socket(node: &NodeSpec) -> PathBuf {
     node.state_dir.join("guard.sock")
+}
+
+/// The folder of the socket of a server that replays WAL into a directory that is being made. Not the node's
+/// own: who looks for its server there must not find this one. No longer than that: sockets' paths are short.
+pub fn making_run(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("new")
+}
+
+pub fn making_log(node: &NodeSpec) -> PathBuf {
+    log_dir(node).join("making.log")
+}
+
+/// Where `howdah wal` finds the node's agent.
+pub fn archive_socket(node: &NodeSpec) -> PathBuf {
+    node.state_dir.join("archive.sock")
 }
 
 /// What a node remembers of having been admitted.

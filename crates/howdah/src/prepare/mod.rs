@@ -7,6 +7,7 @@ pub mod account;
 mod dirs;
 mod founding;
 mod listener;
+mod repository;
 
 pub mod certificates;
 pub mod client;
@@ -97,6 +98,9 @@ pub fn prepare(file: &ClusterFile, caller: Caller<'_>) -> anyhow::Result<Prepare
     wanted.make(may_found(&spec, caller))?;
     let roles = nodes.values().any(|node| node.kind == NodeKind::Data);
     passwords::make(&layout, &spec, &server, &invoker, roles)?;
+    if roles {
+        repository::prepare(&layout, &spec, &server, &invoker)?;
+    }
     certificates::make_operator(&layout, &spec, &invoker)?;
     let text = howdah_spec::to_toml(&spec);
     // A file that says the same already is left alone: the disk may be full.

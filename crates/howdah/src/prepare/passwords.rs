@@ -61,6 +61,24 @@ pub fn keep(
     Ok(())
 }
 
+/// Lets both users read a file that was just made.
+pub fn share(server: &Account, invoker: &Account, path: &Path) -> anyhow::Result<()> {
+    let users = Users { server, invoker };
+    let content = fs::read(path).with_context(|| format!("read file: `{}`", path.display()))?;
+    users.write_shared(path, &content)
+}
+
+/// # Errors
+/// The servers' user cannot read it.
+pub fn check_server_reads(
+    server: &Account,
+    invoker: &Account,
+    whose: &str,
+    path: &Path,
+) -> anyhow::Result<()> {
+    Users { server, invoker }.check_server_reads(whose, path)
+}
+
 fn make_token(layout: &Layout, server: &Account) -> anyhow::Result<Redacted<String>> {
     server.act(|| {
         if let Some(token) = secret::read_file(&layout.token())? {
@@ -90,12 +108,14 @@ impl Maker<'_> {
         let mut passwords = Vec::new();
         for (name, role) in spec.roles.iter().filter(|_| roles) {
             let Some(source) = &role.password else { continue };
-            if let Some(password) = self.make_password(&format!("role {name}"), source)? {
+            if let Some(password) =
+                self.make_password(&format!("role {name}'s password"), source)?
+            {
                 passwords.push((name.clone(), password));
             }
         }
         if let Some(source) = &spec.http.password {
-            self.make_password("the HTTP user", source)?;
+            self.make_password("the HTTP user's password", source)?;
         }
         Ok(passwords)
     }
@@ -106,7 +126,7 @@ impl Maker<'_> {
         whose: &str,
         source: &SecretRef,
     ) -> anyhow::Result<Option<Redacted<String>>> {
-        let found = secret::read(source).with_context(|| format!("read the password of {whose}"));
+        let found = secret::read(source).with_context(|| format!("read {whose}"));
         if let Some(password) = found? {
             if let SecretRef::File(path) = source {
                 self.users.check_server_reads(whose, path)?;
@@ -126,7 +146,7 @@ impl Maker<'_> {
 
 /// Howdah makes up passwords in its own folder only: elsewhere, a missing file is a mistake.
 fn missing(whose: &str, path: &Path) -> Failure {
-    Failure::bad_input(format!("the password file of {whose} does not exist: `{}`", path.display()))
+    Failure::bad_input(format!("the file of {whose} does not exist: `{}`", path.display()))
         .hint("write the password into it, or name one without a folder: howdah makes that up")
 }
 
@@ -174,7 +194,7 @@ impl Users<'_> {
         }
         let (user, group) = (&self.server.name, self.server.group());
         Err(Failure::failed(format!(
-            "user {user} cannot read the password file of {whose}: `{}`",
+            "user {user} cannot read the file of {whose}: `{}`",
             path.display()
         ))
         .hint(format!("chgrp {group} {0} && chmod g+r {0}", path.display()))

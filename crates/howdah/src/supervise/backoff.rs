@@ -18,6 +18,11 @@ impl Backoff {
         Backoff { next: FIRST }
     }
 
+    /// The pause after a run that somebody ended as planned, who waits for the next one perhaps.
+    pub fn after_an_order(&self) -> Duration {
+        FIRST
+    }
+
     /// The pause after a run that lasted `ran`.
     pub fn after(&mut self, ran: Duration) -> Duration {
         if ran >= HEALTHY_AFTER {

@@ -44,7 +44,10 @@ pub async fn keep(prepared: Arc<Prepared>, node: NodeName, mut told: Told, given
             },
             Err(error) => Ended::somehow(format!("cannot be started: {error:#}")),
         };
-        let pause = backoff.after(began.elapsed());
+        let pause = match ended.as_ordered {
+            true => backoff.after_an_order(),
+            false => backoff.after(began.elapsed()),
+        };
         if ended.is_final {
             report(&prepared, &node, &format!("{node}: its process {}", ended.how));
             given_up.add(&node);

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::failure::Exit;
+use crate::leave::LEFT;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Account, Prepared, layout};
 
@@ -58,7 +59,11 @@ impl Process {
     pub async fn ended(&mut self, prepared: &Prepared, node: &NodeName) -> Ended {
         match self {
             Process::Started(child) => match child.wait().await {
-                Ok(status) => Ended { how: describe(status), is_final: is_final(status) },
+                Ok(status) => Ended {
+                    how: describe(status),
+                    is_final: is_final(status),
+                    as_ordered: status.success() || status.code() == Some(LEFT.into()),
+                },
                 Err(error) => Ended::somehow(format!("cannot be waited for: {error}")),
             },
             Process::Found(_) => {
@@ -102,11 +107,13 @@ pub struct Ended {
     pub how: String,
     /// Another start would end in the same way.
     pub is_final: bool,
+    /// Somebody told it to, and it did so in order.
+    pub as_ordered: bool,
 }
 
 impl Ended {
     pub fn somehow(how: impl Into<String>) -> Ended {
-        Ended { how: how.into(), is_final: false }
+        Ended { how: how.into(), is_final: false, as_ordered: false }
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use howdah_base::NodeName;
-use howdah_spec::{ClusterSpec, NodeSpec};
+use howdah_spec::backup::{Cipher, RepositorySpec};
+use howdah_spec::{ClusterSpec, NodeSpec, SecretRef};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -45,6 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let server = account::server_account(&spec.run_as)?;
     if args.purge {
         check_marker(&layout, &spec)?;
+        of_backups(&spec, &layout).iter().for_each(say);
         if !args.yes && !confirmed(&spec, &layout)? {
             return Err(Failure::failed("nothing was stopped or removed").into());
         }
@@ -122,6 +124,28 @@ fn check_marker(layout: &Layout, spec: &ClusterSpec) -> anyhow::Result<()> {
     Err(Failure::failed(format!("not a folder that howdah made for {}: `{base}`", spec.cluster))
         .hint("look into it, and remove it yourself if it can go")
         .into())
+}
+
+/// What becomes of the backups when the folder goes.
+fn of_backups(spec: &ClusterSpec, layout: &Layout) -> Option<String> {
+    let backup = spec.backup.as_ref()?;
+    let is_below = |path: &Path| path.starts_with(layout.base());
+    if let RepositorySpec::Directory(path) = &backup.repository
+        && is_below(path)
+    {
+        return Some(format!("its backups lie there too, and go: `{}`", path.display()));
+    }
+    let Some(SecretRef::File(key)) = backup.key.as_ref().filter(|_| backup.cipher != Cipher::None)
+    else {
+        return None;
+    };
+    is_below(key).then(|| {
+        format!(
+            "its backups stay, but their key goes with it, and nobody reads them without: `{}`\n\
+             hint: howdah repository key --export FILE, beforehand; unless that was done",
+            key.display()
+        )
+    })
 }
 
 fn confirmed(spec: &ClusterSpec, layout: &Layout) -> anyhow::Result<bool> {

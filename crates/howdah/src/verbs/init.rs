@@ -8,6 +8,7 @@ use anyhow::Context;
 use howdah_base::ClusterName;
 
 use crate::failure::Failure;
+use crate::file;
 use crate::talk::{out, say};
 
 /// Write a cluster file to start from
@@ -30,7 +31,8 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let usual = if args.demo { "demo" } else { "main" };
     let cluster = args.cluster.clone().map_or_else(|| usual.parse().context("name it"), Ok)?;
-    let text = howdah_spec::init_text(&cluster, args.nodes);
+    let repository = file::default_base().join(cluster.as_str()).join("backups");
+    let text = howdah_spec::init_text(&cluster, args.nodes, &repository);
     if args.output.as_os_str() == "-" {
         out(text);
         return Ok(());

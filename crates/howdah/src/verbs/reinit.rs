@@ -3,6 +3,7 @@
 use howdah_base::NodeName;
 use serde_json::json;
 
+use crate::archive::door;
 use crate::ask::known_node;
 use crate::file::FileArg;
 use crate::order::{self, Form};
@@ -15,6 +16,9 @@ pub struct Args {
     /// Copy from this node [default: as the tags say, else the primary]
     #[arg(long, value_name = "NODE")]
     from: Option<NodeName>,
+    /// From the newest backup and WAL; what stands in the way is logged, and a server is copied then
+    #[arg(long, conflicts_with = "from")]
+    from_repository: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
@@ -28,6 +32,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(from) = &args.from {
         known_node(&file.spec, from)?;
         body["from"] = json!(from);
+    }
+    if args.from_repository {
+        door::backup(&file)?;
+        body["from_repository"] = json!(true);
     }
     order::give(&file, "/reinitialize", &body, args.form)
 }

@@ -16,9 +16,11 @@ use nix::unistd::{dup2_stderr, dup2_stdout, setsid};
 use crate::ask::known_node;
 use crate::failure::Failure;
 use crate::file::FileArg;
+use crate::moment::hold;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, layout, prepare};
-use crate::{hooks, node, reverts};
+use crate::talk::say;
+use crate::{hooks, keeper, node, reverts};
 
 /// Run one node in the foreground, for a service manager
 #[derive(clap::Args, Debug)]
@@ -55,13 +57,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     std::env::set_current_dir(prepared.layout.base()).context("enter base_dir")?;
     let spec = &prepared.spec.nodes[&args.node];
     let lock = layout::node_lock(spec);
-    let Some(_running) = Lock::take(&lock)? else {
-        return Err(already_running(&args.node, Lock::holder(&lock)).into());
+    let _running = loop {
+        if args.as_child && hold::is_held(spec) {
+            talk_to(&layout::node_log(spec))?;
+        }
+        if hold::is_held(spec)
+            && let Err(error) = keeper::while_held(&prepared, &args.node)
+        {
+            say(format!("howdah: its member of the store does not start: {error:#}"));
+        }
+        hold::wait(spec)?;
+        let Some(running) = Lock::take(&lock)? else {
+            return Err(already_running(&args.node, Lock::holder(&lock)).into());
+        };
+        // Under its lock: whoever marked it since waits for that.
+        if !hold::is_held(spec) {
+            break running;
+        }
     };
     if args.as_child {
         talk_to(&layout::node_log(spec))?;
     }
-    node::run(&prepared, &args.node, args.as_child)
+    node::run(&prepared, &args.node, args.as_child)?;
+    hold::ended(spec)
 }
 
 fn already_running(node: &NodeName, holder: Option<i32>) -> Failure {

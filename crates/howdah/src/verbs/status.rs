@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use crate::ask::{Asker, block_on};
 use crate::file::FileArg;
+use crate::moment;
 use crate::talk::out;
 
 /// Show the cluster: who is primary, who lags, what is wrong
@@ -32,7 +33,9 @@ const ERASE_LINE: &str = "\x1b[K";
 const ERASE_BELOW: &str = "\x1b[J";
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let asker = Asker::of_file(&args.file.load_running()?);
+    let file = args.file.load_running()?;
+    let asker = Asker::of_file(&file);
+    moment::hold::tell(&file.spec);
     if args.watch {
         return block_on(watch(&asker, args.json));
     }
@@ -41,6 +44,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         out(serde_json::to_string_pretty(&status).context("write the status as JSON")?);
     } else {
         out(render::screen(&status));
+        if let Some(kept) = moment::kept(&file.spec) {
+            out(kept);
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use crate::ask::{Asker, block_on};
 use crate::failure::{Exit, Failure};
 use crate::file::FileArg;
+use crate::moment::hold;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, Layout, Prepared, account, prepare};
 use crate::reverts;
@@ -36,6 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         setsid().context("start a session")?;
     }
     let layout = Layout::new(&file.spec.base_dir);
+    hold::tell(&file.spec);
     if let Some(pid) = Lock::holder(&layout.up_pid()) {
         return show_running(args, pid);
     }
@@ -83,6 +85,11 @@ fn start_in_background(prepared: &Prepared) -> anyhow::Result<()> {
             ended = supervisor.wait() => {
                 relay.pass_on();
                 return Err(ended_early(&prepared.layout, ended.ok()).into());
+            }
+            held = hold::for_long(&prepared.spec) => {
+                relay.pass_on();
+                say("\nit runs in the background; stop it with `howdah down`");
+                return Err(held.into());
             }
             never = relay.run() => never,
         };

@@ -129,7 +129,10 @@ pub fn the_loss_of_the_primarys_host_and_its_return_are_told_once() {
 #[test]
 pub fn an_agent_that_is_killed_and_comes_back_tells_nothing_again() {
     let (cluster, mut told) = started();
+    told.expect_quiet(&cluster, "nothing happens");
     for node in cluster.nodes() {
+        // A call whose end is not known is repeated, by design.
+        told.wait_known(&cluster);
         node.kill9_agent();
         node.start();
         cluster.wait_whole();

@@ -26,6 +26,12 @@ pub fn old_primary_with_wal_that_nobody_else_has_is_rewound() {
     let cluster = three().asynchronous().set("ha", "max_lag_on_failover", "\"64MB\"").start();
     let old = cluster.primary();
     writer::query(&cluster.plan(), "CREATE TABLE kept AS SELECT 1").expect("written");
+    for standby in cluster.standbys() {
+        // Nobody has waited for it.
+        cluster.wait_for("it is on every standby", TAKEOVER_WITHIN, || {
+            (standby.sql_in("app", "SELECT count(*) FROM kept").ok()? == "1").then_some(())
+        });
+    }
     leave_alone(&cluster, old);
     old.sql_in("app", "CREATE TABLE lost AS SELECT g FROM generate_series(1, 1000) g")
         .expect("a primary that stands alone in async goes on");
@@ -50,7 +56,7 @@ pub fn old_primary_with_wal_that_nobody_else_has_is_rewound() {
 }
 
 /// Takes both standbys away, so that everything the primary writes from now on is its alone.
-fn leave_alone(cluster: &Cluster, primary: &Node) {
+pub fn leave_alone(cluster: &Cluster, primary: &Node) {
     for node in cluster.nodes().iter().filter(|node| node.name != primary.name) {
         node.kill9_everything();
     }

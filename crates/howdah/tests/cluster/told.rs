@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(3);
 
 const SCRIPT: &str = "\
 echo \"$HOWDAH_EVENT $HOWDAH_ROLE ${HOWDAH_TERM} ${HOWDAH_LEADER:--} ${HOWDAH_SUBJECT:--} \
-$HOWDAH_NODE $HOWDAH_FIRING_ID\" >> \"$1/$HOWDAH_NODE\"\n";
+$HOWDAH_NODE $HOWDAH_FIRING_ID $$\" >> \"$1/$HOWDAH_NODE\"\n";
 
 /// One call.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,18 +31,20 @@ pub struct Line {
     pub subject: String,
     pub node: String,
     pub id: String,
+    /// Of the command: a call that was carried out twice has two.
+    pub pid: u32,
 }
 
 impl Line {
     fn read(text: &str) -> Line {
         let words: Vec<&str> = text.split(' ').collect();
-        let [event, role, term, leader, subject, node, id] = words[..] else {
+        let [event, role, term, leader, subject, node, id, pid] = words[..] else {
             panic!("not a line of the hook: `{text}`")
         };
         let [event, role, leader, subject, node, id] =
             [event, role, leader, subject, node, id].map(str::to_owned);
-        let term = term.parse().expect("a term");
-        Line { event, role, term, leader, subject, node, id }
+        let (term, pid) = (term.parse().expect("a term"), pid.parse().expect("a number"));
+        Line { event, role, term, leader, subject, node, id, pid }
     }
 
     /// The event, and of whom it speaks.
@@ -119,6 +121,21 @@ impl Told {
         }
     }
 
+    /// No node has a call left in its journal: what has been told is known to be.
+    #[track_caller]
+    pub fn wait_known(&self, cluster: &Cluster) {
+        let left = |node: &howdah_testkit::Node| {
+            let text = fs::read_to_string(node.state_dir.join("hooks.json")).unwrap_or_default();
+            let kept: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            let open = kept["open"].as_object().cloned();
+            let is_empty = |queue: &serde_json::Value| queue.as_array().is_some_and(Vec::is_empty);
+            open.is_none_or(|open| !open.values().all(is_empty))
+        };
+        cluster.wait_for("what was told is known", TOLD_WITHIN, || {
+            (!cluster.nodes().iter().any(left)).then_some(())
+        });
+    }
+
     /// Nothing is told for a while.
     #[track_caller]
     pub fn expect_quiet(&mut self, cluster: &Cluster, what: &str) {
@@ -159,8 +176,8 @@ impl Told {
             let taken = self.taken.get(*node).copied().unwrap_or(0);
             for (at, line) in self.lines(node).iter().enumerate() {
                 let mark = if at < taken { "      " } else { "  new " };
-                seen +=
-                    &format!("{node}{mark}{} (term {}, {})\n", line.words(), line.term, line.id);
+                let (words, Line { term, id, pid, .. }) = (line.words(), line);
+                seen += &format!("{node}{mark}{words} (term {term}, {id}, process {pid})\n");
             }
         }
         seen

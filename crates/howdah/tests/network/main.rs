@@ -17,6 +17,7 @@ mod false_alarm;
 mod host_lost;
 mod isolated;
 mod store_lost;
+mod taken_back;
 mod vip;
 mod watch;
 mod witness;

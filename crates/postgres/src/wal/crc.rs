@@ -2,7 +2,7 @@
 //! polynomial, eight bytes a step. A dependency for thirty lines would cost more than it spares.
 
 /// The CRC of `parts`, one after the other.
-pub(super) fn crc32c(parts: [&[u8]; 2]) -> u32 {
+pub(crate) fn crc32c(parts: [&[u8]; 2]) -> u32 {
     !parts.iter().fold(!0, |crc, part| update(crc, part))
 }
 

@@ -18,13 +18,13 @@ pub(super) const PAGE: u64 = 8192;
 const PAGE_LEN: usize = 8192;
 /// `SizeOfXLogShortPHD` and `SizeOfXLogLongPHD`.
 const SHORT_HEADER: u64 = 24;
-const LONG_HEADER: u64 = 40;
+pub(super) const LONG_HEADER: u64 = 40;
 /// `XLP_FIRST_IS_CONTRECORD`, `XLP_LONG_HEADER`, `XLP_FIRST_IS_OVERWRITE_CONTRECORD`.
 const CONTINUES: u16 = 1;
-const IS_LONG: u16 = 2;
+pub(super) const IS_LONG: u16 = 2;
 const OVERWRITES: u16 = 8;
 /// `XLP_ALL_FLAGS`.
-const ALL_FLAGS: u16 = 15;
+pub(super) const ALL_FLAGS: u16 = 15;
 
 /// Reads one page at a time.
 pub(super) struct Pages<'a> {

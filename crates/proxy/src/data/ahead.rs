@@ -70,6 +70,12 @@ impl Thread {
             return Some(came.len());
         }
         if !server.half.is_clean() {
+            if server.used && differs && server.half.will_be_clean() {
+                // Its client is gone on with when something comes of it.
+                client.stuck = true;
+                client.conn.keep(came);
+                return None;
+            }
             if server.used {
                 return Some(came.len());
             }
@@ -100,10 +106,9 @@ impl Thread {
         };
         client.careful = false;
         let Some(first) = first else {
-            self.tell_apart(at, number, came, replay.as_deref());
-            if let Some(ahead) = self.servers.get_mut(number).and_then(|it| it.ahead.as_mut()) {
-                ahead.checks = checks;
-            }
+            client.conn.keep(came);
+            client.stuck = true;
+            self.tell_apart(at, number, replay.as_deref(), checks);
             return None;
         };
         let begin = client.begun.as_ref().map(|begun| &begun.how);
@@ -117,11 +122,9 @@ impl Thread {
     }
 
     /// The server answers before the client's word goes out: one thing at a time.
-    fn tell_apart(&mut self, at: usize, number: usize, came: &[u8], replay: Option<&str>) {
+    fn tell_apart(&mut self, at: usize, number: usize, replay: Option<&str>, checks: bool) {
         let (client, server) = (&mut self.clients[at], &mut self.servers[number]);
-        client.conn.keep(came);
-        client.stuck = true;
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead { checks, ..Ahead::default() };
         match replay {
             Some(replay) => server.half.query(replay, false, &mut self.to_server),
             None => {

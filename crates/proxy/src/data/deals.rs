@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::client::Doing;
+use super::client::{Client, Doing};
 use super::common::lock;
 use super::thread::Thread;
 use super::{Ask, Order, PoolKey};
@@ -49,7 +49,10 @@ impl Thread {
     /// A client that waits has a place, if it still does.
     fn granted(&mut self, account: usize, at: usize, ticket: u64, (class, idle): (usize, bool)) {
         let by = self.by();
-        let waits = |client: &&super::client::Client| matches!(client.doing, Doing::Waiting { ticket: own, .. } if own == ticket);
+        let waits = |client: &&Client| match client.doing {
+            Doing::Waiting { ticket: own, .. } => own == ticket,
+            _ => false,
+        };
         let client = self.clients.get(at).filter(waits).map(|client| client.pool);
         match client {
             // Nothing begins any more: it keeps the place, and the server is nobody's.

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 /// How much longer than a thread's own client another's may have waited before it goes first.
-pub const PATIENCE_US: u64 = 5_000;
+pub const PATIENCE_US: u64 = 2_000;
 
 /// Who waits, as its thread knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

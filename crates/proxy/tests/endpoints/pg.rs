@@ -1,9 +1,10 @@
 //! A PostgreSQL of the test's own, which lets in only who comes from the proxy's address.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use howdah_testkit::PortLease;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 pub const PASSWORD: &str = "secret";
@@ -12,16 +13,18 @@ pub const PASSWORD: &str = "secret";
 pub struct Pg {
     pub dir: PathBuf,
     pub port: u16,
+    _ports: PortLease,
 }
 
 impl Pg {
     pub fn start() -> Pg {
-        let port = free_port();
+        let mut ports = PortLease::take();
+        let port = ports.next_port();
         let dir = std::env::temp_dir().join(format!("howdah-proxy-{}-{port}", std::process::id()));
         fs::create_dir(&dir).expect("a new directory");
         fs::write(dir.join("password"), PASSWORD).expect("the password file");
         Command::new("chown").args(["-R", "postgres"]).arg(&dir).status().expect("chown");
-        let pg = Pg { dir, port };
+        let pg = Pg { dir, port, _ports: ports };
         let password = pg.dir.join("password").display().to_string();
         pg.run("initdb", &["-N", "-U", "app", "-A", "scram-sha-256", "--pwfile", &password]);
         let rule = "hostnossl all,replication all 127.72.68.1/32 scram-sha-256\n";
@@ -32,9 +35,10 @@ impl Pg {
 
     /// A second server with the same content.
     pub fn copy(&self) -> Pg {
-        let port = free_port();
+        let mut ports = PortLease::take();
+        let port = ports.next_port();
         let name = format!("howdah-proxy-{}-{port}", std::process::id());
-        let pg = Pg { dir: self.dir.with_file_name(name), port };
+        let pg = Pg { dir: self.dir.with_file_name(name), port, _ports: ports };
         self.run("pg_ctl", &["stop", "-w", "-m", "fast"]);
         let copied = Command::new("cp").arg("-a").args([&self.dir, &pg.dir]).status();
         assert!(copied.expect("cp").success());
@@ -92,9 +96,4 @@ impl Drop for Pg {
         self.run("pg_ctl", &["stop", "-w", "-m", "immediate"]);
         fs::remove_dir_all(&self.dir).expect("the directory is removed");
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its number").port()
 }

@@ -6,6 +6,7 @@ use howdah_spec::PoolMode;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::begun::{ask, of_one, session};
+use crate::hand;
 use crate::pg::{PASSWORD, Pg};
 use crate::pooled::{clients, direct, pool_of, value};
 use crate::rig::{Node, Tls, until};
@@ -115,4 +116,20 @@ async fn what_a_plain_set_leaves_is_asked_for_by_its_name() {
     }
     assert_eq!(value(one, "show statement_timeout").await, "5s", "they are all there");
     assert_eq!(value(one, "show app.tenant").await, "it's one");
+}
+
+/// A word that comes while the server closes what it has too many of.
+#[tokio::test]
+async fn settings_are_put_back_before_a_word_that_comes_in_the_middle_of_something() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let node = pool_of(&pg, &tls, PoolMode::Session, 1).await;
+    let mut one = hand::begin(&node, [0, 3, 0, 0], "app.mark|mine|").await;
+    hand::log_in(&mut one).await;
+    let texts: Vec<_> = (0..501).map(|n| format!("s{n}\0select {n}\0\0\0")).collect();
+    let mut asked: Vec<_> = texts.iter().map(|text| (b'P', text.as_bytes())).collect();
+    asked.push((b'Q', b"reset all\0"));
+    let heard = hand::ask(&mut one, &asked).await;
+    assert!(heard.ends_with("1 1 C ZI"), "{heard}");
+    let mark = (b'Q', &b"select 1 / (current_setting('app.mark') = 'mine')::int\0"[..]);
+    assert_eq!(hand::ask(&mut one, &[mark]).await, "T D C ZI");
 }

@@ -123,6 +123,49 @@ async fn what_a_client_deallocates_is_its_own() {
 }
 
 #[tokio::test]
+async fn what_a_client_deallocates_among_other_statements_is_its_own() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let (node, clients) = one_with_table(&pg, &tls).await;
+    let (one, two) = (&mut session(&node).await, &mut session(&node).await);
+    for session in [&mut *one, &mut *two] {
+        assert_eq!(ask(session, &[ALL_OF_IT]).await, "1 ZI");
+    }
+    let gone = (b'Q', &b"select ';'; deallocate \"all\"; select 2\0"[..]);
+    assert_eq!(ask(one, &[gone]).await, "T D C C T D C ZI");
+    assert_eq!(ask(one, &[BIND, EXECUTE]).await, "E26000 ZI");
+    assert_eq!(ask(one, &[gone]).await, "T D C E26000 ZI");
+    assert_eq!(ask(two, &[BIND, EXECUTE]).await, "2 D C ZI", "it is another client's");
+    let named = "select count(*) from pg_prepared_statements where name = 'all'";
+    assert_eq!(value(&clients[0], named).await, "0");
+    // It is not come to, and the name stays; the second time it is, and nothing takes that back.
+    let (fails, aborts) =
+        (&b"select 1 / 0; deallocate \"all\"\0"[..], &b"deallocate \"all\"; selekt\0"[..]);
+    assert_eq!(ask(two, &[(b'Q', fails)]).await, "E22012 ZI");
+    assert_eq!(ask(two, &[(b'Q', aborts)]).await, "E42601 ZI");
+    assert_eq!(ask(two, &[BIND, EXECUTE]).await, "2 D C ZI");
+    let gone = &b"deallocate \"all\"; select 1 / 0\0"[..];
+    assert_eq!(ask(two, &[(b'Q', gone)]).await, "C E22012 ZI");
+    assert_eq!(ask(two, &[BIND, EXECUTE]).await, "E26000 ZI");
+}
+
+#[tokio::test]
+async fn in_a_transaction_it_is_as_the_transaction_stands() {
+    let (pg, tls) = (Pg::start(), Tls::new());
+    let (node, _clients) = one_with_table(&pg, &tls).await;
+    let one = &mut session(&node).await;
+    let gone = (b'Q', &b"deallocate \"all\"; select 2\0"[..]);
+    assert_eq!(ask(one, &[ALL_OF_IT, (b'Q', b"begin\0")]).await, "1 C ZT");
+    assert_eq!(ask(one, &[(b'Q', b"select 1 / 0\0")]).await, "E22012 ZE");
+    assert_eq!(ask(one, &[gone]).await, "E25P02 ZE");
+    assert_eq!(ask(one, &[(b'Q', b"rollback\0")]).await, "C ZI");
+    assert_eq!(ask(one, &[BIND, EXECUTE]).await, "2 D C ZI");
+    assert_eq!(ask(one, &[(b'Q', b"begin\0")]).await, "C ZT");
+    assert_eq!(ask(one, &[gone]).await, "C T D C ZT");
+    assert_eq!(ask(one, &[(b'Q', b"commit\0")]).await, "C ZI");
+    assert_eq!(ask(one, &[BIND, EXECUTE]).await, "E26000 ZI");
+}
+
+#[tokio::test]
 async fn a_statement_that_another_client_takes_away_is_prepared_anew() {
     let (pg, tls) = (Pg::start(), Tls::new());
     let node = pooled_with(&pg, &tls, one_server).await;

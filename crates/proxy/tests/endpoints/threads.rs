@@ -110,8 +110,9 @@ async fn a_server_serves_clients_of_all_threads_with_what_each_of_them_has() {
                 servers.insert(value(client, PID).await);
             }
         }
-        let most = size.min(THREADS) as usize;
-        assert!(servers.len() <= most, "{servers:?}: no more than threads that are in use");
+        // A thread that sleeps between an answer and giving its server back makes the next one open
+        // another, so it may be more than there are threads, and never more than the pool has.
+        assert!(servers.len() <= size as usize, "{servers:?}: no more than the pool has");
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) const TOP: Section = Section {
         "store",
         "endpoints",
         "pools",
+        "backup",
         "roles",
         "databases",
     ],
@@ -178,6 +179,32 @@ pub(crate) const CLASS: Section = Section {
     keys: &["name", "guaranteed", "weight", "roles", "databases", "application_names", "endpoints"],
 };
 
+pub(crate) const BACKUP: Section = Section {
+    path: "backup",
+    keys: &["repository", "cipher", "key", "jobs", "standbys", "keep", "drill", "schedule", "s3"],
+};
+
+pub(crate) const BACKUP_KEEP: Section = Section {
+    path: "backup.keep",
+    keys: &["last", "within", "daily", "weekly", "monthly", "yearly", "wal"],
+};
+
+pub(crate) const BACKUP_DRILL: Section =
+    Section { path: "backup.drill", keys: &["scratch", "within", "preload", "checks"] };
+
+pub(crate) const DRILL_CHECK: Section =
+    Section { path: "backup.drill.checks", keys: &["name", "database", "sql", "expect"] };
+
+pub(crate) const BACKUP_SCHEDULE: Section = Section {
+    path: "backup.schedule",
+    keys: &["backup", "full", "verify", "drill", "expire", "zone", "at_most"],
+};
+
+pub(crate) const BACKUP_S3: Section = Section {
+    path: "backup.s3",
+    keys: &["endpoint", "region", "path_style", "ca", "access_key", "secret_key"],
+};
+
 pub(crate) const ROLE: Section = Section {
     path: "roles.*",
     keys: &["kind", "password", "connection_limit", "member_of", "settings"],
@@ -190,7 +217,7 @@ pub(crate) const DATABASE: Section =
     Section { path: "databases.*", keys: &["owner", "extensions", "settings"] };
 
 #[cfg(test)]
-pub(crate) const SECTIONS: [&Section; 17] = [
+pub(crate) const SECTIONS: [&Section; 23] = [
     &TOP,
     &NODE,
     &TAGS,
@@ -202,6 +229,12 @@ pub(crate) const SECTIONS: [&Section; 17] = [
     &POOLS,
     &OWN_POOL,
     &CLASS,
+    &BACKUP,
+    &BACKUP_KEEP,
+    &BACKUP_DRILL,
+    &DRILL_CHECK,
+    &BACKUP_SCHEDULE,
+    &BACKUP_S3,
     &HTTP,
     &HOOK,
     &VIP,
@@ -230,6 +263,7 @@ mod tests {
             include_str!("../../../../examples/machines.toml"),
             include_str!("../../../../examples/own-etcd.toml"),
             include_str!("../../../../examples/pools.toml"),
+            include_str!("../../../../examples/s3.toml"),
         ];
         let parsed = texts.map(|text| parse_with_places("example", text, &context).expect("valid"));
         for section in SECTIONS {

@@ -4,7 +4,9 @@
 //! after the sections), what does not go together ([`combine`]). A later step goes on with
 //! defaults where an earlier one found something wrong, so that one run reports all.
 
+mod backup;
 mod combine;
+mod drill;
 mod etcd;
 mod hooks;
 mod members;
@@ -12,6 +14,7 @@ mod nodes;
 mod pools;
 mod reader;
 mod report;
+mod schedule;
 mod sections;
 
 pub(crate) mod keys;
@@ -126,6 +129,7 @@ fn read_cluster(
         http: hooks::read_http(top, &base_dir),
         hooks: hooks::read(top),
         vip: hooks::read_vip(top),
+        backup: backup::read(top, &paths, &base_dir),
         roles: members::read_roles(top, &base_dir),
         databases: members::read_databases(top),
         cluster,
@@ -186,7 +190,11 @@ impl Paths<'_> {
             value.wrong(format!("`{}` is empty", value.path), "write a path, or drop the line");
             return None;
         }
-        Some(tidy(&self.relative_to.join(text)))
+        Some(self.absolute(text.into()))
+    }
+
+    fn absolute(&self, path: PathBuf) -> PathBuf {
+        tidy(&self.relative_to.join(path))
     }
 }
 

@@ -1,9 +1,14 @@
 //! `howdah init`: a short cluster file to begin with.
 
+use std::path::Path;
+
 use howdah_base::ClusterName;
 
-/// A file for `nodes` nodes on this machine, ready for `howdah up`.
-pub fn init_text(cluster: &ClusterName, nodes: u32) -> String {
+use super::toml::quoted;
+
+/// A file for `nodes` nodes on this machine, ready for `howdah up`, with backups in `repository`.
+pub fn init_text(cluster: &ClusterName, nodes: u32, repository: &Path) -> String {
+    let repository = quoted(repository.display());
     let nodes: String = (1..=nodes.max(1)).map(|number| format!("[nodes.n{number}]\n")).collect();
     format!(
         r##"# A PostgreSQL cluster on this machine. `howdah check` shows all that is in force,
@@ -20,6 +25,12 @@ durability = "quorum"
 # Nodes live on this machine, with ports of their own: the first one's are 6432 (read and
 # write), 6433 (read) and 6434 (any), each further node's ten higher.
 {nodes}
+# WAL a second after it was written, and a backup a day: `howdah backups`. On this disk they are good
+# against a dropped table, and not against the loss of the disk: better a place elsewhere, or
+# "s3://bucket/prefix".
+[backup]
+repository = {repository}
+
 # Parameters of PostgreSQL. Memory is set by itself: see `howdah tune`.
 [postgresql.parameters]
 # max_connections = 200

@@ -1,6 +1,7 @@
 //! A whole cluster file from typed values, nothing left to defaults: what `howdah up` writes
 //! for its nodes to read.
 
+mod backup;
 mod pools;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ pub fn to_toml(spec: &ClusterSpec) -> String {
     write_ha(&mut file, spec);
     write_endpoints(&mut file, spec);
     pools::write(&mut file, &spec.pools);
+    if let Some(backup) = &spec.backup {
+        backup::write(&mut file, backup);
+    }
     write_http(&mut file, &spec.http);
     for (name, hook) in &spec.hooks {
         write_hook(&mut file, name, hook);
@@ -193,13 +197,15 @@ fn write_hook(file: &mut Writer, name: &str, hook: &HookSpec) {
 }
 
 fn write_secret(file: &mut Writer, secret: Option<&SecretRef>) {
+    write_secret_as(file, "password", secret);
+}
+
+fn write_secret_as(file: &mut Writer, key: &str, secret: Option<&SecretRef>) {
     match secret {
         None => {}
-        Some(SecretRef::Env(name)) => file.value("password", source("env", quoted(name))),
-        Some(SecretRef::File(path)) => {
-            file.value("password", source("file", quoted(path.display())));
-        }
-        Some(SecretRef::Command(words)) => file.value("password", source("command", list(words))),
+        Some(SecretRef::Env(name)) => file.value(key, source("env", quoted(name))),
+        Some(SecretRef::File(path)) => file.value(key, source("file", quoted(path.display()))),
+        Some(SecretRef::Command(words)) => file.value(key, source("command", list(words))),
     }
 }
 
@@ -280,7 +286,7 @@ fn list(items: impl IntoIterator<Item: Display>) -> String {
 }
 
 /// A basic string of TOML.
-fn quoted(text: impl Display) -> String {
+pub(super) fn quoted(text: impl Display) -> String {
     let mut quoted = String::from('"');
     for c in text.to_string().chars() {
         match c {

@@ -69,7 +69,7 @@ async fn certificates_that_one_side_refuses() {
 async fn one_side_speaks_tls_and_the_other_does_not() {
     let (etcd, plain) = (guarded(), EtcdCluster::start(1, EtcdSetup::default()));
     let mut good = options(&etcd, "a");
-    good.timeout = Duration::from_secs(2);
+    good.timeout = Duration::from_secs(5);
     let endpoints = vec![plain.endpoint(0).replace("http:", "https:")];
     let store = Etcd::open(EtcdOptions { endpoints, ..good.clone() }).await.expect("opens");
     let error = store.snapshot().await.expect_err("no TLS").to_string();

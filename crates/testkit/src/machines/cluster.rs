@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use super::{Cables, Machines};
-use crate::cluster::WHOLE_WITHIN;
+use crate::cluster::{Begun, WHOLE_WITHIN};
 use crate::{Cluster, Disk, Node, Setup, Store};
 
 impl Setup {
@@ -80,9 +80,19 @@ impl Cluster {
     /// Runs a verb on one machine, with the file that lies there.
     #[track_caller]
     pub fn howdah_on(&self, node: &Node, arguments: &[&str]) -> Output {
+        self.verb_on(node, arguments).output().expect("run `howdah`")
+    }
+
+    /// The same, while it runs.
+    #[track_caller]
+    pub fn howdah_begun_on(&self, node: &Node, arguments: &[&str]) -> Begun {
+        Begun::of(&mut self.verb_on(node, arguments))
+    }
+
+    fn verb_on(&self, node: &Node, arguments: &[&str]) -> Command {
         let mut command = node.command(&self.binary);
         command.args(arguments).arg("-f").arg(&node.file);
-        command.output().expect("run `howdah`")
+        command
     }
 
     #[track_caller]

@@ -118,6 +118,16 @@ impl ServerHalf {
         self.replies().open().take(SETTING_LEN).any(is_setting)
     }
 
+    /// It is not clean by nothing that its client does, and soon will be: it is in the middle of a
+    /// message, or owes answers that the pooler has asked for.
+    pub fn will_be_clean(&self) -> bool {
+        let replies = self.replies();
+        let asked = replies.owe_the_client() || self.in_clients_batch;
+        let busy = replies.is_copying() || replies.is_passing_over() || replies.is_spent();
+        let comes = replies.syncs() > 0 || !self.is_between();
+        self.status() == Status::Idle && comes && !asked && !busy && !self.is_waiting_for_again()
+    }
+
     /// Its transaction is aborted, or is by what its client has sent it already: where what was told
     /// ahead fails, what the client says is said again.
     pub(super) fn may_have_failed(&self) -> bool {

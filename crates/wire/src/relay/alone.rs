@@ -1,10 +1,12 @@
 //! What a client says that has lost its server and has not done with what it had begun there.
 
-use crate::frontend::{Bind, Named, Parse};
+use crate::frontend::{Named, Parse};
+use crate::replies::Asked;
 use crate::walk::{HEAD_LEN, Lost, Step};
 
-use super::client_half::{ClientHalf, ClientLost, Followed, Then};
+use super::client_half::{ClientHalf, Followed, Then};
 use super::orphan::{Ends, Orphan, Says, ends};
+use super::said::{ClientLost, Message, Said};
 use super::server_half::{PEEK_MAX, ServerHalf};
 use super::statements::{Known, Sense};
 
@@ -55,7 +57,7 @@ impl ClientHalf {
                         return Ok(Followed { used: at, then: Then::Need(HEAD_LEN + wanted) });
                     }
                     let here = &there[..there.len().min(body as usize)];
-                    let says = self.says(kind, here, body, known)?;
+                    let says = self.says(&Message { kind, body, here, at }, known)?;
                     if self.orphan.as_mut().is_some_and(|orphan| !orphan.hear(says, out)) {
                         self.orphan = None;
                     }
@@ -72,7 +74,7 @@ impl ClientHalf {
         let body = body as usize;
         match kind {
             b'P' if body > self.parse_max => Err(ClientLost::TooLong { max: self.parse_max }),
-            b'P' | b'D' => Ok(body),
+            b'P' | b'D' | b'C' => Ok(body),
             b'B' => Ok(body.min(PEEK_MAX)),
             b'Q' => Ok(body.min(END_LEN)),
             b'p' => Err(ClientLost::Stream(Lost::Kind(b'p'))),
@@ -80,27 +82,23 @@ impl ClientHalf {
         }
     }
 
-    fn says(
-        &mut self,
-        kind: u8,
-        here: &[u8],
-        body: u32,
-        known: &mut Known,
-    ) -> Result<Says, ClientLost> {
-        Ok(match kind {
-            b'Q' if here.len() == body as usize => Says::Query(ends(here)),
-            b'Q' => Says::Query(None),
-            b'P' => Says::Parse(self.prepare_alone(&Parse::read(here)?, known)),
-            b'B' => {
-                let statement = self.names.get(Bind::read(here)?.statement);
+    fn says(&mut self, message: &Message<'_>, known: &mut Known) -> Result<Says, ClientLost> {
+        Ok(match message.read()? {
+            Said::Query(text) => Says::Query(ends(text).filter(|_| message.is_whole())),
+            Said::Parse(parse) => Says::Parse(self.prepare_alone(&parse, known)),
+            Said::Bind(bind) => {
+                let statement = self.names.get(bind.statement);
                 Says::Bind(statement.and_then(|statement| ends(&statement.sense.text)))
             }
-            b'D' => Says::Describe { statement: matches!(Named::read(here)?, Named::Statement(_)) },
-            b'E' => Says::Execute,
-            b'C' => Says::Close,
-            b'S' => Says::Sync,
-            b'F' => Says::FunctionCall,
-            _ => Says::Nothing,
+            Said::Describe(named) => {
+                Says::Describe { statement: matches!(named, Named::Statement(_)) }
+            }
+            Said::Execute(_) => Says::Execute,
+            Said::Close(_) => Says::Close,
+            Said::Malformed(_) => Says::Malformed,
+            Said::Plain(Some(Asked::Sync)) => Says::Sync,
+            Said::Plain(Some(Asked::FunctionCall)) => Says::FunctionCall,
+            Said::Plain(_) | Said::CopyData => Says::Nothing,
         })
     }
 

@@ -65,9 +65,10 @@ impl Begun {
 impl Begin {
     /// `None`: the text is another, or does more.
     fn read(text: &[u8]) -> Option<Begin> {
-        if text.len() > BEGIN_LEN
-            || !matches!(text.trim_ascii_start().first()?, b'b' | b'B' | b's' | b'S')
-        {
+        // Each statement of a client that has no server comes by here.
+        let first = text.trim_ascii_start().get(..b"begin".len())?;
+        let begins = first.eq_ignore_ascii_case(b"begin") || first.eq_ignore_ascii_case(b"start");
+        if !begins || text.len() > BEGIN_LEN {
             return None;
         }
         let text = std::str::from_utf8(text).ok()?;

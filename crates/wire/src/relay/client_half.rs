@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::error_response::{ErrorResponse, Severity};
-use crate::frontend::{Bind, Malformed, Named, Parse};
+use crate::frontend::{Bind, Named, Parse};
 use crate::replies::{Asked, Question, Whose};
 use crate::walk::{HEAD_LEN, Lost, Sender, Step, Walk};
 
-use super::Cuts;
+use super::linked::Linked;
 use super::orphan::Orphan;
 use super::plain_set::Says;
 use super::resets::{Resets, resets};
-use super::said::{Message, Said};
+use super::said::{ClientLost, Message, Said};
 use super::server_half::{PEEK_MAX, ServerHalf, Status};
 use super::session::{Leaves, left_by};
-use super::statements::{Has, Held, Known, Names, Sense, Statement};
+use super::statements::{Has, Names, Sense, Statement};
 
 /// So many answers may be owed; then the client has to read some.
 const OPEN_MAX: usize = 4_096;
@@ -31,18 +31,6 @@ const OPEN_MAX: usize = 4_096;
 const REFUSALS_MAX: usize = 64 * 1024;
 /// Portals that take statements away and have not been carried out; others are taken for such.
 const PORTALS_MAX: usize = 64;
-
-/// The server that a client has for now, and what its thread knows.
-#[derive(Debug)]
-pub struct Linked<'a> {
-    pub server: &'a mut ServerHalf,
-    pub held: &'a mut Held,
-    pub known: &'a mut Known,
-    /// See [`Sense::settings`].
-    pub settings: u32,
-    /// What goes to it of what the client says, and what is made for it.
-    pub to_server: &'a mut Cuts,
-}
 
 /// How far a client was followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -224,7 +212,8 @@ impl ClientHalf {
                 // It is looked into where the client does not wait only.
                 let taken = || match resets(text) {
                     Some(Resets::One(name)) => self.names.may_have(&name),
-                    _ => false,
+                    Some(Resets::Perhaps) => self.may_take_several(text),
+                    None => false,
                 };
                 !server.replies().is_empty() && taken()
             }
@@ -254,6 +243,11 @@ impl ClientHalf {
             Said::Execute(portal) => self.execute(portal, message, linked),
             Said::CopyData if !linked.server.replies().expects_data() => self.passing = false,
             Said::CopyData => message.pass(linked.to_server),
+            Said::Malformed(asked) => {
+                // A server that takes it knows more of it than is known here, and is lost.
+                self.ask(*asked, Whose::Refused, 0, linked);
+                message.pass(linked.to_server);
+            }
             Said::Plain(asked) => self.plain(*asked, message, linked),
         }
     }
@@ -288,7 +282,11 @@ impl ClientHalf {
             self.names.done(tag);
             return;
         }
-        self.resets |= taken == Some(Resets::Perhaps);
+        let perhaps = taken == Some(Resets::Perhaps);
+        if perhaps && message.is_whole() && self.takes_several(text, tag, message, linked) {
+            return;
+        }
+        self.resets |= perhaps;
         self.ask(Asked::Query, Whose::Clients, tag, linked);
         message.pass(linked.to_server);
     }
@@ -359,12 +357,17 @@ impl ClientHalf {
     /// The server has to refuse it by itself, so that it passes over the rest of the batch: it gets
     /// the client's text under a name that it has.
     fn parse_taken(&mut self, name: &[u8], message: &Message<'_>, linked: &mut Linked<'_>) {
-        if let Some(statement) = self.prepare(name, linked) {
-            let mut error = Vec::new();
-            taken(name).encode(&mut error);
-            linked.server.ask_in_vain(error);
-            message.renamed(0, name, statement.name, linked.to_server);
+        let Some(mut statement) = self.names.get(name).cloned() else { return };
+        if linked.held.has(statement.number, linked.server.batch()) != Has::Yes {
+            // To prepare that anew may fail by itself; no transaction refuses an empty one.
+            let (text, types) = (Box::default(), [0, 0].into());
+            statement = linked.known.of(Sense { text, types, settings: 0 });
         }
+        linked.prepare(&statement);
+        let mut error = Vec::new();
+        taken(name).encode(&mut error);
+        linked.server.ask_in_vain(error);
+        message.renamed(0, name, statement.name, linked.to_server);
     }
 
     fn bind(&mut self, bind: &Bind<'_>, message: &Message<'_>, linked: &mut Linked<'_>) {
@@ -435,15 +438,7 @@ impl ClientHalf {
         if statement.leaves.is_some() {
             note_leaves(&mut self.leaves, statement.leaves.as_ref());
         }
-        let (batch, tag) = (linked.server.batch(), statement.number);
-        let has = linked.held.has(tag, batch);
-        if has != Has::Yes {
-            linked.forget(&statement, has);
-            if linked.server.ask(Question { asked: Asked::Parse, whose: Whose::Nobodys, tag }) {
-                linked.held.add(&statement, batch);
-            }
-            linked.to_server.make(|out| statement.write_parse(out));
-        }
+        linked.prepare(&statement);
         Some(statement)
     }
 }
@@ -457,18 +452,6 @@ fn is_full(server: &ServerHalf) -> bool {
 fn waits(at: usize, linked: &mut Linked<'_>) -> Followed {
     linked.server.flush(linked.to_server);
     Followed { used: at, then: Then::Answers }
-}
-
-impl Linked<'_> {
-    /// A statement that the server may or may not have is closed, which is no error either way,
-    /// before it is prepared again.
-    fn forget(&mut self, statement: &Statement, has: Has) {
-        if has == Has::Perhaps {
-            let (asked, whose) = (Asked::Close, Whose::Nobodys);
-            self.server.ask(Question { asked, whose, tag: statement.number });
-            self.to_server.make(|out| statement.name.write_close(out));
-        }
-    }
 }
 
 fn note_leaves(all: &mut Option<Leaves>, leaves: Option<&Leaves>) {
@@ -486,15 +469,4 @@ fn taken(name: &[u8]) -> ErrorResponse {
         message: format!("prepared statement \"{name}\" already exists"),
         hint: None,
     }
-}
-
-/// The client's session ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ClientLost {
-    #[error(transparent)]
-    Stream(#[from] Lost),
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error("a statement of more than {max} bytes cannot be prepared through the pooler")]
-    TooLong { max: usize },
 }

@@ -13,13 +13,16 @@ mod begin;
 mod client_half;
 mod cuts;
 mod held;
+mod linked;
 mod misnamed;
 mod names;
 mod orphan;
+mod own;
 mod plain_set;
 mod resets;
 mod said;
 mod server_half;
+mod several;
 mod tally;
 mod unsure;
 
@@ -28,10 +31,12 @@ pub mod statements;
 
 pub use ahead::Ahead;
 pub use begin::Begun;
-pub use client_half::{ClientHalf, ClientLost, Followed, Linked, Then};
+pub use client_half::{ClientHalf, Followed, Then};
 pub use cuts::Cuts;
+pub use linked::Linked;
 pub use misnamed::Called;
 pub use orphan::as_error;
+pub use said::ClientLost;
 pub use server_half::{Event, PEEK_MAX, ServerHalf, ServerLost, Status};
 pub use tally::Tally;
 
@@ -70,6 +75,7 @@ pub fn note(event: &Event<'_>, names: &mut Names, held: &mut Held) {
         Event::Misnamed(number, called) => {
             *called.borrow_mut() = names.called(number).map(Box::from);
         }
+        Event::Command(b"DEALLOCATE\0", _) => names.taken(),
         Event::Command(tag, _) if alters(tag) => held.alter(),
         Event::Emptied { clients } => {
             if clients {
@@ -77,7 +83,12 @@ pub fn note(event: &Event<'_>, names: &mut Names, held: &mut Held) {
             }
             held.clear();
         }
-        Event::Ready(Status::Idle) => held.end_transaction(),
+        Event::Ready(status) => {
+            names.expect_taken(Vec::new());
+            if status == Status::Idle {
+                held.end_transaction();
+            }
+        }
         _ => {}
     }
 }

@@ -13,6 +13,8 @@ pub struct Names {
     named: BTreeMap<Box<[u8]>, Rc<Statement>>,
     /// In the order of the questions.
     open: VecDeque<Change>,
+    /// What the statements of a Query take away, in their order.
+    taken: VecDeque<Box<[u8]>>,
     last: u32,
     bytes: usize,
 }
@@ -132,6 +134,19 @@ impl Names {
     pub fn forget_open(&mut self) {
         self.bytes -= self.open.iter().map(Change::bytes).sum::<usize>();
         self.open.clear();
+        self.taken.clear();
+    }
+
+    /// The server is asked to take these away, one after the other ([`Names::taken`]).
+    pub(super) fn expect_taken(&mut self, names: Vec<Box<[u8]>>) {
+        self.taken = names.into();
+    }
+
+    /// It has taken the next of them away.
+    pub(super) fn taken(&mut self) {
+        if let Some(name) = self.taken.pop_front() {
+            self.put(name, None);
+        }
     }
 
     /// DEALLOCATE ALL: what had a name up to there; the unnamed one is not among them

@@ -50,6 +50,8 @@ pub(super) enum Says {
     Close,
     Sync,
     FunctionCall,
+    /// No good message.
+    Malformed,
     /// Flush, and data of a COPY that is over.
     Nothing,
 }
@@ -128,6 +130,10 @@ impl Orphan {
                 self.skips = false;
                 ready(self.block, out);
             }
+            Says::Malformed => {
+                out.extend(self.untold.take().unwrap_or_else(malformed));
+                self.skips = true;
+            }
             Says::Nothing => {}
         }
         let is_over = !self.block && matches!(says, Says::Query(_) | Says::Sync);
@@ -181,11 +187,20 @@ pub(super) fn ends(text: &[u8]) -> Option<Ends> {
 /// The same error for a session that goes on: a server's last word is FATAL, and is not its
 /// client's. `None`: it is none that can be read.
 pub fn as_error(body: &[u8]) -> Option<Vec<u8>> {
+    said_as(b"ERROR\0", body)
+}
+
+/// The same error for a session that ends by it, as far as all of it is here.
+pub(super) fn as_last(body: u32, here: &[u8]) -> Option<Vec<u8>> {
+    said_as(b"FATAL\0", here).filter(|_| here.len() == body as usize)
+}
+
+fn said_as(severity: &[u8], body: &[u8]) -> Option<Vec<u8>> {
     let fields = body.strip_suffix(&[0])?.strip_suffix(&[0])?;
     let mut new = Vec::with_capacity(body.len() + 2);
     for field in fields.split(|byte| *byte == 0) {
         match field.first()? {
-            kind @ (b'S' | b'V') => new.extend([&[*kind][..], b"ERROR\0"].concat()),
+            kind @ (b'S' | b'V') => new.extend([&[*kind][..], severity].concat()),
             _ => new.extend([field, &[0]].concat()),
         }
     }
@@ -213,6 +228,15 @@ fn aborted() -> ErrorResponse {
             .to_owned(),
         hint: None,
     }
+}
+
+/// As `pq_getmsgend` and its neighbours say it (`src/backend/libpq/pqformat.c`), each with other words.
+fn malformed() -> Vec<u8> {
+    let mut out = Vec::new();
+    let message = "invalid message format".to_owned();
+    ErrorResponse { severity: Severity::Error, code: "08P01", message, hint: None }
+        .encode(&mut out);
+    out
 }
 
 #[cfg(test)]

@@ -74,8 +74,9 @@ const PLAIN: [&str; 30] = [
 /// it may do something else.
 fn plain_set(text: &[u8]) -> Option<Box<str>> {
     let text = text.strip_suffix(&[0]).unwrap_or(text);
-    let first = text.trim_ascii_start().first()?;
-    if !first.eq_ignore_ascii_case(&b's') || !text.is_ascii() {
+    // A long statement is not looked through for nothing.
+    let first = text.trim_ascii_start().get(..b"set".len())?;
+    if !first.eq_ignore_ascii_case(b"set") || !text.is_ascii() {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?.trim_ascii();

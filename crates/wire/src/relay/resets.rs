@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use memchr::memchr2_iter;
+
 /// What a statement of some text may take away.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Resets {
@@ -25,6 +27,9 @@ impl fmt::Debug for Resets {
     }
 }
 
+/// Names of one Query that are looked after.
+const SEVERAL_MAX: usize = 64;
+
 /// `None`: nothing. A guess that is wrong costs a round trip where the client does not wait for the
 /// answer anyway.
 pub fn resets(text: &[u8]) -> Option<Resets> {
@@ -34,10 +39,44 @@ pub fn resets(text: &[u8]) -> Option<Resets> {
             text.get(at..at + word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word))
         })
     };
-    let at = (0..text.len()).find(|at| matches!(text[*at], b'd' | b'D') && starts(*at))?;
+    let at = memchr2_iter(b'd', b'D', text).find(|at| starts(*at))?;
     let alone = text[..at].iter().all(u8::is_ascii_whitespace);
     let name = alone.then(|| one(&text[at..])).flatten();
     Some(name.map_or(Resets::Perhaps, |name| Resets::One(name.into())))
+}
+
+/// The names of a Query's DEALLOCATE statements, in the order in which they are carried out, where it
+/// has others besides; none, where that cannot be told without the server's own scanner.
+pub(super) fn several(text: &[u8]) -> Vec<Box<[u8]>> {
+    let text = text.strip_suffix(&[0]).unwrap_or(text);
+    let has = |word: &[u8]| text.windows(word.len()).any(|there| there.eq_ignore_ascii_case(word));
+    // What may hide the end of a text, and what the name's meaning would matter to.
+    if [&b"\\"[..], b"$", b"--", b"/*", b"copy", b"execute"].into_iter().any(has) {
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for statement in statements(text) {
+        match resets(statement) {
+            Some(Resets::One(name)) if names.len() < SEVERAL_MAX => names.push(name),
+            Some(_) => return Vec::new(),
+            None => {}
+        }
+    }
+    names
+}
+
+/// Cut at each semicolon that stands in no quotes; one that is doubled inside them ends them and
+/// begins others.
+fn statements(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quote = None;
+    text.split(move |byte| {
+        match (quote, *byte) {
+            (None, b'\'' | b'"') => quote = Some(*byte),
+            (Some(begun), byte) if byte == begun => quote = None,
+            _ => {}
+        }
+        quote.is_none() && *byte == b';'
+    })
 }
 
 /// The name behind DEALLOCATE; `None`: there is something else.
@@ -106,6 +145,28 @@ mod tests {
         }
         for text in ["", "d", "select 1", "disc", "deal locate a"] {
             assert_eq!(resets(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_found_among_other_statements() {
+        for (text, names) in [
+            ("select 1; deallocate a", &["a"][..]),
+            ("deallocate a; select 1; DEALLOCATE \"B\";\0", &["a", "B"]),
+            ("select 'it''s; x; '; deallocate \"a;b\"", &["a;b"]),
+            // Not for certain.
+            ("select 1; deallocate all", &[]),
+            ("select 'deallocate x'; deallocate a", &[]),
+            ("select $$; deallocate a", &[]),
+            ("select '\\'; deallocate a; --'", &[]),
+            ("select 1 /* ; */; deallocate a", &[]),
+            ("execute a; deallocate a", &[]),
+            ("copy t from stdin; deallocate a", &[]),
+            ("select 1", &[]),
+        ] {
+            let found = several(text.as_bytes());
+            let found: Vec<_> = found.iter().map(|name| String::from_utf8_lossy(name)).collect();
+            assert_eq!(found, names, "{text}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One message of a client's: what it asks for, what it names, and how it goes to a server under
 //! another name.
 
-use crate::frontend::{Bind, Malformed, Named, Parse, executed};
+use crate::frontend::{Bind, Named, Parse, executed};
 use crate::replies::Asked;
-use crate::walk::HEAD_LEN;
+use crate::walk::{HEAD_LEN, Lost};
 
 use super::Cuts;
 use super::server_half::PEEK_MAX;
@@ -29,6 +29,8 @@ pub(super) enum Said<'a> {
     /// The portal's name; none, where it is no good message: the server says so.
     Execute(&'a [u8]),
     CopyData,
+    /// It asks for this and is no good message: the server says so, and passes over what follows.
+    Malformed(Asked),
     /// It names no statement; `None`: nothing answers it.
     Plain(Option<Asked>),
 }
@@ -47,13 +49,15 @@ impl<'a> Said<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub fn read(&self) -> Result<Said<'a>, Malformed> {
+    pub fn read(&self) -> Result<Said<'a>, ClientLost> {
+        let malformed = |asked| move |_| Said::Malformed(asked);
         Ok(match self.kind {
-            b'P' => Said::Parse(Parse::read(self.here)?),
-            // What is here beyond that is chance.
-            b'B' => Said::Bind(Bind::read(&self.here[..self.here.len().min(PEEK_MAX)])?),
-            b'D' => Said::Describe(Named::read(self.here)?),
-            b'C' => Said::Close(Named::read(self.here)?),
+            b'P' => Parse::read(self.here).map_or_else(malformed(Asked::Parse), Said::Parse),
+            b'B' => self.read_bind()?.map_or(Said::Malformed(Asked::Bind), Said::Bind),
+            b'D' => {
+                Named::read(self.here).map_or_else(malformed(Asked::DescribePortal), Said::Describe)
+            }
+            b'C' => Named::read(self.here).map_or_else(malformed(Asked::Close), Said::Close),
             b'Q' => Said::Query(self.here),
             b'E' => Said::Execute(executed(self.here).unwrap_or_default()),
             b'S' => Said::Plain(Some(Asked::Sync)),
@@ -62,6 +66,16 @@ impl<'a> Message<'a> {
             b'd' => Said::CopyData,
             _ => Said::Plain(None),
         })
+    }
+
+    /// `None`: it is no good one, and all of it is here.
+    fn read_bind(&self) -> Result<Option<Bind<'a>>, ClientLost> {
+        // What is here beyond that is chance.
+        match Bind::read(&self.here[..self.here.len().min(PEEK_MAX)]) {
+            Ok(bind) => Ok(Some(bind)),
+            Err(_) if self.body as usize <= PEEK_MAX => Ok(None),
+            Err(_) => Err(ClientLost::LongNames { max: PEEK_MAX }),
+        }
     }
 
     pub fn is_whole(&self) -> bool {
@@ -98,4 +112,16 @@ impl<'a> Message<'a> {
         // Its zero comes along.
         to_server.pass(self.at + HEAD_LEN + from + name.len()..self.end());
     }
+}
+
+/// The client's session ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClientLost {
+    #[error(transparent)]
+    Stream(#[from] Lost),
+    #[error("a statement of more than {max} bytes cannot be prepared through the pooler")]
+    TooLong { max: usize },
+    /// What follows the names may be longer than what is kept of a client.
+    #[error("names of more than {max} bytes cannot be bound through the pooler")]
+    LongNames { max: usize },
 }

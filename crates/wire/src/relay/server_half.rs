@@ -9,7 +9,8 @@ use super::Cuts;
 use super::again::Again;
 use super::ahead::Ahead;
 use super::misnamed::{self, Called};
-use super::orphan::is_last;
+use super::orphan::{as_last, is_last};
+use super::own::{is_last_question, is_quiet};
 use super::tally::Tally;
 use super::unsure::{self, is_unsure};
 
@@ -126,19 +127,6 @@ impl ServerHalf {
     /// What has been asked since this was last taken.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
-    }
-
-    /// The pooler asks by itself. The client hears of its failure, unless it is `quiet`.
-    pub fn query(&mut self, text: &str, quiet: bool, to_server: &mut Cuts) {
-        let tag = if quiet { QUIET } else { 0 };
-        self.ask(Question { asked: Asked::Query, whose: Whose::Nobodys, tag });
-        to_server.make(|out| message(out, b'Q', &[text.as_bytes(), &[0]]));
-    }
-
-    /// A Sync of the pooler's own.
-    pub(super) fn sync(&mut self, to_server: &mut Cuts) {
-        self.ask(Question { asked: Asked::Sync, whose: Whose::Nobodys, tag: 0 });
-        to_server.make(|out| message(out, b'S', &[]));
     }
 
     /// Which batch is being asked: a Sync ends each, and what fails in one does not fail in another.
@@ -360,15 +348,7 @@ impl ServerHalf {
             }
         }
         if let Verdict::Failed(question) = verdict
-            && let Some(error) = self.refusal(question)
-            && sqlstate(here) == TAKEN
-        {
-            self.again.heard();
-            to_client.make(|out| out.extend_from_slice(&error));
-            return Ok(false);
-        }
-        if let Verdict::Failed(question) = verdict
-            && let Some(error) = misnamed::mended(&question, body, here, tell)
+            && let Some(error) = self.in_other_words(question, body, here, tell)
         {
             self.again.heard();
             to_client.make(|out| out.extend_from_slice(&error));
@@ -377,6 +357,21 @@ impl ServerHalf {
         // Whatever fails that its own statements need, the client hears of it.
         let told = matches!(verdict, Verdict::Failed(question) if !is_quiet(&question));
         Ok(asked_by_client && kind != b'E' || told)
+    }
+
+    /// What the client hears in the place of the server's error, if that is another.
+    fn in_other_words(
+        &mut self,
+        question: Question,
+        body: u32,
+        here: &[u8],
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Option<Vec<u8>> {
+        match self.refusal(question).filter(|_| sqlstate(here) == TAKEN) {
+            None if is_last_question(&question) => as_last(body, here),
+            None => misnamed::mended(&question, body, here, tell),
+            refusal => refusal,
+        }
     }
 
     /// What the client hears of it, if it was asked in vain.
@@ -438,20 +433,11 @@ impl Status {
     }
 }
 
-/// The tag of a Query of the pooler's own of whose failure nobody hears.
-const QUIET: u32 = u32::MAX;
-
 fn failed(question: Question, error: &[u8]) -> Event<'_> {
     match Ahead::of(&question) {
         Some(ahead) => Event::NotAhead(ahead, error),
         None => Event::Failed(question, sqlstate(error)),
     }
-}
-
-/// Nobody hears of its failure.
-fn is_quiet(question: &Question) -> bool {
-    let check = Question { asked: Asked::Query, whose: Whose::Nobodys, tag: QUIET };
-    *question == check || Ahead::of(question).is_some()
 }
 
 /// `duplicate_prepared_statement`: it names the server's name.

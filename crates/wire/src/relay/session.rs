@@ -14,6 +14,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memchr::memchr2_iter;
+
 /// Values of settings by their names in lower case, as far as they are not the server's own.
 pub type Settings = BTreeMap<Box<str>, Box<str>>;
 
@@ -181,8 +183,7 @@ impl Leaves {
 ///
 /// A function that sets such a setting by itself is not seen through.
 pub fn left_by(text: &[u8]) -> Option<Leaves> {
-    let has = |word: &[u8]| text.windows(word.len()).any(|there| there.eq_ignore_ascii_case(word));
-    if ![&b"advisory"[..], b"temp", b"set"].into_iter().any(has) {
+    if !(has(text, b"set", 0) || has(text, b"temp", 2) || has(text, b"advisory", 2)) {
         return None;
     }
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
@@ -204,6 +205,15 @@ pub fn left_by(text: &[u8]) -> Option<Leaves> {
         }
     }
     (pins || calls || leaves != Leaves::default()).then_some(leaves)
+}
+
+/// Whether a word in lower case is there in any; `rare`: which of its letters is looked for, in one
+/// quick pass over what may be a long text.
+fn has(text: &[u8], word: &[u8], rare: usize) -> bool {
+    memchr2_iter(word[rare], word[rare].to_ascii_uppercase(), text).any(|at| {
+        let there = at.checked_sub(rare).and_then(|from| text.get(from..from + word.len()));
+        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+    })
 }
 
 fn is_of_name(letter: char) -> bool {

@@ -208,7 +208,8 @@ impl Model {
         match text.strip_prefix(b"deallocate ") {
             None => Ok(None),
             Some(b"all") => {
-                self.statements.clear();
+                // The one without a name stays (`DropAllPreparedStatements`, prepare.c).
+                self.statements.retain(|name, _| name.is_empty());
                 Ok(Some(b"DEALLOCATE ALL\0"))
             }
             Some(name) => {

@@ -1,23 +1,10 @@
 //! What goes ahead of a client's word, and what becomes of that word where it fails.
 
-use crate::check;
-
-/// Of a client that has prepared `a`.
-#[track_caller]
-fn with_a(script: &str) {
-    check(&format!(
-        "> P(a,one) S
-        = P(#1,one) S
-        < 1 Z(I)
-        : 1 Z(I)
-        clean
-        {script}"
-    ));
-}
+use crate::check_with_a;
 
 #[test]
 fn nobody_hears_of_what_goes_ahead_and_succeeds() {
-    with_a(
+    check_with_a(
         "+ settings
         = P(,BEGIN) B(,) E() Q(sets; COMMIT)
         > P(b,one) B(,b) E() S
@@ -41,7 +28,7 @@ fn nobody_hears_of_what_goes_ahead_and_succeeds() {
 
 #[test]
 fn a_plan_that_is_out_of_date_is_made_anew_behind_settings() {
-    with_a(
+    check_with_a(
         "+ settings
         = P(,BEGIN) B(,) E() Q(sets; COMMIT)
         > B(,a) D(P,) E() S
@@ -56,7 +43,7 @@ fn a_plan_that_is_out_of_date_is_made_anew_behind_settings() {
 
 #[test]
 fn what_deallocate_waits_for_is_a_transaction_too() {
-    with_a(
+    check_with_a(
         "+ begin
         = P(,begin) B(,) E() C(S,) C(P,)
         > Q(deallocate a)
@@ -70,7 +57,7 @@ fn what_deallocate_waits_for_is_a_transaction_too() {
 
 #[test]
 fn what_fails_ahead_is_told_and_nothing_is_carried_out() {
-    with_a(
+    check_with_a(
         "+ begin
         = P(,begin) B(,) E() C(S,) C(P,)
         > Q(select 1)
@@ -78,7 +65,7 @@ fn what_fails_ahead_is_told_and_nothing_is_carried_out() {
         < 1 2 E(0A000)
         not Begin",
     );
-    with_a(
+    check_with_a(
         "+ settings
         = P(,BEGIN) B(,) E() Q(sets; COMMIT)
         > B(,a) E() S

@@ -10,9 +10,10 @@
 
 mod ahead;
 mod copies;
+mod malformed;
 mod mended;
 mod names;
 mod splits;
 mod stage;
 
-use stage::check;
+use stage::{check, check_with_a};

@@ -1,23 +1,10 @@
 //! What a server says of its statements that is the pooler's to mend.
 
-use crate::check;
-
-/// Said by a client that has prepared `a` on a clean server.
-#[track_caller]
-fn with_a(script: &str) {
-    check(&format!(
-        "> P(a,one) S
-        = P(#1,one) S
-        < 1 Z(I)
-        : 1 Z(I)
-        clean
-        {script}"
-    ));
-}
+use crate::check_with_a;
 
 #[test]
 fn a_plan_that_is_out_of_date_is_made_anew_and_the_client_hears_nothing_of_it() {
-    with_a(
+    check_with_a(
         "> B(,a) D(P,) E() S
         = B(,#1) D(P,) E() S
         < E(0A000) Z(I)
@@ -31,7 +18,7 @@ fn a_plan_that_is_out_of_date_is_made_anew_and_the_client_hears_nothing_of_it() 
         : 2 C(SELECT 1) Z(I)
         clean",
     );
-    with_a(
+    check_with_a(
         "> P(,one) D(S,) B(,) E() S
         = D(S,#1) B(,#1) E() S
         < E(0A000) Z(I)
@@ -44,7 +31,7 @@ fn a_plan_that_is_out_of_date_is_made_anew_and_the_client_hears_nothing_of_it() 
 
 #[test]
 fn it_is_tried_once() {
-    with_a(
+    check_with_a(
         "> B(,a) D(P,) E() S
         = B(,#1) D(P,) E() S
         < E(0A000) Z(I)
@@ -63,7 +50,7 @@ fn it_is_tried_once() {
 #[test]
 fn where_it_cannot_be_said_again_the_next_try_succeeds() {
     // Something of it was heard.
-    with_a(
+    check_with_a(
         "> B(,a) B(p,a) S
         = B(,#1) B(p,#1) S
         < 2 E(0A000) Z(I)
@@ -73,7 +60,7 @@ fn where_it_cannot_be_said_again_the_next_try_succeeds() {
         = C(S,#1) P(#1,one) B(,#1) S",
     );
     // More was said behind it.
-    with_a(
+    check_with_a(
         "> B(,a) S Q(x)
         = B(,#1) S Q(x)
         < E(0A000) Z(I) C(SELECT 1) Z(I)
@@ -83,7 +70,7 @@ fn where_it_cannot_be_said_again_the_next_try_succeeds() {
         = C(S,#1) P(#1,one) B(,#1) S",
     );
     // A transaction is aborted.
-    with_a(
+    check_with_a(
         "> Q(BEGIN)
         = Q(BEGIN)
         < C(BEGIN) Z(T)
@@ -101,7 +88,7 @@ fn where_it_cannot_be_said_again_the_next_try_succeeds() {
         = C(S,#1) P(#1,one) B(,#1) S",
     );
     // Its client goes by what it was told of the rows before.
-    with_a(
+    check_with_a(
         "> B(,a) E() S
         = B(,#1) E() S
         < E(0A000) Z(I)
@@ -111,7 +98,7 @@ fn where_it_cannot_be_said_again_the_next_try_succeeds() {
         = C(S,#1) P(#1,one) B(,#1) E() S",
     );
     // Its Sync has not come.
-    with_a(
+    check_with_a(
         "> B(,a) H
         = B(,#1) H
         < E(0A000)
@@ -126,7 +113,7 @@ fn where_it_cannot_be_said_again_the_next_try_succeeds() {
 
 #[test]
 fn what_the_client_says_behind_it_waits() {
-    with_a(
+    check_with_a(
         "> B(,a) S
         = B(,#1) S
         < E(26000)
@@ -141,7 +128,7 @@ fn what_the_client_says_behind_it_waits() {
 
 #[test]
 fn a_statement_that_is_gone_puts_all_others_in_doubt() {
-    with_a(
+    check_with_a(
         "> P(b,two) S
         = P(#2,two) S
         < 1 Z(I)
@@ -161,7 +148,7 @@ fn a_statement_that_is_gone_puts_all_others_in_doubt() {
 
 #[test]
 fn a_name_that_nobody_knows_is_the_client_s_mistake() {
-    with_a(
+    check_with_a(
         "> B(,z) S
         = B(,z) S
         < E(26000) Z(I)

@@ -1,6 +1,6 @@
 //! Statements that are prepared, taken away, and asked for in vain.
 
-use crate::check;
+use crate::{check, check_with_a};
 
 #[test]
 fn a_statement_is_prepared_once_and_bound_under_its_server_s_name() {
@@ -189,5 +189,70 @@ fn ddl_of_the_session_s_own_makes_a_text_that_is_parsed_anew_mean_what_it_means_
         > P(,one) B(,) E() S
         = C(S,#1) P(#1,one) B(,#1) E() S
         ",
+    );
+}
+
+#[test]
+fn deallocate_among_other_statements_is_the_server_s_in_its_turn() {
+    check_with_a(
+        "> Q(select 1; deallocate a)
+        = C(S,a) P(a,) Q(select 1; deallocate a) C(S,a) S
+        < 3 1 C(SELECT 1) C(DEALLOCATE) Z(I) 3 Z(I)
+        : C(SELECT 1) C(DEALLOCATE) Z(I)
+        clean
+        > B(,a) S
+        = B(,a) S
+        < E(26000) Z(I)
+        : E(26000) Z(I)
+        clean",
+    );
+    // Of two names one is the server's own, and one is not come to.
+    check_with_a(
+        "> Q(deallocate sql; fail; deallocate a)
+        = C(S,a) P(a,) Q(deallocate sql; fail; deallocate a) C(S,a) S
+        < 3 1 C(DEALLOCATE) E(42601) Z(I) 3 Z(I)
+        : C(DEALLOCATE) E(42601) Z(I)
+        clean
+        > B(,a) S
+        = B(,#1) S",
+    );
+    // What is said behind it waits, and what it waits for is said first.
+    check(
+        "> P(a,one) S Q(x; deallocate a) B(,a) S
+        = P(#1,one) S
+        < 1 Z(I)
+        = C(S,a) P(a,) Q(x; deallocate a) C(S,a) S
+        : 1 Z(I)
+        < 3 1 C(SELECT 1) C(DEALLOCATE) Z(I) 3 Z(I)
+        = B(,a) S
+        : C(SELECT 1) C(DEALLOCATE) Z(I)
+        < E(26000) Z(I)
+        : E(26000) Z(I)
+        clean",
+    );
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_by_what_no_transaction_refuses() {
+    check_with_a(
+        "> B(,a) H
+        = B(,#1) H
+        < E(26000)
+        : E(26000)
+        > S
+        = S
+        < Z(I)
+        : Z(I)
+        clean
+        > P(a,) S
+        = P(#2,) P(#2,) S
+        < 1 E(42P05) Z(I)
+        : E(42P05) Z(I)
+        clean
+        > P(a,) S
+        = P(#2,) S
+        < E(42P05) Z(I)
+        : E(42P05) Z(I)
+        clean",
     );
 }

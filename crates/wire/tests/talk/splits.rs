@@ -24,7 +24,7 @@ fn a_pipeline_without_a_sync_is_flushed_before_the_client_is_made_to_wait() {
 fn a_name_that_is_too_long_is_refused_however_it_is_cut() {
     let script = format!(
         "> B(,{}) S
-        lost client: invalid message format",
+        lost client: names of more than 2048 bytes cannot be bound through the pooler",
         "x".repeat(3_000)
     );
     super::stage::check_in(&script, &[1, 7, 2_047, 2_500, 10_000]);

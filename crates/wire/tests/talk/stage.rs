@@ -12,6 +12,19 @@ pub fn check(script: &str) {
     check_in(script, &(1..LINE_MAX).rev().collect::<Vec<_>>());
 }
 
+/// The same of a client that has prepared `a`.
+#[track_caller]
+pub fn check_with_a(script: &str) {
+    check(&format!(
+        "> P(a,one) S
+        = P(#1,one) S
+        < 1 Z(I)
+        : 1 Z(I)
+        clean
+        {script}"
+    ));
+}
+
 /// The same in pieces of these sizes.
 #[track_caller]
 pub fn check_in(script: &str, sizes: &[usize]) {
@@ -205,6 +218,8 @@ fn named(field: &str, names: &[String]) -> String {
 fn write(out: &mut Vec<u8>, kind: char, fields: &[String]) {
     let text = |at: usize| [fields.get(at).map_or("", String::as_str).as_bytes(), b"\0"].concat();
     let body = match (kind, fields.len()) {
+        // Of no good message.
+        _ if fields[0] == "!" => b"!".to_vec(),
         ('P', _) => [text(0), text(1), vec![0, 0]].concat(),
         ('B', _) => [text(0), text(1), vec![0; 6]].concat(),
         // A client's, and a server's.
@@ -250,6 +265,7 @@ fn word(kind: u8, body: &[u8], names: &mut Vec<String>) -> String {
     };
     let letter = char::from(kind);
     match kind {
+        _ if body == b"!" => format!("{letter}(!)"),
         b'P' | b'B' => format!("{letter}({},{})", field(0), field(1)),
         b'E' if body.starts_with(b"S") => {
             let code = fields.iter().find(|field| field.starts_with(b"C")).expect("a state");

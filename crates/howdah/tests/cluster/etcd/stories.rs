@@ -4,7 +4,7 @@ use howdah_testkit::store::on_etcd;
 
 use crate::{
     agent_frozen, agent_killed, all_nodes_killed, apply, bootstrap, host_lost, newcomers,
-    postmaster_killed, rejoin, standbys_lost, switchover, up_and_down,
+    postmaster_killed, rejoin, standbys_lost, switchover, taken_back, up_and_down,
 };
 
 #[test]
@@ -75,4 +75,14 @@ fn apply() {
 #[test]
 fn up_and_down() {
     on_etcd(up_and_down::up_twice_goes_on_where_it_was);
+}
+
+#[test]
+fn taken_back() {
+    on_etcd(taken_back::the_way_back_is_open_until_it_is_confirmed);
+}
+
+#[test]
+fn held_nodes_keep_the_store() {
+    on_etcd(taken_back::whoever_is_killed_at_it_leaves_a_word_and_nothing_that_writes);
 }

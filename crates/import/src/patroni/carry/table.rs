@@ -18,7 +18,8 @@ const REWIND: &str = "what can be rewound is, else it is copied beside and then 
 const CERTIFICATES: &str = "nodes prove themselves by certificates of the cluster's own authority";
 const TLS: &str = "certificates come from the cluster's own authority";
 const LOG: &str = "Howdah logs to standard error; the service manager keeps it";
-const METHOD: &str = "new standbys are copied by pg_basebackup; other methods are not built yet";
+const METHOD: &str =
+    "standbys are copied by pg_basebackup, or made of Howdah's own backups: `[backup]` standbys";
 const ARCHIVE: &str = "restoring from an archive is not built yet";
 const OTHER_STORE: &str = "Howdah keeps its lease in etcd; with `[store.etcd] managed = true` the nodes run it themselves";
 const ROLE_ONLY: &str = "one set for all nodes: whoever is primary now may be standby next";

@@ -1,5 +1,6 @@
 //! Messages of a client on its way in, and of one that is in: what ends its session at the server
-//! ends it at the node, in the same words, and its server serves the next client.
+//! ends it at the node, in the same words; what is one batch's error there is that here; and its
+//! server serves the next client.
 
 use howdah_wire::message as frame;
 
@@ -24,11 +25,11 @@ fn app() -> Vec<u8> {
     startup(&zeros("user|app|database|postgres||"))
 }
 
-/// The same; or the protocol is violated, and the session over where the server's might go on: here
-/// it is told of even where the server only logs it.
+/// The same; or the protocol is violated, and the session over: here it is told of even where the
+/// server only logs it.
 fn tells_as_much(own: &str, server: &str) -> bool {
     let ends = own.starts_with("[FATAL 08P01 ") && own.ends_with("] end");
-    let violates = ["end", "[ERROR 08P01 ", "[FATAL 08P01 "].iter().any(|s| server.starts_with(s));
+    let violates = ["end", "[FATAL 08P01 "].iter().any(|s| server.starts_with(s));
     // A length that is none, in an answer about a password.
     let denied = server.starts_with("[FATAL 28P01 ");
     own == server || ends && (violates || denied)
@@ -112,12 +113,19 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ("a Bind of nothing", synced(b'B', b"")),
         ("a Bind of no statement", synced(b'B', b"\0nobody\0\0\0\0\0\0\0")),
         ("a Bind of more than there is", synced(b'B', b"\0\0\xff\xff")),
+        ("a Bind without an end", synced(b'B', b"p\0s")),
+        ("a Describe with a rest", synced(b'D', b"Sa\0x")),
+        ("a Close with a rest", synced(b'C', b"Sa\0x")),
         ("a Describe of what", synced(b'D', b"xa\0")),
         ("a Describe of nothing", synced(b'D', b"")),
         ("a Close of what", synced(b'C', b"xa\0")),
         ("an Execute of nothing", synced(b'E', b"")),
         ("an Execute of no portal", synced(b'E', b"nobody\0\0\0\0\0")),
         ("an Execute of half a number", synced(b'E', b"\0\0\0")),
+        ("what is passed over behind it", {
+            let rest = [one(b'P', b"b\0select 1\0\0\0"), one(b'B', b""), one(b'S', b"")];
+            [one(b'P', b"a"), rest.concat()].concat()
+        }),
         ("a Sync with a body", one(b'S', b"body")),
         ("a call of no function", one(b'F', b"\xff\xff\xff\xff\0\0\0\0\0\0")),
         ("a call of half a function", one(b'F', b"\0")),

@@ -105,6 +105,13 @@ fn a_rollback_by_messages_ends_it_too() {
 }
 
 #[test]
+fn what_is_no_message_fails_and_what_follows_is_passed_over() {
+    let back = Says::Query(Some(Ends::Back));
+    let says = [Says::Malformed, Says::Parse(None), Says::Sync, back];
+    assert_eq!(goes_on(&in_block(&[Asked::Query]), &says), "EZE E  ZE CZI.");
+}
+
+#[test]
 fn statements_that_end_a_transaction_are_known() {
     for (text, expected) in [
         ("ROLLBACK", Some(Ends::Back)),
