@@ -16,7 +16,7 @@ pub enum RestoreError {
     Repository(#[from] RepoError),
     #[error(transparent)]
     Server(#[from] PgError),
-    #[error("cannot {doing}, {source}: `{}`", .path.display())]
+    #[error("cannot {doing}, {source}: `{}`{}", .path.display(), may_not(.source))]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "not empty, it is not touched: `{}`\nhint: name an empty folder, or move away what is there; \
@@ -81,6 +81,16 @@ pub enum RestoreError {
     Stopped,
     #[error("a thread of the restore ended: {0}")]
     Ended(String),
+}
+
+fn may_not(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "\nhint: servers' files are written by the servers' user (`run_as`); give that user the folder, \
+             chown, or name one of its own"
+        }
+        _ => "",
+    }
 }
 
 impl RestoreError {

@@ -12,9 +12,13 @@ use howdah_repo::Manifest;
 use super::RestoreError;
 use super::place::Places;
 use super::strays::{Found, TABLESPACES};
+use crate::backup::scan::CONTROL;
 
 /// A folder, whatever it is called: another container calls it otherwise.
 type Id = (u64, u64);
+
+/// A folder that has one of them is a data directory.
+const SIGNS: [&str; 3] = ["PG_VERSION", "postmaster.pid", CONTROL];
 
 /// # Errors
 /// What a restore would write to behind a link is used; or nobody can say, where that is not `force`d.
@@ -85,9 +89,14 @@ fn used(process: &Path) -> Option<Vec<PathBuf>> {
     let cwd = process.join("cwd");
     match fs::read_link(&cwd) {
         Ok(_) => {}
-        // It has ended.
+        // It has ended; of one that ends just now, the kernel says that it must not be seen.
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(Vec::new()),
+        Err(_) if !process.exists() => return Some(Vec::new()),
         Err(_) => return None,
+    }
+    // One that is just being started is where whoever starts it is.
+    if !SIGNS.iter().any(|sign| cwd.join(sign).exists()) {
+        return Some(Vec::new());
     }
     let mut used = vec![cwd.clone()];
     used.extend(target(process, &cwd.join("pg_wal")));
@@ -167,6 +176,10 @@ mod tests {
         for place in ["ours", "ours/PG_16_1", "box/ts/PG_16_1"] {
             assert!(!in_use(place), "{place}");
         }
+        // One that is being started has not gone to its directory yet.
+        make(&at("proc/6"));
+        symlink("/", at("proc/6/cwd")).expect("linked");
+        assert!(judged("ours", "proc/6", false).is_ok(), "it uses nothing");
         // A link that cannot be read stands for a process of another user.
         make(&at("proc/8/cwd"));
         let hidden = judged("ours", "proc/8", false);
