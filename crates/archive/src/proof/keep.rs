@@ -1,5 +1,7 @@
 //! Proofs into the repository, and the newest ones out of it.
 
+use std::collections::BTreeMap;
+
 use howdah_repo::name::Label;
 use howdah_repo::{Lineage, RepoError};
 
@@ -48,6 +50,28 @@ fn is_sample(found: &Verified) -> bool {
     found.passed && found.percent < 100.0
 }
 
+/// What drills found, read from the newest on.
+#[derive(Default)]
+struct LastDrill {
+    found: Option<(i64, Drilled)>,
+    is_settled: bool,
+}
+
+impl LastDrill {
+    /// An older finding than those noted so far. One that was green without a canary row says less than
+    /// one that was green with it, and does not take its place; a red one ends the search.
+    fn note(&mut self, at_ms: i64, found: Drilled) {
+        if self.is_settled {
+            return;
+        }
+        self.is_settled = !found.passed || found.saw_canary();
+        let is_better = found.passed && found.saw_canary();
+        if self.found.is_none() || is_better {
+            self.found = Some((at_ms, found));
+        }
+    }
+}
+
 /// Proofs of a backup that are read at most, from the newest on.
 const READ_MAX: usize = 64;
 /// What proofs of the key are called, in the place of a backup's label. No backup is called so.
@@ -64,22 +88,19 @@ pub async fn keep(lineage: &Lineage, label: &Label, proof: &Proof) -> Result<(),
 
 /// What is known of a backup whose proofs have these numbers, in order.
 pub async fn known(lineage: &Lineage, label: &Label, numbers: &[u32]) -> Result<Known, RepoError> {
-    let (mut known, mut verdict) = (Known::default(), Verdict::default());
+    let (mut verdict, mut drill) = (Verdict::default(), LastDrill::default());
     for number in numbers.iter().rev().take(READ_MAX) {
         let Some(proof) = read(lineage, label, *number).await? else { continue };
         match proof.found {
             Found::Verified(found) => verdict.note(proof.at_ms, found),
-            Found::Drilled(found) if known.drilled.is_none() => {
-                known.drilled = Some((proof.at_ms, *found));
-            }
-            _ => {}
+            Found::Drilled(found) => drill.note(proof.at_ms, *found),
+            Found::Exported | Found::Unknown => {}
         }
-        if verdict.is_settled() && known.drilled.is_some() {
+        if verdict.is_settled() && drill.is_settled {
             break;
         }
     }
-    known.verified = verdict.found;
-    Ok(known)
+    Ok(Known { verified: verdict.found, drilled: drill.found })
 }
 
 /// Writes down that the key was given out.
@@ -113,9 +134,73 @@ async fn read(lineage: &Lineage, label: &Label, number: u32) -> Result<Option<Pr
     }
 }
 
+/// The last drill of a lineage, of any backup, whoever began it: by hand, or by the schedule.
+#[derive(Clone, Default, Debug)]
+pub struct Drills {
+    /// By label: the newest proof that was read.
+    read: BTreeMap<String, u32>,
+    last: Option<(Label, Proof)>,
+}
+
+/// Backups whose proofs are looked at, from the newest on.
+const DRILLS_OF: usize = 16;
+
+impl Drills {
+    /// Reads what has come since the last time.
+    pub async fn read(&mut self, lineage: &Lineage) -> Result<(), RepoError> {
+        let all = lineage.all_proofs().await?;
+        for (label, numbers) in all.iter().rev().take(DRILLS_OF) {
+            let read_to = self.read.get(label.as_str()).copied();
+            let fresh = numbers.iter().rev().filter(|number| read_to < Some(**number));
+            for number in fresh.take(READ_MAX) {
+                let proof = read(lineage, label, *number).await?;
+                let Some(proof) = proof.filter(|proof| matches!(proof.found, Found::Drilled(_)))
+                else {
+                    continue;
+                };
+                if self.last.as_ref().is_none_or(|(_, last)| last.at_ms < proof.at_ms) {
+                    self.last = Some((label.clone(), proof));
+                }
+                break;
+            }
+            let newest = numbers.last().copied().unwrap_or_default();
+            self.read.insert(label.as_str().to_owned(), newest);
+        }
+        self.read.retain(|label, _| all.keys().any(|known| known.as_str() == label));
+        Ok(())
+    }
+
+    /// Of which backup, when and by whom, and what it found.
+    pub fn last(&self) -> Option<(&Label, &Proof, &Drilled)> {
+        let (label, proof) = self.last.as_ref()?;
+        match &proof.found {
+            Found::Drilled(found) => Some((label, proof, found)),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{CANARY, Check};
     use super::*;
+
+    #[test]
+    fn a_drill_without_a_canary_hides_none_that_had_one() {
+        let of = |all: &[(i64, bool, bool)]| {
+            let mut last = LastDrill::default();
+            for (at, passed, canary) in all {
+                let checks = canary.then(|| Check::passed(CANARY, "there")).into_iter().collect();
+                last.note(*at, Drilled { passed: *passed, checks, ..Drilled::default() });
+            }
+            last.found.map(|(at, found)| (at, found.passed))
+        };
+        assert_eq!(of(&[(9, true, false), (8, true, true)]), Some((8, true)));
+        assert_eq!(of(&[(9, true, false), (8, false, false), (7, true, true)]), Some((9, true)));
+        assert_eq!(of(&[(9, false, false), (8, true, true)]), Some((9, false)));
+        assert_eq!(of(&[(9, true, true), (8, false, true)]), Some((9, true)));
+        assert_eq!(of(&[(9, true, false)]), Some((9, true)));
+    }
 
     fn found(passed: bool, percent: f64) -> Verified {
         Verified { passed, percent, ..Verified::default() }

@@ -6,7 +6,7 @@ mod keep;
 
 use serde::{Deserialize, Serialize};
 
-pub use keep::{Known, keep, known, note_export, was_exported};
+pub use keep::{Drills, Known, keep, known, note_export, was_exported};
 
 /// One finding.
 #[derive(Clone, PartialEq, Serialize, Deserialize, Debug)]

@@ -7,7 +7,8 @@ use howdah_repo::manifest::About;
 use howdah_repo::runs::{self, Begun, Ended};
 use howdah_repo::{Lineage, RepoError};
 
-use super::{History, Made, Outcome, Run, Task, moment};
+use super::{End, History, Made, Outcome, Run, Task, moment};
+use crate::proof::Drills;
 
 /// Runs that stay; the newest that was done of each task stays besides.
 pub const RUNS_MAX: usize = 200;
@@ -27,6 +28,7 @@ pub struct Book {
     pub stored: u64,
     /// Ranges of WAL that are known to be missing.
     pub gaps: usize,
+    drills: Drills,
 }
 
 impl Book {
@@ -57,7 +59,7 @@ impl Book {
             self.stored = listed.iter().map(|object| object.size).sum();
         }
         self.gaps = lineage.gaps().await?.len();
-        Ok(())
+        self.drills.read(lineage).await
     }
 
     async fn read_runs(&mut self, lineage: &Lineage) -> Result<(), RepoError> {
@@ -84,6 +86,25 @@ impl Book {
         made.sort_by_key(|made| made.stopped);
         let runs = self.runs.values().filter_map(Run::of).collect();
         History { since: self.since, made, runs }
+    }
+
+    /// The last drill that left its finding, also one that nobody scheduled, as a run of its own.
+    pub fn drill(&self) -> Option<Run> {
+        let (label, proof, found) = self.drills.last()?;
+        let at = moment(proof.at_ms);
+        let why = found.why_red().map(|check| format!("{}, {}", check.name, check.said));
+        let took = found.rto_ms.unwrap_or(0) + found.checks_ms.unwrap_or(0);
+        let end = End {
+            at,
+            outcome: if found.passed { Outcome::Done } else { Outcome::Failed },
+            why: why.unwrap_or_default(),
+            label: Some(label.as_str().to_owned()),
+            bytes: Some(found.bytes),
+            rpo_ms: found.rpo_ms,
+            rto_ms: found.rto_ms,
+        };
+        let (node, begun) = (proof.by.clone(), at.saturating_sub(took));
+        Some(Run { number: 0, task: Task::Drill, node, begun, end: Some(end) })
     }
 
     /// The backup that was complete last.
@@ -158,7 +179,6 @@ pub fn forget(runs: &[Run]) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::End;
     use super::*;
 
     #[test]

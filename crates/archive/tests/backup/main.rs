@@ -7,6 +7,7 @@ mod full;
 mod history;
 mod incremental;
 mod place;
+mod proven;
 mod refused;
 mod resumed;
 mod standby;

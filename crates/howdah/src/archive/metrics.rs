@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use howdah_archive::schedule::{Outcome, Task};
+use howdah_archive::schedule::Outcome;
 use howdah_archive::ship::Shipped;
 
 use super::seen::Seen;
@@ -62,7 +62,7 @@ pub fn backups(seen: &Seen, now: u64) -> String {
             gauge(&mut page, &format!("howdah_backup_last_{name}"), help, value);
         }
     }
-    if let Some(run) = seen.last_ended(Task::Drill) {
+    if let Some(run) = seen.last_drill() {
         let done = u8::from(run.outcome() == Some(Outcome::Done));
         gauge(&mut page, "howdah_drill_last_success", "1 when the last drill succeeded", done);
         let end = run.end.as_ref();

@@ -23,7 +23,7 @@ use howdah_base::topology::Topology;
 use howdah_repo::runs::{Begun, Ended};
 use howdah_repo::{Lineage, RepoError};
 use howdah_spec::backup::BackupSpec;
-use howdah_spec::{ClusterSpec, NodeKind};
+use howdah_spec::{ClusterSpec, NodeKind, SecretRef};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -123,8 +123,9 @@ impl Scheduler {
                     let text = format!("{error:#}");
                     if trouble != text {
                         tracing::warn!("the schedule cannot look into the repository: {text}");
-                        trouble = text;
+                        trouble.clone_from(&text);
                     }
+                    self.tell_trouble(backup, text);
                     lineage = None;
                     AGAIN_AFTER_TROUBLE
                 }
@@ -153,6 +154,7 @@ impl Scheduler {
             *book = Book::default();
         }
         let Some(lineage) = lineage else { return Ok(AGAIN) };
+        still_has_key(backup).await?;
         book.read(lineage).await?;
         self.tell(backup, book);
         let now = now();
@@ -204,6 +206,14 @@ impl Scheduler {
 
     fn tell(&self, backup: &BackupSpec, book: &Book) {
         self.seen.send_replace(Some(Arc::new(Seen::of(book, &backup.schedule, now()))));
+    }
+
+    /// What was seen stays, as old as it is.
+    fn tell_trouble(&self, backup: &BackupSpec, why: String) {
+        let last = self.seen.borrow().clone();
+        let last = last.map_or_else(|| Seen::nothing(&backup.schedule), Arc::unwrap_or_clone);
+        let trouble = Some(why.replace('\n', "; "));
+        self.seen.send_replace(Some(Arc::new(Seen { trouble, ..last })));
     }
 
     /// How long this node still leaves to others what is due; `None`: it is in no state to do it.
@@ -339,6 +349,15 @@ impl Scheduler {
             () = gone => "its server is down".to_owned(),
         }
     }
+}
+
+/// A file that has the repository's key may go, or become another one, long after it was read: then nobody
+/// could restore on this node. (A command is not run again for that, and an environment does not change.)
+async fn still_has_key(backup: &BackupSpec) -> anyhow::Result<()> {
+    if let Some(SecretRef::File(_)) = &backup.key {
+        open::open(backup).await?;
+    }
+    Ok(())
 }
 
 fn role_of(node: &NodeStatus) -> Option<Role> {

@@ -26,9 +26,18 @@ pub struct Seen {
     pub newest: Option<LastBackup>,
     pub stored: u64,
     pub gaps: u64,
+    /// The last drill that left its finding, also one by hand.
+    pub drilled: Option<Run>,
+    /// Why this node cannot look any more, or could not yet.
+    pub trouble: Option<String>,
 }
 
 impl Seen {
+    /// Of a node that could not look yet.
+    pub fn nothing(schedule: &ScheduleSpec) -> Seen {
+        Seen::of(&Book::default(), schedule, 0)
+    }
+
     pub fn of(book: &Book, schedule: &ScheduleSpec, now: u64) -> Seen {
         let newest = book.newest().map(|about| LastBackup {
             label: about.label.clone(),
@@ -44,6 +53,8 @@ impl Seen {
             newest,
             stored: book.stored,
             gaps: u64::try_from(book.gaps).unwrap_or(u64::MAX),
+            drilled: book.drill(),
+            trouble: None,
         }
     }
 
@@ -63,7 +74,7 @@ impl Seen {
             last: self.newest.clone(),
             running: self.history.runs.iter().rfind(|run| run.end.is_none()).map(told),
             next,
-            drill: self.last_ended(Task::Drill).map(told),
+            drill: self.last_drill().map(told),
             failed: self
                 .history
                 .runs
@@ -74,23 +85,38 @@ impl Seen {
         }
     }
 
-    pub fn last_ended(&self, task: Task) -> Option<&Run> {
-        self.history.runs.iter().rfind(|run| run.task == task && run.end.is_some())
+    /// That of the schedule, or one by hand since. One of the schedule leaves its finding before it ends.
+    pub fn last_drill(&self) -> Option<&Run> {
+        let ended = |run: &&Run| run.task == Task::Drill && run.end.is_some();
+        let of_schedule = self.history.runs.iter().rfind(ended);
+        self.drilled
+            .as_ref()
+            .filter(|drilled| ended_at(of_schedule) < ended_at(Some(drilled)))
+            .or(of_schedule)
+    }
+
+    /// The run that says how it stands with a task now.
+    fn last_word(&self, task: Task) -> Option<&Run> {
+        let of_schedule = self.history.runs.iter().rfind(|run| run.task == task && concludes(run));
+        let by_hand = self.drilled.as_ref().filter(|_| task == Task::Drill);
+        by_hand.filter(|drilled| ended_at(of_schedule) < ended_at(Some(drilled))).or(of_schedule)
     }
 
     /// What is wrong, one sentence each.
     pub fn problems(&self, wal: Option<Archived>, now: u64) -> Vec<String> {
         let mut all = Vec::new();
+        if let Some(trouble) = &self.trouble {
+            all.push(format!("this node cannot look into the repository: {trouble}"));
+        }
         for task in Task::ALL {
-            let last = self.history.runs.iter().rfind(|run| run.task == task && concludes(run));
-            if let Some(run) = last
+            if let Some(run) = self.last_word(task)
                 && let Some(end) = run.end.as_ref().filter(|end| end.outcome == Outcome::Failed)
             {
                 let (at, node) = (moment(end.at), &run.node);
                 all.push(format!("the last {} failed, on {node} at {at}: {}", name(task), end.why));
             }
         }
-        if is_late(&self.schedule, &self.history, now) {
+        if self.at > 0 && is_late(&self.schedule, &self.history, now) {
             let last = self.newest.as_ref().map_or_else(
                 || "there is none".to_owned(),
                 |last| format!("the last one is of {}", moment(last.stopped_unix_ms)),
@@ -118,6 +144,10 @@ impl Seen {
         }
         counts
     }
+}
+
+fn ended_at(run: Option<&Run>) -> Option<u64> {
+    run.and_then(|run| run.end.as_ref()).map(|end| end.at)
 }
 
 /// Whether it says something of the task, and not of its node.
@@ -207,7 +237,8 @@ mod tests {
         let mut schedule = spec.backup.expect("backups").schedule;
         schedule.backup = Cron::parse("0 * * * *").ok();
         let history = History { since: 0, made: Vec::new(), runs };
-        Seen { at: 0, schedule, history, newest: None, stored: 0, gaps: 0 }
+        let (drilled, trouble) = (None, None);
+        Seen { at: 1, schedule, history, newest: None, stored: 0, gaps: 0, drilled, trouble }
     }
 
     fn run(number: u64, task: Task, outcome: Outcome) -> Run {
@@ -226,6 +257,32 @@ mod tests {
         assert_eq!(told(vec![failed.clone(), run(2, Task::Backup, Outcome::Interrupted)]), [said]);
         assert_eq!(told(vec![failed.clone(), run(2, Task::Drill, Outcome::Done)]), [said]);
         assert!(told(vec![failed, run(2, Task::Backup, Outcome::Done)]).is_empty());
+    }
+
+    #[test]
+    fn a_drill_by_hand_counts_as_much_as_one_of_the_schedule() {
+        let with = |scheduled: (u64, Outcome), by_hand: (u64, Outcome)| {
+            let drilled = Some(run(by_hand.0, Task::Drill, by_hand.1));
+            let seen = Seen { drilled, ..seen(vec![run(scheduled.0, Task::Drill, scheduled.1)]) };
+            (seen.last_drill().and_then(Run::outcome), seen.problems(None, HOUR).len())
+        };
+        let (done, failed) = (Outcome::Done, Outcome::Failed);
+        assert_eq!(with((1, done), (2, failed)), (Some(failed), 1));
+        assert_eq!(with((1, failed), (2, done)), (Some(done), 0));
+        assert_eq!(with((2, done), (1, failed)), (Some(done), 0));
+        assert_eq!(with((2, failed), (2, failed)), (Some(failed), 1), "it is the same one");
+    }
+
+    #[test]
+    fn a_node_that_cannot_look_says_why() {
+        let trouble = Some("the key is missing".to_owned());
+        let blind = Seen { trouble, at: 0, ..seen(Vec::new()) };
+        let said = "this node cannot look into the repository: the key is missing";
+        assert_eq!(
+            blind.problems(None, 9 * HOUR),
+            [said],
+            "of what it has not seen it says nothing"
+        );
     }
 
     #[test]

@@ -61,7 +61,8 @@ fn make_key(backup: &BackupSpec, path: &Path) -> anyhow::Result<()> {
             "the repository's key is missing: `{}`; there is a repository already: `{place}`",
             path.display()
         ))
-        .hint("put the key that it was made with there, or name another place for a new repository")
+        .hint("put the key that it was made with there, or name its file (`key = { file = ... }` in `[backup]`); for a \
+             new repository name another place")
         .into()),
         Err(error) => Err(error).context("make a key for the repository"),
     }
