@@ -117,10 +117,10 @@ impl Driver for S3 {
         let payload = PutPayload::from_bytes(content);
         match self.store.put_opts(&path, payload, PutMode::Create.into()).await {
             Ok(_) => Ok(Created::New),
-            Err(error) if is_conflict(&error) => Err(Fault::Passing(error.to_string())),
+            Err(error) if is_conflict(&error) => Err(Fault::Passing(said(&error))),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
             // Of a write it speaks of the bucket.
-            Err(Error::NotFound { source, .. }) => Err(Fault::Refused(source.to_string())),
+            Err(error @ Error::NotFound { .. }) => Err(Fault::Refused(said(&error))),
             Err(error) => Err(fault(error)),
         }
     }
@@ -180,6 +180,21 @@ fn is_conflict(error: &Error) -> bool {
     text.contains("ConditionalRequestConflict") || text.contains("409 Conflict")
 }
 
+/// What a server says in its XML (S3's API reference, Error Responses), without the rest of it; of anything
+/// else all.
+fn said(error: &Error) -> String {
+    let text = error.to_string();
+    let part = |tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+        rest.split_once('<').map(|(part, _)| part.trim())
+    };
+    match (part("Code"), part("Message")) {
+        (Some(code), Some(message)) => format!("the storage says {code}, {message}"),
+        (Some(code), None) => format!("the storage says {code}"),
+        _ => text,
+    }
+}
+
 fn fault(error: Error) -> Fault {
     match error {
         // A bucket that is gone is no answer about what was in it.
@@ -192,8 +207,8 @@ fn fault(error: Error) -> Fault {
         | Error::InvalidPath { .. }
         | Error::NotSupported { .. }
         | Error::NotImplemented { .. }
-        | Error::UnknownConfigurationKey { .. } => Fault::Refused(error.to_string()),
-        other => Fault::Passing(other.to_string()),
+        | Error::UnknownConfigurationKey { .. } => Fault::Refused(said(&error)),
+        other => Fault::Passing(said(&other)),
     }
 }
 
@@ -210,14 +225,18 @@ mod tests {
 
     #[test]
     fn a_conflict_decides_nothing_and_a_missing_bucket_says_nothing() {
-        let said = |text: &str| Box::new(std::io::Error::other(text.to_owned()));
-        let conflict = |text| Error::AlreadyExists { path: "p".to_owned(), source: said(text) };
+        let said_by = |text: &str| Box::new(std::io::Error::other(text.to_owned()));
+        let conflict = |text| Error::AlreadyExists { path: "p".to_owned(), source: said_by(text) };
         assert!(is_conflict(&conflict("status code: 409 Conflict: <Error>")));
         assert!(!is_conflict(&conflict("status code: 412 Precondition Failed: <Error>")));
-        let missing = |text| Error::NotFound { path: "p".to_owned(), source: said(text) };
+        let missing = |text| Error::NotFound { path: "p".to_owned(), source: said_by(text) };
         assert_eq!(fault(missing("<Code>NoSuchKey</Code>")), Fault::Absent);
         assert!(matches!(fault(missing("<Code>NoSuchBucket</Code>")), Fault::Refused(_)));
-        let denied = Error::PermissionDenied { path: "p".to_owned(), source: said("403") };
+        let xml = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>InvalidAccessKeyId</Code>\
+                   <Message>No such key.</Message><RequestId>7</RequestId></Error>";
+        let denied = Error::PermissionDenied { path: "p".to_owned(), source: said_by(xml) };
+        assert_eq!(said(&denied), "the storage says InvalidAccessKeyId, No such key.");
+        let denied = Error::PermissionDenied { path: "p".to_owned(), source: said_by("403") };
         assert!(matches!(fault(denied), Fault::Refused(_)));
     }
 }
