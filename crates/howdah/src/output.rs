@@ -18,6 +18,14 @@ pub enum Format {
     Yaml,
 }
 
+/// What programs read, which needs no columns: YAML where that is asked for, else JSON.
+pub fn data(value: &Value, format: Format) -> String {
+    match format {
+        Format::Yaml => yaml(value),
+        Format::Pretty | Format::Tsv | Format::Json => spaced(value) + "\n",
+    }
+}
+
 /// Rows under their columns' names.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Table {
@@ -35,8 +43,7 @@ impl Table {
         match format {
             Format::Pretty => self.pretty(),
             Format::Tsv => self.separated("\t"),
-            Format::Json => spaced(&self.objects()) + "\n",
-            Format::Yaml => yaml(&self.objects()),
+            Format::Json | Format::Yaml => data(&self.objects(), format),
         }
     }
 

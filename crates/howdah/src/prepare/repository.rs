@@ -61,8 +61,10 @@ fn make_key(backup: &BackupSpec, path: &Path) -> anyhow::Result<()> {
             "the repository's key is missing: `{}`; there is a repository already: `{place}`",
             path.display()
         ))
-        .hint("put the key that it was made with there, or name its file (`key = { file = ... }` in `[backup]`); for a \
-             new repository name another place")
+        .hint(
+            "put the key that it was made with there, or name its file (`key = { file = ... }` in \
+             `[backup]`); for a new repository name another place",
+        )
         .into()),
         Err(error) => Err(error).context("make a key for the repository"),
     }

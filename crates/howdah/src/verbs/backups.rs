@@ -1,7 +1,7 @@
 //! `howdah backups`: what the repository has of this cluster, and whether it can be relied on.
 
 use howdah_api::when;
-use howdah_archive::proof::green::{Head, why_not};
+use howdah_archive::proof::green::{Head, KeyIs, why_not};
 use howdah_archive::proof::{Drilled, Known, Verified};
 use howdah_archive::schedule::Run;
 use howdah_archive::schedule::book::Book;
@@ -9,10 +9,10 @@ use howdah_repo::manifest::Statistics;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
-use crate::archive::green::{self, OfBackup, Overview};
+use crate::archive::green::{self, OfBackup};
 use crate::archive::{door, words};
 use crate::file::FileArg;
-use crate::output::{Format, Table};
+use crate::output::{Format, Table, data};
 use crate::talk::{out, say};
 use howdah_api::render::size;
 
@@ -53,7 +53,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             book.read(&lineage).await?;
             anyhow::Ok(book)
         });
-        out(runs(&book?.history().runs).print(format));
+        let runs = book?.history().runs;
+        match format {
+            Format::Json | Format::Yaml => out(data(&runs.iter().map(run_json).collect(), format)),
+            _ => out(table_of(&runs).print(format)),
+        }
         return Ok(());
     }
     let overview = runtime.block_on(async {
@@ -67,27 +71,31 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         _ if matches!(overview.head(), Head::Green { .. }) => {}
         _ => say(head),
     }
+    if matches!(format, Format::Json | Format::Yaml) {
+        let all = overview.backups.iter().map(|backup| backup_json(backup, overview.key));
+        out(data(&all.collect(), format));
+        return Ok(());
+    }
     let table = Table {
         title: None,
         columns: COLUMNS.map(str::to_owned).into(),
-        rows: overview.backups.iter().map(|backup| row(backup, &overview, format)).collect(),
+        rows: overview.backups.iter().map(|backup| row(backup, overview.key)).collect(),
         right: vec!["Size", "Stored", "Ratio"],
     };
     out(table.print(format));
     Ok(())
 }
 
-fn runs(runs: &[Run]) -> Table {
+fn table_of(runs: &[Run]) -> Table {
     let columns = ["Run", "Task", "Node", "Begun", "Ended", "Outcome", "Backup", "Why"];
-    let moment = |at: u64| when::rfc3339(at / 1000 * 1000);
     let row = |run: &Run| {
         let end = run.end.as_ref();
         let texts = [
             run.number.to_string(),
             run.task.to_string(),
             run.node.clone(),
-            moment(run.begun),
-            end.map(|end| moment(end.at)).unwrap_or_default(),
+            second(run.begun),
+            end.map(|end| second(end.at)).unwrap_or_default(),
             end.map_or("under way", |end| end.outcome.word()).to_owned(),
             end.and_then(|end| end.label.clone()).unwrap_or_default(),
             end.map(|end| end.why.clone()).unwrap_or_default(),
@@ -102,9 +110,49 @@ fn runs(runs: &[Run]) -> Table {
     }
 }
 
-fn row(backup: &OfBackup, overview: &Overview, format: Format) -> Vec<Value> {
+fn run_json(run: &Run) -> Value {
+    let end = run.end.as_ref();
+    json!({
+        "run": run.number,
+        "task": run.task.to_string(),
+        "node": run.node,
+        "begun": second(run.begun),
+        "ended": end.map(|end| second(end.at)),
+        "outcome": end.map(|end| end.outcome.word()),
+        "backup": end.and_then(|end| end.label.as_ref()),
+        "why": end.map(|end| end.why.as_str()).filter(|why| !why.is_empty()),
+        "rpo_ms": end.and_then(|end| end.rpo_ms),
+        "rto_ms": end.and_then(|end| end.rto_ms),
+    })
+}
+
+/// For programs: numbers are numbers, sizes are bytes.
+fn backup_json(backup: &OfBackup, key: KeyIs) -> Value {
     let OfBackup { about, known } = backup;
-    let why = why_not(known, overview.key);
+    let why: Vec<String> = why_not(known, key).iter().map(ToString::to_string).collect();
+    let statistics = &about.statistics;
+    let ratio = (statistics.stored > 0).then(|| statistics.new as f64 / statistics.stored as f64);
+    json!({
+        "backup": about.label,
+        "complete": when::rfc3339(u64::try_from(about.stopped_ms).unwrap_or(0)),
+        "bytes": statistics.bytes,
+        "new_bytes": statistics.new,
+        "stored_bytes": statistics.stored,
+        "ratio": ratio,
+        "timeline": about.timeline.0,
+        "wal_from": about.start_lsn.to_string(),
+        "wal_to": about.stop_lsn.to_string(),
+        "base": about.base,
+        "verified": verified_json(known),
+        "drilled": drilled_json(known),
+        "green": why.is_empty(),
+        "why_not": why,
+    })
+}
+
+fn row(backup: &OfBackup, key: KeyIs) -> Vec<Value> {
+    let OfBackup { about, known } = backup;
+    let why = why_not(known, key);
     let texts = [
         about.label.clone(),
         when::rfc3339(u64::try_from(about.stopped_ms).unwrap_or(0)),
@@ -117,12 +165,6 @@ fn row(backup: &OfBackup, overview: &Overview, format: Format) -> Vec<Value> {
         about.base.clone().unwrap_or_default(),
     ];
     let mut row: Vec<Value> = texts.map(Value::String).into();
-    if format == Format::Json {
-        row.extend([verified_json(known), drilled_json(known)]);
-        let why: Vec<String> = why.iter().map(ToString::to_string).collect();
-        row.push(json!({ "green": why.is_empty(), "why_not": why }));
-        return row;
-    }
     let verified = known.verified.as_ref().map(|(at, found)| verified_word(*at, found));
     let drilled = known.drilled.as_ref().map(|(at, found)| drilled_word(*at, found));
     row.push(Value::String(verified.unwrap_or_default()));
@@ -131,9 +173,13 @@ fn row(backup: &OfBackup, overview: &Overview, format: Format) -> Vec<Value> {
     row
 }
 
+fn second(unix_ms: u64) -> String {
+    when::rfc3339(unix_ms / 1000 * 1000)
+}
+
 /// To the second, which is enough of what nobody goes back to.
 fn moment(unix_ms: i64) -> String {
-    when::rfc3339(u64::try_from(unix_ms / 1000 * 1000).unwrap_or(0))
+    second(u64::try_from(unix_ms).unwrap_or(0))
 }
 
 /// How much smaller what was stored is than what it was.
