@@ -10,6 +10,7 @@
 
 mod admit;
 mod adopt;
+mod allocator;
 mod archive;
 mod ask;
 mod bouncer;

@@ -20,7 +20,7 @@ use crate::moment::hold;
 use crate::prepare::lock::Lock;
 use crate::prepare::{Caller, layout, prepare};
 use crate::talk::say;
-use crate::{hooks, keeper, node, reverts};
+use crate::{allocator, hooks, keeper, node, reverts};
 
 /// Run one node in the foreground, for a service manager
 #[derive(clap::Args, Debug)]
@@ -39,6 +39,7 @@ pub struct Args {
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    allocator::give_back_large_blocks();
     if args.as_child {
         // Ctrl-C in the terminal of `up` reaches `up` alone, which stops nodes in order.
         match setsid() {
