@@ -156,8 +156,12 @@ async fn servers_that_idle_at_any_thread_make_room_for_other_pools() {
             assert_eq!(answer.expect("in time"), "1");
         }
         let sql = "select count(*) from pg_stat_activity where datname like 'd_'";
-        let count: usize = value(&control, sql).await.parse().expect("a number");
-        assert!(count <= 2, "{count} servers");
+        // One that was told to end is seen until it has; one too many would stay.
+        until("no more are there than may be", async || {
+            let count: usize = value(&control, sql).await.parse().expect("a number");
+            if count <= 2 { Ok(()) } else { Err(format!("{count} servers")) }
+        })
+        .await;
     }
 }
 
