@@ -102,7 +102,7 @@ fn lease_ends(cluster: &Cluster) {
 }
 
 fn listed(cluster: &Cluster) -> usize {
-    cluster.howdah_ok(&["backups", "--format", "json"]).matches("\"Backup\"").count()
+    cluster.howdah_ok(&["backups", "--format", "json"]).matches("\"backup\"").count()
 }
 
 /// The server's session of a backup, in that state.

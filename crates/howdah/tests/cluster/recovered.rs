@@ -124,7 +124,7 @@ fn a_cluster_of_which_only_the_repository_is_left_is_back_by_one_command() {
     assert_eq!(after.len(), 2);
     assert!(before.iter().all(|old| after.contains(old)), "the old lineage was written to");
     let listed = done(&["backups", "-f", &file, "--format", "json"]);
-    assert_eq!(listed.matches("\"Backup\"").count(), 1, "{listed}");
+    assert_eq!(listed.matches("\"backup\"").count(), 1, "{listed}");
     let output = howdah(&["recover", &place, "--key-file", &key]);
     assert!(said(&output).contains("lies there already"), "{}", said(&output));
     let parent = &before[0].0;
@@ -232,7 +232,7 @@ fn a_clone_is_a_cluster_of_its_own() {
     assert_eq!(lineages(&repository).len(), 2);
     let backups = |cluster: &Cluster| {
         let listed = cluster.howdah_ok(&["backups", "--format", "json"]);
-        listed.matches("\"Backup\"").count()
+        listed.matches("\"backup\"").count()
     };
     assert_eq!((backups(&origin), backups(&copy)), (1, 1));
     let output = tries(&copy, &[]);

@@ -66,7 +66,7 @@ fn a_dropped_table_is_there_again_as_it_was_a_moment_before() {
     new.sql("create table v ()").expect("made");
     cluster.howdah_ok(&["backup"]);
     let listed = cluster.howdah_ok(&["backups", "--json"]);
-    assert_eq!(listed.matches("\"Backup\"").count(), 2, "{listed}");
+    assert_eq!(listed.matches("\"backup\"").count(), 2, "{listed}");
 
     let server = restored(&cluster, &format!("time={before}"));
     assert_eq!(server.query("select count(*) from t"), ["50005"]);

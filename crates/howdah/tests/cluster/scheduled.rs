@@ -30,12 +30,14 @@ fn history(cluster: &Cluster) -> Vec<[String; 3]> {
     let text = cluster.howdah_ok(&["backups", "--history", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let rows = rows.as_array().expect("rows").iter();
-    rows.map(|row| ["Task", "Node", "Outcome"].map(|key| row[key].as_str().expect(key).to_owned()))
-        .collect()
+    rows.map(|row| {
+        ["task", "node", "outcome"].map(|key| row[key].as_str().unwrap_or("under way").to_owned())
+    })
+    .collect()
 }
 
 fn labels(cluster: &Cluster) -> usize {
-    cluster.howdah_ok(&["backups", "--format", "json"]).matches("\"Backup\"").count()
+    cluster.howdah_ok(&["backups", "--format", "json"]).matches("\"backup\"").count()
 }
 
 /// The backup is due from now on, and a node that does it is stopped in the middle.

@@ -257,7 +257,9 @@ async fn statements_logins_and_waits_are_counted() {
     let count = |column: &str| said.number(column, &DATABASE);
     assert_eq!((count("client_login_count"), count("bind_count")), (3, 6), "{said:?}");
     assert_eq!(count("client_parse_count"), 3);
-    assert!((1..=3).contains(&count("server_parse_count")), "{said:?}");
+    // Each thread names what its clients prepare, and one that gives its server back late makes the next
+    // client take the other: each of the two servers hears of it once a client at most.
+    assert!((1..=6).contains(&count("server_parse_count")), "{said:?}");
     // Two hold both servers: the third waits for as long as they do.
     let [one, two, three] = &all[..] else { panic!("three clients") };
     value(one, HOLD).await;
