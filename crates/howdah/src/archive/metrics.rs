@@ -41,6 +41,10 @@ pub fn page(shipped: &Shipped, late: u64) -> String {
 /// The same of what every node knows of the repository.
 pub fn backups(seen: &Seen, now: u64) -> String {
     let mut page = String::new();
+    if seen.at == 0 {
+        // Of a repository that nobody could look into yet, no number is one.
+        return page;
+    }
     let ago = |ms: u64| seconds(now.saturating_sub(ms));
     gauge(&mut page, "howdah_backups", "Backups in the repository", seen.history.made.len());
     gauge(&mut page, "howdah_backup_stored_bytes", "Bytes of all packs", seen.stored);
@@ -112,6 +116,15 @@ mod tests {
     use howdah_base::{Lsn, Position, Timeline};
 
     use super::*;
+
+    #[test]
+    fn what_was_never_seen_is_no_number() {
+        let seen = |at| Seen { at, ..super::super::seen::tests::seen(Vec::new()) };
+        assert_eq!(backups(&seen(0), 5_000), "");
+        let text = backups(&seen(1_000), 5_000);
+        assert!(text.contains("\nhowdah_backups 0\n"), "{text}");
+        assert!(text.contains("\nhowdah_backup_look_age_seconds 4.000\n"), "{text}");
+    }
 
     #[test]
     fn a_lag_is_told_by_who_leads() {

@@ -89,17 +89,19 @@ impl Seen {
     pub fn last_drill(&self) -> Option<&Run> {
         let ended = |run: &&Run| run.task == Task::Drill && run.end.is_some();
         let of_schedule = self.history.runs.iter().rfind(ended);
-        self.drilled
-            .as_ref()
-            .filter(|drilled| ended_at(of_schedule) < ended_at(Some(drilled)))
-            .or(of_schedule)
+        self.or_by_hand(of_schedule)
+    }
+
+    fn or_by_hand<'a>(&'a self, of_schedule: Option<&'a Run>) -> Option<&'a Run> {
+        let ended_at = |run: &Run| run.end.as_ref().map(|end| end.at);
+        let is_later = |by_hand: &&Run| of_schedule.and_then(ended_at) < ended_at(by_hand);
+        self.drilled.as_ref().filter(is_later).or(of_schedule)
     }
 
     /// The run that says how it stands with a task now.
     fn last_word(&self, task: Task) -> Option<&Run> {
         let of_schedule = self.history.runs.iter().rfind(|run| run.task == task && concludes(run));
-        let by_hand = self.drilled.as_ref().filter(|_| task == Task::Drill);
-        by_hand.filter(|drilled| ended_at(of_schedule) < ended_at(Some(drilled))).or(of_schedule)
+        if task == Task::Drill { self.or_by_hand(of_schedule) } else { of_schedule }
     }
 
     /// What is wrong, one sentence each.
@@ -144,10 +146,6 @@ impl Seen {
         }
         counts
     }
-}
-
-fn ended_at(run: Option<&Run>) -> Option<u64> {
-    run.and_then(|run| run.end.as_ref()).map(|end| end.at)
 }
 
 /// Whether it says something of the task, and not of its node.
@@ -216,13 +214,14 @@ fn joined(status: Arc<ClusterStatus>, seen: Option<&Seen>) -> Arc<ClusterStatus>
     let wal = leads.and_then(|node| node.member.as_ref()?.archived);
     let now = unix_ms();
     let mut status = ClusterStatus::clone(&status);
-    status.backups = Some(seen.status(wal, now));
+    // What nobody has looked at is not told of as if there were nothing.
+    status.backups = (seen.at > 0).then(|| seen.status(wal, now));
     status.problems.extend(seen.problems(wal, now));
     Arc::new(status)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use howdah_archive::schedule::End;
     use howdah_spec::schedule::Cron;
 
@@ -230,7 +229,7 @@ mod tests {
 
     const HOUR: u64 = 3_600_000;
 
-    fn seen(runs: Vec<Run>) -> Seen {
+    pub(in crate::archive) fn seen(runs: Vec<Run>) -> Seen {
         let text = "cluster = \"c\"\n[backup]\nrepository = \"/r\"\n[nodes.n1]\n";
         let place = std::path::Path::new("/c/howdah.toml");
         let spec = crate::file::parse(place, text).expect("a file");
