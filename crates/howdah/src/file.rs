@@ -14,6 +14,7 @@ use nix::unistd::Uid;
 use crate::archive::lease;
 use crate::failure::{Failure, why};
 use crate::prepare::Layout;
+use crate::talk::say;
 
 /// The cluster file to use, for the verbs that need one.
 #[derive(clap::Args, Clone, Debug)]
@@ -78,6 +79,22 @@ impl FileArg {
             return Ok(written);
         }
         Ok(self.of(load(&resolved)?))
+    }
+
+    /// The same, for a verb that goes by `[backup]`: what a file in somebody's folder says of it
+    /// otherwise counts for nothing, and that is told.
+    pub fn load_for_backups(&self) -> anyhow::Result<ClusterFile> {
+        let running = self.load_running()?;
+        let written = self.load()?;
+        if written.spec.backup != running.spec.backup {
+            say(format!(
+                "note: `{}` says otherwise of `[backup]` than what is in force, which counts here\n\
+                 hint: howdah apply{} takes it into force; howdah config shows what is",
+                shown(&written.path),
+                running.typed
+            ));
+        }
+        Ok(running)
     }
 
     fn of(&self, file: ClusterFile) -> ClusterFile {

@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::admit::{self, Admitted};
 use crate::archive::making::Making;
-use crate::archive::{self, ArchiveConfig, Told};
+use crate::archive::{self, ArchiveConfig, Told, opens};
 use crate::certificates::Watch;
 use crate::failure::Failure;
 use crate::hooks::{self, Hooks};
@@ -454,6 +454,11 @@ async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let channels = Arc::clone(&channels);
         tokio::spawn(async move {
+            let now = channels.file.borrow().as_ref().map(|file| Arc::clone(&file.spec));
+            if let Some(refusal) = opens::refusal(&request.kind, now.as_deref()).await {
+                let _ = request.reply.send(Err(refusal));
+                return;
+            }
             let (reply, answer) = oneshot::channel();
             let asked = Asked { what: request.kind, by: request.by, reply };
             let answer = match channels.ask(asked).await {

@@ -20,6 +20,7 @@ pub mod lineages;
 pub mod making;
 pub mod metrics;
 pub mod open;
+pub mod opens;
 pub mod progress;
 pub mod remembered;
 mod scheduler;

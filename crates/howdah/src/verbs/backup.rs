@@ -52,7 +52,7 @@ const WAL_WITHIN: Duration = Duration::from_secs(300);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::talk::warnings();
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     let jobs = usize::try_from(door::backup(&file)?.jobs)?;
     // Servers let only their own user in over the socket, and only it reads their files.
     account::server_account(&file.spec.run_as)?.become_for_good()?;

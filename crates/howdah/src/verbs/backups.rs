@@ -42,7 +42,7 @@ const COLUMNS: [&str; 12] = [
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::talk::warnings();
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     let format = if args.json { Format::Json } else { args.format };
     howdah_tls::install_provider();
     let runtime = Builder::new_current_thread().enable_all().build()?;

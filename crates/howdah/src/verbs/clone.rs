@@ -47,7 +47,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let origin = args.file.load_running()?;
+    let origin = args.file.load_for_backups()?;
     let other = file::load(&std::path::absolute(&args.other)?)?;
     check_apart(&origin, &other)?;
     let node = node(args, &other)?;

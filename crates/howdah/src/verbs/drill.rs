@@ -68,7 +68,7 @@ struct RestoreArgs {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let What::Restore(args) = &args.what;
     crate::talk::warnings();
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     let backup = door::backup(&file)?;
     let scratch = args.scratch.clone().unwrap_or_else(|| backup.drill.scratch.clone());
     let scratch = std::path::absolute(scratch)?;

@@ -38,7 +38,7 @@ const SETTLED_MS: u64 = 24 * 60 * 60 * 1000;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::talk::warnings();
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     let backup = door::backup(&file)?;
     let (rules, zone) = (backup.keep, backup.schedule.zone.clone());
     account::server_account(&file.spec.run_as)?.become_for_good()?;

@@ -46,7 +46,7 @@ struct KeyArgs {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let What::Key(args) = &args.what;
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     howdah_tls::install_provider();
     // Still as whoever asks: it is his file, and nobody else's.
     let runtime = || Builder::new_current_thread().enable_all().build().context("start a runtime");

@@ -109,7 +109,7 @@ impl Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::talk::warnings();
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     let Some(into) = args.into.as_ref().filter(|_| !args.whole.cluster) else {
         let (dry_run, yes) = (args.dry_run, args.whole.yes);
         let asked = Asked { what: args.whole.what(), moment: &args.moment, dry_run, yes };

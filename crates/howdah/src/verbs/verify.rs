@@ -54,7 +54,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::talk::warnings();
-    let file = args.file.load_running()?;
+    let file = args.file.load_for_backups()?;
     let jobs = usize::try_from(door::backup(&file)?.jobs)?;
     // Proofs are written, too, and belong to it.
     account::server_account(&file.spec.run_as)?.become_for_good()?;

@@ -56,6 +56,11 @@ impl Story {
         self.refused(&[&["restore", "--into", &into], arguments].concat(), parts);
     }
 
+    fn cipher(&mut self, word: &str) {
+        self.cluster.file.set("backup", "cipher", &format!("\"{word}\""));
+        self.cluster.write_file();
+    }
+
     /// What every verb says that needs the repository.
     fn nothing_works(&self, cluster: &Cluster, parts: &[&str]) {
         let into = self.into.display().to_string();
@@ -77,7 +82,7 @@ fn story() -> Story {
 
 #[test]
 fn what_cannot_be_done_is_told_and_touches_nothing() {
-    let story = story();
+    let mut story = story();
     let cluster = &story.cluster;
     let node = cluster.primary();
     node.sql("create table t as select generate_series(1, 1000) g").expect("made");
@@ -94,6 +99,7 @@ fn what_cannot_be_done_is_told_and_touches_nothing() {
     story.no_restore(&["--to", &format!("lsn={before}")], &[older]);
     no_place(&story);
     no_key(&story);
+    other_cipher(&mut story);
     anothers(&story);
     // At the end: it is WAL that never comes back.
     gap(&story);
@@ -134,6 +140,18 @@ fn no_key(story: &Story) {
     story.nothing_works(&story.cluster, &["the key is not this repository's"]);
     fs::write(&key, own).expect("written");
     story.cluster.howdah_ok(&["backups"]);
+}
+
+/// It comes into force nowhere, and as long as the file says it, verbs tell that it counts for nothing.
+fn other_cipher(story: &mut Story) {
+    story.cipher("none");
+    story.refused(&["apply"], &["cannot open the repository", "sealed with `aes-256-gcm`"]);
+    let output = story.cluster.howdah(&["backups"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("says otherwise of `[backup]`"), "{said}");
+    story.cipher("aes-256-gcm");
+    let output = story.cluster.howdah(&["backups"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("says otherwise"), "in force");
 }
 
 /// A cluster that has never written there, and a folder that is no repository.
