@@ -229,7 +229,7 @@ impl Agent {
         }
         // What the server is about to be counts from now on, not only when it has got there.
         match command {
-            Command::StartPrimary { .. } => self.conf.standby = false,
+            Command::StartPrimary { .. } => self.conf.closes(),
             Command::StartStandby { .. } => self.conf.standby = true,
             // More WAL may come.
             Command::Follow { .. } => self.left = None,
@@ -414,8 +414,10 @@ impl Agent {
     fn probed(&mut self, facts: Result<Box<Facts>, String>, asked_at: Tick) {
         match facts {
             Ok(facts) if self.alive.is_alive() && asked_at >= self.facts_after => {
-                // An agent that was started in the middle of a promotion learns of it here.
-                self.conf.standby &= !facts.running.primary;
+                // Also of an agent that was started in the middle of a promotion.
+                if facts.running.primary && self.conf.standby {
+                    self.conf.closes();
+                }
                 self.note_position(&facts.running);
                 self.facts = Some(*facts);
                 self.observed_at = asked_at;

@@ -54,6 +54,14 @@ impl ConfState {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    /// The server is a primary from now on, or is about to be one. A standby's gate is open, and a job that
+    /// makes a primary closes it; what that job has written is known only once it has ended, and until then
+    /// the gate must not count as open: clients would be led to a server that refuses them.
+    pub fn closes(&mut self) {
+        self.standby = false;
+        self.gate_open = false;
+    }
+
     /// `synchronous_standby_names`. A standby's is never empty: the flag that makes commits wait
     /// is set by the checkpointer some time after a reload, and a session that is open while the
     /// standby is promoted must not find it unset.

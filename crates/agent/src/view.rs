@@ -8,7 +8,6 @@ use howdah_ledger::view_of;
 use howdah_spec::backup::StandbysFrom;
 
 use crate::agent::Agent;
-use crate::conf::ConfState;
 use crate::observe::against_record;
 
 /// Probes that fail for this long make a running server unknown, milliseconds.
@@ -34,7 +33,7 @@ impl Agent {
                 redo: self.left.map(|left| left.redo),
                 consistent: self.left.and_then(|left| left.consistent),
                 sync: self.sync.clone(),
-                gate_open: lets_clients_in(&self.conf, &self.server()),
+                gate_open: self.conf.gate_open,
                 slots: self.slots(&store),
                 started_unix_ms: self.facts.as_ref().and_then(|f| f.started_unix_ms),
                 pending_restart: self.facts.as_ref().is_some_and(|f| !f.pending_restart.is_empty()),
@@ -146,44 +145,8 @@ impl Agent {
     }
 }
 
-/// A standby's gate is open, and the files of one are what is known until the job that promotes it has
-/// ended: that job closes the gate before, so a server that is a primary by then lets nobody in.
-fn lets_clients_in(conf: &ConfState, server: &Server) -> bool {
-    let promoting = conf.standby && matches!(server, Server::Running(running) if running.primary);
-    conf.gate_open && !promoting
-}
-
 /// The other nodes with data that the file names.
 fn others(spec: &howdah_spec::ClusterSpec, own: &NodeName) -> BTreeSet<NodeName> {
     let data = spec.nodes.iter().filter(|(_, node)| node.kind == howdah_spec::NodeKind::Data);
     data.map(|(name, _)| name).filter(|name| *name != own).cloned().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use howdah_base::{History, Lsn, Position, Timeline};
-    use howdah_ha::Running;
-
-    use super::*;
-
-    #[test]
-    fn a_standby_that_is_being_promoted_lets_nobody_in() {
-        let server = |primary| {
-            Server::Running(Running {
-                primary,
-                history: History::root(Timeline(1)),
-                position: Position { timeline: Timeline(1), lsn: Lsn(0) },
-                replayed: Lsn(0),
-                upstream: None,
-                streaming: false,
-                senders: Vec::new(),
-            })
-        };
-        let conf = |standby| ConfState { standby, gate_open: true, ..ConfState::default() };
-        assert!(lets_clients_in(&conf(true), &server(false)));
-        assert!(lets_clients_in(&conf(false), &server(true)));
-        assert!(!lets_clients_in(&conf(true), &server(true)), "the job has not ended yet");
-        let closed = ConfState { gate_open: false, ..conf(false) };
-        assert!(!lets_clients_in(&closed, &server(true)));
-    }
 }

@@ -1,6 +1,7 @@
 //! Clients that share servers while the primary moves, and while it is lost: in a switchover nobody
 //! hears of it, in a failover only who was in the middle of a transaction, and nobody is disconnected.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -134,6 +135,20 @@ fn a_switchover_costs_pooled_clients_nothing_but_a_moment() {
         assert!(wrote.rows > 10, "client {at}: {} rows", wrote.rows);
     }
     confirmed(&cluster, &wrote);
+    nobody_came_too_early(&cluster);
+}
+
+/// Before its gate is open a new primary has no rule for anybody: who is led to it all the same is
+/// refused, and takes the processor's time from what everybody waits for.
+fn nobody_came_too_early(cluster: &Cluster) {
+    for node in cluster.nodes() {
+        let logs = fs::read_dir(node.data_dir.join("log")).expect("the server's logs");
+        for log in logs.map(|log| log.expect("listed").path()) {
+            let text = fs::read_to_string(&log).expect("read");
+            let refused = text.lines().find(|line| line.contains("no pg_hba.conf entry"));
+            assert_eq!(refused, None, "{}: {}", node.name, log.display());
+        }
+    }
 }
 
 /// What a failover leaves of writers, and of clients that have set something and wait. `fail` takes
