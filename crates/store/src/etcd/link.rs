@@ -31,8 +31,16 @@ pub(super) struct Member {
 enum State {
     #[default]
     Absent,
-    Connecting(watch::Receiver<Option<Result<Arc<Link>, Fault>>>),
+    Connecting(Attempt),
     Connected(Arc<Link>),
+}
+
+/// Has the answer once there is one.
+type Attempt = watch::Receiver<Option<Result<Arc<Link>, Fault>>>;
+
+async fn ended(mut attempt: Attempt) -> Result<Arc<Link>, Fault> {
+    let ended = attempt.wait_for(Option::is_some).await;
+    ended.ok().and_then(|answer| answer.clone()).unwrap_or_else(|| Err(Fault::away("gone")))
 }
 
 impl Member {
@@ -49,19 +57,36 @@ impl Member {
     /// The connection that is there, or a new one. Whoever gives up waiting leaves the attempt
     /// to the next who asks: to log in costs etcd a tenth of a second of a processor, and a
     /// loaded one would never get to the end of it.
+    ///
+    /// An attempt that had begun before may have read files that were renewed since: what etcd
+    /// refused to it is tried once more.
     pub(super) async fn link(self: &Arc<Member>) -> Result<Arc<Link>, Fault> {
-        let mut attempt = match &mut *self.state() {
-            State::Connected(link) => return Ok(Arc::clone(link)),
-            State::Connecting(attempt) => attempt.clone(),
-            state @ State::Absent => {
+        let (attempt, began_before) = match self.take_up() {
+            Ok(link) => return Ok(link),
+            Err(attempt) => attempt,
+        };
+        match ended(attempt).await {
+            Err(Fault::Refused { .. }) if began_before => match self.take_up() {
+                Ok(link) => Ok(link),
+                Err((attempt, _)) => ended(attempt).await,
+            },
+            answer => answer,
+        }
+    }
+
+    /// The connection that is there; else the attempt at one, and whether it had begun before.
+    fn take_up(self: &Arc<Member>) -> Result<Arc<Link>, (Attempt, bool)> {
+        let mut state = self.state();
+        match &*state {
+            State::Connected(link) => Ok(Arc::clone(link)),
+            State::Connecting(attempt) => Err((attempt.clone(), true)),
+            State::Absent => {
                 let (done, attempt) = watch::channel(None);
                 *state = State::Connecting(attempt.clone());
                 tokio::spawn(Arc::clone(self).attempt(done));
-                attempt
+                Err((attempt, false))
             }
-        };
-        let ended = attempt.wait_for(Option::is_some).await;
-        ended.ok().and_then(|answer| answer.clone()).unwrap_or_else(|| Err(Fault::away("gone")))
+        }
     }
 
     async fn attempt(self: Arc<Member>, done: watch::Sender<Option<Result<Arc<Link>, Fault>>>) {

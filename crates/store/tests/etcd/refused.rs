@@ -8,7 +8,9 @@ use howdah_store::etcd::{Etcd, EtcdOptions, TlsFiles};
 use howdah_store::{Store, StoreError, Txn, TxnOutcome};
 use howdah_testkit::{EtcdCluster, EtcdSetup};
 
+use crate::contract::soon;
 use crate::options::options;
+use crate::relay::Relay;
 
 fn guarded() -> EtcdCluster {
     let only_below = Some("/howdah/".to_owned());
@@ -83,7 +85,9 @@ async fn one_side_speaks_tls_and_the_other_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn renewed_certificates_are_used_from_the_next_connection_on() {
     let mut etcd = guarded();
-    let store = Etcd::open(options(&etcd, "a")).await.expect("opens");
+    // As long as a loaded machine may take to start an etcd and log in there.
+    let patient = EtcdOptions { timeout: Duration::from_secs(20), ..options(&etcd, "a") };
+    let store = Etcd::open(patient).await.expect("opens");
     let (certificate, key) = (etcd.certificate(), etcd.key());
     let good = [&certificate, &key].map(|path| fs::read(path).expect("read"));
     let stranger = guarded();
@@ -100,6 +104,35 @@ async fn renewed_certificates_are_used_from_the_next_connection_on() {
     }
     etcd.leader();
     store.snapshot().await.expect("the renewed ones are good");
+}
+
+/// The watch tries again by itself: an attempt of its own is on the way when the files change.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_from_before_the_renewal_does_not_speak_for_the_renewed_files() {
+    let (etcd, stranger) = (guarded(), guarded());
+    let relay = Relay::before(&etcd.endpoint(0)).await;
+    let (endpoints, timeout) = (vec![relay.endpoint.clone()], Duration::from_secs(20));
+    let good = EtcdOptions { endpoints, timeout, ..options(&etcd, "a") };
+    let store = Etcd::open(good).await.expect("opens");
+    let own = [etcd.certificate(), etcd.key()];
+    let strange = [stranger.certificate(), stranger.key()];
+    let kept = own.clone().map(|path| fs::read(path).expect("read"));
+    relay.cut();
+    soon("the end of the watch", store.changed(u64::MAX)).await.expect_err("it is cut");
+    for (to, from) in own.iter().zip(strange) {
+        fs::copy(from, to).expect("copy");
+    }
+    relay.heal();
+    relay.delay(Duration::from_millis(200));
+    let before = relay.asked();
+    let begun = async {
+        while relay.asked() == before {
+            tokio::task::yield_now().await
+        }
+    };
+    soon("an attempt of the watch", begun).await;
+    own.iter().zip(kept).for_each(|(path, text)| fs::write(path, text).expect("write"));
+    store.snapshot().await.expect("its own attempt reads the renewed ones");
 }
 
 #[tokio::test(flavor = "multi_thread")]
