@@ -141,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     if begins.is_none() {
         out(format!("restored into `{}`", into.display()));
-        say(start_hint(&file, &destination.data_dir));
+        say(start_hint(&file, &destination.data_dir, args.then));
     }
     Ok(())
 }
@@ -176,16 +176,30 @@ async fn prepare(
 }
 
 /// It is a server's directory with the cluster's configuration, and must not come up as one of its
-/// nodes: a port, a socket and a log of its own.
-fn start_hint(file: &ClusterFile, data_dir: &Path) -> String {
+/// nodes: a port, a socket, a log and a size of its own. Nobody is let in before the target: a `pg_dump`
+/// that comes early would take a table as it was on the way there, and pg_ctl does not wait for that.
+/// Where it is to pause at the target it could not be looked at otherwise.
+fn start_hint(file: &ClusterFile, data_dir: &Path, then: Then) -> String {
     let bin = facts::install(&file.spec, data_dir).map(|install| install.bin_dir);
-    let pg_ctl = bin.unwrap_or_default().join("pg_ctl");
+    let bin = bin.unwrap_or_default();
+    let (early, wait) = match then {
+        Then::Pause => ("on", PAUSES.to_owned()),
+        Then::Promote | Then::Shutdown => {
+            let ready = bin.join("pg_isready");
+            let wait = format!("until {} -h /tmp -p 5999; do sleep 1; done", ready.display());
+            ("off", format!("then wait until it is there; it lets nobody in before: {wait}"))
+        }
+    };
     format!(
         "hint: as user {}: {} -D {} -w -l /tmp/restored.log -o \"-p 5999 -k /tmp -c listen_addresses= \
-         -c ssl=off -c synchronous_standby_names= -c logging_collector=off \
-         -c max_logical_replication_workers=0 -c cron.launch_active_jobs=off\" start",
+         -c hot_standby={early} -c shared_buffers=128MB -c ssl=off -c synchronous_standby_names= \
+         -c logging_collector=off -c max_logical_replication_workers=0 \
+         -c cron.launch_active_jobs=off\" start\nhint: {wait}",
         file.spec.run_as,
-        pg_ctl.display(),
+        bin.join("pg_ctl").display(),
         data_dir.display(),
     )
 }
+
+const PAUSES: &str = "it answers before it is there; `select pg_get_wal_replay_pause_state()` \
+                      says `paused` once it is";

@@ -1,8 +1,9 @@
 //! A table that was dropped is there again: a backup of a running cluster, WAL, and a moment before.
 
+use std::process::Command;
 use std::time::Duration;
 
-use howdah_testkit::{Cluster, PgNode, majors};
+use howdah_testkit::{Cluster, PgNode, PortLease, majors};
 
 use crate::{TAKEOVER_WITHIN, three};
 
@@ -83,6 +84,43 @@ fn a_dropped_table_is_there_again_as_it_was_a_moment_before() {
     assert_eq!(tables, ["u", "v"]);
 }
 
+/// Whoever pastes it into a script asks the server the moment it answers.
+#[test]
+fn the_command_that_is_printed_lets_nobody_in_before_the_target() {
+    let cluster = started();
+    let primary = cluster.primary();
+    primary.sql("create table t (g int)").expect("made");
+    cluster.howdah_ok(&["backup"]);
+    for _ in 0..4 {
+        primary.sql("insert into t select generate_series(1, 200000)").expect("written");
+        primary.sql("select pg_switch_wal()").expect("switched");
+    }
+    crate::wal_kept::is_kept(&cluster);
+    let into = cluster.scratch().join("back").display().to_string();
+    let output = cluster.howdah(&["restore", "--into", &into]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let after = |words: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(words)?.split_once(": "));
+        line.unwrap_or_else(|| panic!("{said}"))
+    };
+    let ((user, start), (_, wait)) = (after("hint: as user "), after("hint: then wait"));
+    let port = PortLease::take().next_port();
+    let psql = format!("psql -h {into} -p {port} -U postgres -d postgres -Atc");
+    let count = "'select count(*) from t'";
+    let script = format!("{start} >/dev/null; {psql} {count}; {wait} >/dev/null; {psql} {count}")
+        .replace("5999", &port.to_string())
+        .replace(" /tmp ", &format!(" {into} "))
+        .replace("/tmp/restored.log", &format!("{into}/restored.log"));
+    let asked = Command::new("setpriv")
+        .args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", "--"])
+        .args(["timeout", "60", "sh", "-c", &script])
+        .output()
+        .expect("setpriv");
+    let counts = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let log = std::fs::read_to_string(format!("{into}/restored.log"));
+    assert!(!counts.is_empty() && counts.lines().all(|n| n == "800000"), "{asked:?}\n{log:?}");
+}
+
 #[test]
 fn a_restore_that_is_killed_is_run_again_over_what_it_has_left() {
     let cluster = started();
@@ -95,7 +133,7 @@ fn a_restore_that_is_killed_is_run_again_over_what_it_has_left() {
     let control = into.join("global/pg_control");
     let mut killed = 0;
     for after_ms in [5, 50, 100, 200, 300, 450, 700, 1000] {
-        let mut restore = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"));
+        let mut restore = Command::new(env!("CARGO_BIN_EXE_howdah"));
         restore.args(["restore", "--delta", "--into"]).arg(&into);
         restore.arg("-f").arg(cluster.file_path());
         let mut restore = restore.spawn().expect("it runs");
