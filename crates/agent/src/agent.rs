@@ -227,13 +227,10 @@ impl Agent {
             // What became of an earlier one is not what becomes of this.
             self.last_error.take_if(|(failed, _)| *failed == Job::Switchover);
         }
-        // What the server is about to be counts from now on, not only when it has got there.
-        match command {
-            Command::StartPrimary { .. } => self.conf.closes(),
-            Command::StartStandby { .. } => self.conf.standby = true,
+        self.conf.foresees(&command);
+        if matches!(command, Command::Follow { .. }) {
             // More WAL may come.
-            Command::Follow { .. } => self.left = None,
-            _ => {}
+            self.left = None;
         }
         self.stopping = job == Job::Stop;
         let planned = command == Command::Stop(StopMode::Fast);

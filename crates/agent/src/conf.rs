@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use howdah_base::{DirectoryId, NodeName, Term};
+use howdah_ha::Command;
 use howdah_postgres::conf::{self, ServerConf};
 use howdah_postgres::wal::tail;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,24 @@ impl ConfState {
     pub fn load(shared: &Shared) -> ConfState {
         let text = std::fs::read_to_string(path(shared)).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// What a job makes of the server counts from its beginning, not only when it has got there: one that
+    /// fails may have got there all the same, and its outcome then tells nothing of what it has written.
+    /// Voters that are in force and not known here would be gone with the next file that is written.
+    pub fn foresees(&mut self, command: &Command) {
+        match command {
+            Command::StartPrimary { names, needed } => {
+                self.closes();
+                (self.names, self.needed) = (names.clone(), *needed);
+            }
+            // A standby, and open to readers, until it has happened.
+            Command::Promote { names, needed, .. } => {
+                (self.names, self.needed) = (names.clone(), *needed);
+            }
+            Command::StartStandby { .. } => self.standby = true,
+            _ => {}
+        }
     }
 
     /// The server is a primary from now on, or is about to be one. A standby's gate is open, and a job that
@@ -158,4 +177,33 @@ fn upstream(
         return Ok((String::new(), String::new()));
     };
     Ok((shared.conninfo(node, id.as_str())?, id.slot(*term)))
+}
+
+#[cfg(test)]
+mod tests {
+    use howdah_base::Timeline;
+
+    use super::*;
+
+    /// The job says no more than that it failed; a probe finds a primary.
+    #[test]
+    fn the_voters_of_a_promotion_that_failed_behind_its_end_stay_in_force() {
+        let names = BTreeSet::from(["n2_00000001".parse().expect("an identity")]);
+        let (term, slots) = (Term(2), BTreeSet::new());
+        let mut conf = ConfState { standby: true, gate_open: true, ..ConfState::default() };
+        assert_eq!(conf.setting(), "ANY 1 (\"howdah_nobody\")");
+        let (timeline, needed) = (Timeline(2), 1);
+        conf.foresees(&Command::Promote { timeline, names: names.clone(), needed, term, slots });
+        assert!(conf.standby && conf.gate_open, "until it has happened: {conf:?}");
+        conf.closes();
+        // The next that is written is the open gate.
+        let opened = ConfState { gate_open: true, ..conf.clone() };
+        assert_eq!(opened.setting(), "ANY 1 (\"n2_00000001\")");
+        assert!(!conf.standby && !conf.gate_open);
+
+        let mut conf = ConfState { gate_open: true, ..ConfState::default() };
+        conf.foresees(&Command::StartPrimary { names, needed });
+        assert_eq!(conf.setting(), "ANY 1 (\"n2_00000001\")");
+        assert!(!conf.gate_open);
+    }
 }
