@@ -409,14 +409,14 @@ pub fn read_again(text: &str, started_with: &ClusterSpec) -> Result<ClusterSpec,
 }
 
 /// What HTTP tells, once the agent has its first picture.
-pub async fn feeds(channels: Arc<Channels>, archive: &Told) -> Option<Feeds> {
+pub async fn feeds(channels: Arc<Channels>, archive: &Told, node: &NodeName) -> Option<Feeds> {
     let mut status = channels.status.clone();
     status.wait_for(Option::is_some).await.ok()?;
     let page = archive::seen::with_backups(status, archive.seen.subscribe()).await?;
     let health = health::follow(page.clone(), channels.vitals.clone());
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let channels_file = channels.file.clone();
-    tokio::spawn(pass_on(inbox, channels));
+    tokio::spawn(pass_on(inbox, channels, node.clone()));
     let file = follow_file(channels_file);
     Some(Feeds { status: page, health, file, requests })
 }
@@ -442,7 +442,7 @@ fn follow_file(
 }
 
 /// Operators' requests, beside each other: one that is under way can be given up by another.
-async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
+async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>, node: NodeName) {
     let places = Arc::new(Semaphore::new(REQUESTS_MAX));
     while let Some(request) = inbox.recv().await {
         if request.kind == Ask::Stop {
@@ -452,10 +452,10 @@ async fn pass_on(mut inbox: mpsc::Receiver<Request>, channels: Arc<Channels>) {
             continue;
         }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let channels = Arc::clone(&channels);
+        let (channels, node) = (Arc::clone(&channels), node.clone());
         tokio::spawn(async move {
             let now = channels.file.borrow().as_ref().map(|file| Arc::clone(&file.spec));
-            if let Some(refusal) = opens::refusal(&request.kind, now.as_deref()).await {
+            if let Some(refusal) = opens::refusal(&request.kind, now.as_deref(), &node).await {
                 let _ = request.reply.send(Err(refusal));
                 return;
             }

@@ -28,7 +28,7 @@ pub async fn feeds(
 ) -> Option<Feeds> {
     let mut agent = agent;
     let waits = tokio::select! {
-        channels = &mut agent => return node::feeds(channels.ok()?, &archive).await,
+        channels = &mut agent => return node::feeds(channels.ok()?, &archive, &node).await,
         waits = first(&mut why) => waits?,
     };
     let (status, page) = watch::channel(Arc::new(waiting(&spec, &node, &waits)));
@@ -48,7 +48,7 @@ pub async fn feeds(
             }
         };
         let Ok(channels) = channels else { return };
-        let Some(feeds) = node::feeds(channels, &archive).await else { return };
+        let Some(feeds) = node::feeds(channels, &archive, &node).await else { return };
         tokio::join!(
             forward(feeds.status, status),
             forward(feeds.health, health),

@@ -141,7 +141,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     if begins.is_none() {
         out(format!("restored into `{}`", into.display()));
-        say(start_hint(&file, &destination.data_dir, args.then));
+        let (then, to) = (args.then, &args.moment.to);
+        say(start_hint(&file, &destination.data_dir, then, to));
     }
     Ok(())
 }
@@ -179,27 +180,32 @@ async fn prepare(
 /// nodes: a port, a socket, a log and a size of its own. Nobody is let in before the target: a `pg_dump`
 /// that comes early would take a table as it was on the way there, and pg_ctl does not wait for that.
 /// Where it is to pause at the target it could not be looked at otherwise.
-fn start_hint(file: &ClusterFile, data_dir: &Path, then: Then) -> String {
+fn start_hint(file: &ClusterFile, data_dir: &Path, then: Then, to: &str) -> String {
     let bin = facts::install(&file.spec, data_dir).map(|install| install.bin_dir);
     let bin = bin.unwrap_or_default();
+    let pg_ctl = format!("{} -D {}", bin.join("pg_ctl").display(), data_dir.display());
+    let ready = format!("{} -h /tmp -p 5999", bin.join("pg_isready").display());
+    let runs = format!("{pg_ctl} status >/dev/null");
     let (early, wait) = match then {
-        Then::Pause => ("on", PAUSES.to_owned()),
-        Then::Promote | Then::Shutdown => {
-            let ready = bin.join("pg_isready");
-            let wait = format!("until {} -h /tmp -p 5999; do sleep 1; done", ready.display());
+        // The end of all WAL is no target to PostgreSQL.
+        Then::Pause if to != "latest" => ("on", PAUSES.to_owned()),
+        Then::Pause | Then::Promote => {
+            let wait = format!("until {ready} || ! {runs}; do sleep 1; done");
             ("off", format!("then wait until it is there; it lets nobody in before: {wait}"))
+        }
+        Then::Shutdown => {
+            ("off", format!("then wait until it has ended: while {runs}; do sleep 1; done"))
         }
     };
     format!(
-        "hint: as user {}: {} -D {} -w -l /tmp/restored.log -o \"-p 5999 -k /tmp -c listen_addresses= \
+        "hint: as user {}: {pg_ctl} -w -l {LOG} -o \"-p 5999 -k /tmp -c listen_addresses= \
          -c hot_standby={early} -c shared_buffers=128MB -c ssl=off -c synchronous_standby_names= \
          -c logging_collector=off -c max_logical_replication_workers=0 \
          -c cron.launch_active_jobs=off\" start\nhint: {wait}",
         file.spec.run_as,
-        bin.join("pg_ctl").display(),
-        data_dir.display(),
     )
 }
 
+const LOG: &str = "/tmp/restored.log";
 const PAUSES: &str = "it answers before it is there; `select pg_get_wal_replay_pause_state()` \
                       says `paused` once it is";
