@@ -104,7 +104,8 @@ fn the_command_that_is_printed_lets_nobody_in_before_the_target() {
         line.unwrap_or_else(|| panic!("{said}"))
     };
     let ((user, start), (_, wait)) = (after("hint: as user "), after("hint: then wait"));
-    let port = PortLease::take().next_port();
+    let mut lease = PortLease::take();
+    let port = lease.next_port();
     let psql = format!("psql -h {into} -p {port} -U postgres -d postgres -Atc");
     let count = "'select count(*) from t'";
     let script = format!("{start} >/dev/null; {psql} {count}; {wait} >/dev/null; {psql} {count}")
