@@ -12,12 +12,12 @@ use howdah_base::Span;
 use howdah_proxy::Endpoint::Rw;
 use howdah_proxy::{ProxyConfig, VERIFIER_ASKS_MAX, VerifierAsk};
 use howdah_spec::PoolMode;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::pg::{PASSWORD, Pg};
-use crate::rig::{ALL, Node, Tls, config, connect, refusal, ruled, until};
+use crate::rig::{ALL, Node, Tls, cancel, config, connect, refusal, ruled, until};
 
 /// A node whose clients share two servers.
 pub async fn pooled(pg: &Pg, tls: &Tls) -> Node {
@@ -398,8 +398,7 @@ async fn a_cancel_request_reaches_the_server_of_the_moment() {
             other => Err(other.to_owned()),
         })
         .await;
-        let tcp = TcpStream::connect(node.address(Rw)).await.expect("connected");
-        token.cancel_query_raw(tcp, NoTls).await.expect("sent");
+        cancel(node.address(Rw), &token).await;
     };
     let (slept, ()) = tokio::join!(sleeps, cancels);
     let error = slept.expect_err("cancelled");
@@ -428,8 +427,7 @@ async fn a_cancel_request_may_come_to_any_node() {
             other => Err(other.to_owned()),
         })
         .await;
-        let tcp = TcpStream::connect(other.address(Rw)).await.expect("connected");
-        token.cancel_query_raw(tcp, NoTls).await.expect("sent");
+        cancel(other.address(Rw), &token).await;
     };
     let (slept, ()) = tokio::join!(sleeps, cancels);
     let error = slept.expect_err("cancelled");

@@ -19,10 +19,11 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::net::TcpSocket;
+use tokio::io::{copy, duplex, sink};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
 
 use crate::pg::PASSWORD;
 
@@ -275,6 +276,16 @@ pub async fn until<F: Future<Output = Result<(), String>>>(
         }
     };
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "not in time: {what}; saw {last}");
+}
+
+/// Sends the request and waits until the server hangs up, as libpq does: PostgreSQL signals twice, the
+/// process and its group, and who does not wait may have its next statement hit by the second.
+pub async fn cancel(at: SocketAddr, token: &CancelToken) {
+    let (near, mut far) = duplex(64);
+    token.cancel_query_raw(near, NoTls).await.expect("said");
+    let mut tcp = TcpStream::connect(at).await.expect("connected");
+    copy(&mut far, &mut tcp).await.expect("sent");
+    assert_eq!(copy(&mut tcp, &mut sink()).await.expect("the end"), 0);
 }
 
 pub async fn until_cut(client: &Client) {

@@ -17,7 +17,7 @@ use crate::conversations::chance::Chance;
 use crate::pg::{PASSWORD, Pg};
 use crate::pooled::{PID, clients, direct, pooled_with, value};
 use crate::raw::Raw;
-use crate::rig::{Node, Tls, connect, ruled, until};
+use crate::rig::{Node, Tls, cancel, connect, ruled, until};
 
 const THREADS: u32 = 3;
 /// Nothing here waits so long unless somebody has been forgotten.
@@ -197,7 +197,7 @@ async fn lives(node: &Node, seed: u64) {
     for _ in 0..8 {
         let client = connect(node.address(Rw)).await.expect("let in");
         for _ in 0..chance.below(6) {
-            match chance.below(6) {
+            match chance.below(7) {
                 0 => drop(value(&client, "set work_mem = '9MB'; select 1").await),
                 1 => drop(value(&client, "begin; select 1; commit").await),
                 2 => {
@@ -206,23 +206,35 @@ async fn lives(node: &Node, seed: u64) {
                     assert_eq!(asked.expect("in time").expect("an answer").get::<_, i32>(0), 7);
                 }
                 3 => {
-                    let cancel = client.cancel_token();
-                    let tcp = TcpStream::connect(node.address(Rw)).await.expect("a listener");
+                    let token = client.cancel_token();
                     let asked = client.simple_query("select pg_sleep(0.05)");
-                    let (asked, told) = tokio::join!(asked, cancel.cancel_query_raw(tcp, NoTls));
-                    told.expect("told");
+                    let (asked, ()) = tokio::join!(asked, cancel(node.address(Rw), &token));
                     let code = asked.err().and_then(|error| error.code().cloned());
                     assert!(code.is_none_or(|code| code.code() == "57014"));
                 }
-                // It goes on waiting, or is at it, when the next one asks, or it goes.
+                // It goes while its request is on the way.
                 4 => {
-                    let wait = Duration::from_micros(chance.below(3_000) as u64);
+                    let tcp = TcpStream::connect(node.address(Rw)).await.expect("a listener");
+                    let token = client.cancel_token();
+                    let told = token.cancel_query_raw(tcp, NoTls);
+                    let asked = client.simple_query("select pg_sleep(0.05)");
+                    let wait = wait_of(&mut chance);
+                    drop(timeout(wait, async { tokio::join!(asked, told) }).await);
+                    break;
+                }
+                // It goes on waiting, or is at it, when the next one asks, or it goes.
+                5 => {
+                    let wait = wait_of(&mut chance);
                     drop(timeout(wait, client.simple_query("select pg_sleep(0.002)")).await);
                 }
                 _ => assert_eq!(value(&client, "select 5").await, "5"),
             }
         }
     }
+}
+
+fn wait_of(chance: &mut Chance) -> Duration {
+    Duration::from_micros(chance.below(3_000) as u64)
 }
 
 /// Nobody is there any more, and all servers are free: no place has been lost on the way.

@@ -12,7 +12,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use crate::pg::PASSWORD;
 use crate::pooled::value;
-use crate::rig::until;
+use crate::rig::{cancel, until};
 
 /// More than there are servers in transaction mode.
 const CLIENTS: i32 = 6;
@@ -126,8 +126,7 @@ async fn cancelled(at: SocketAddr, client: &Client, other: &Client) {
             other => Err(other.to_owned()),
         })
         .await;
-        let tcp = tokio::net::TcpStream::connect(at).await.expect("connected");
-        token.cancel_query_raw(tcp, NoTls).await.expect("sent");
+        cancel(at, &token).await;
     };
     let (slept, ()) = tokio::join!(sleeps, cancels);
     assert_eq!(slept.expect_err("cancelled").code(), Some(&SqlState::QUERY_CANCELED));
