@@ -151,11 +151,16 @@ impl Lineage {
     pub async fn backups(&self) -> Result<Vec<Label>, RepoError> {
         let mut found = Vec::new();
         for label in self.attempts().await? {
-            if self.storage().exists(&self.id().manifest(&label)).await? {
+            if self.has_backup(&label).await? {
                 found.push(label);
             }
         }
         Ok(found)
+    }
+
+    /// Whether it was committed and is there.
+    pub async fn has_backup(&self, label: &Label) -> Result<bool, RepoError> {
+        self.storage().exists(&self.id().manifest(label)).await
     }
 
     /// The labels of all backups, also of those that were never committed.

@@ -96,6 +96,10 @@ impl Lease {
         }
     }
 
+    pub fn holder(&self) -> &str {
+        &self.terms.holder
+    }
+
     /// Rises with each new holder; a lower one than another's has lost.
     pub fn tenure(&self) -> u64 {
         self.tenure

@@ -42,6 +42,14 @@ impl Lineage {
         Ok(found)
     }
 
+    /// Of a backup that goes.
+    pub async fn forget_proofs(&self, label: &Label) -> Result<(), RepoError> {
+        for number in self.proofs(label).await? {
+            self.storage().delete(&self.id().proof(label, number)).await?;
+        }
+        Ok(())
+    }
+
     pub async fn get_proof(&self, label: &Label, number: u32) -> Result<Vec<u8>, RepoError> {
         self.get_sealed(Kind::Proof, &self.id().proof(label, number), SMALL_BYTES_MAX).await
     }

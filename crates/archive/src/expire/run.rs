@@ -58,8 +58,9 @@ fn wal_of(object: Option<WalObject>, size: u64) -> Option<(Timeline, Lsn, Lsn)> 
     Some((segment.timeline()?, start, Lsn(start.0 + size)))
 }
 
-/// Removes it: manifests first, so that nobody begins to read what is about to go. What is left over by
-/// a failure goes the next time.
+/// Removes it: manifests before packs, so that nobody begins to read what is about to go; and before a
+/// manifest what was found of its backup, so that it is not missed. What is left over by a failure goes
+/// the next time.
 pub async fn remove(
     lineage: &Lineage,
     lease: &Lease,
@@ -68,8 +69,10 @@ pub async fn remove(
 ) -> Result<Removed, RepoError> {
     let mut removed = Removed::default();
     for label in &removal.backups {
+        let label = label.parse()?;
         lease.confirm(now()).await?;
-        lineage.repository().storage().delete(&lineage.id().manifest(&label.parse()?)).await?;
+        lineage.forget_proofs(&label).await?;
+        lineage.repository().storage().delete(&lineage.id().manifest(&label)).await?;
         removed.backups += 1;
     }
     for (names, count) in [(&removal.packs, &mut removed.packs), (&removal.wal, &mut removed.wal)] {

@@ -85,6 +85,7 @@ fn a_proof_is_read_as_it_was_written_and_a_newer_one_is_passed_over() {
         super::super::Found::Verified(verified(1, false).expect("some").1),
         super::super::Found::Drilled(Box::new(drill)),
         super::super::Found::Exported,
+        super::super::Found::Committed,
     ] {
         let proof = Proof { at_ms, by: by.clone(), found };
         let text = serde_json::to_string(&proof).expect("written");

@@ -75,7 +75,7 @@ impl LastDrill {
 /// Proofs of a backup that are read at most, from the newest on.
 const READ_MAX: usize = 64;
 /// What proofs of the key are called, in the place of a backup's label. No backup is called so.
-const KEY: &str = "repository-key";
+pub(super) const KEY: &str = "repository-key";
 
 /// Writes it down, for good.
 pub async fn keep(lineage: &Lineage, label: &Label, proof: &Proof) -> Result<(), RepoError> {
@@ -94,7 +94,7 @@ pub async fn known(lineage: &Lineage, label: &Label, numbers: &[u32]) -> Result<
         match proof.found {
             Found::Verified(found) => verdict.note(proof.at_ms, found),
             Found::Drilled(found) => drill.note(proof.at_ms, *found),
-            Found::Exported | Found::Unknown => {}
+            Found::Committed | Found::Exported | Found::Unknown => {}
         }
         if verdict.is_settled() && drill.is_settled {
             break;
@@ -115,7 +115,11 @@ pub fn was_exported<'l>(mut labels: impl Iterator<Item = &'l Label>) -> bool {
 }
 
 /// `None`: it went meanwhile, or says nothing that is understood.
-async fn read(lineage: &Lineage, label: &Label, number: u32) -> Result<Option<Proof>, RepoError> {
+pub(super) async fn read(
+    lineage: &Lineage,
+    label: &Label,
+    number: u32,
+) -> Result<Option<Proof>, RepoError> {
     let text = match lineage.get_proof(label, number).await {
         Err(RepoError::Absent { .. }) => return Ok(None),
         // A damaged proof proves nothing, and hides no other.

@@ -3,10 +3,12 @@
 
 pub mod green;
 mod keep;
+mod missing;
 
 use serde::{Deserialize, Serialize};
 
 pub use keep::{Drills, Known, keep, known, note_export, was_exported};
+pub use missing::{Missing, missing, note_commit, put_back};
 
 /// One finding.
 #[derive(Clone, PartialEq, Serialize, Deserialize, Debug)]
@@ -24,6 +26,8 @@ pub struct Proof {
 pub enum Found {
     Verified(Verified),
     Drilled(Box<Drilled>),
+    /// The backup was complete: where its manifest is gone, somebody took it away.
+    Committed,
     /// The repository's key was given out to be kept elsewhere.
     Exported,
     /// What a newer Howdah has found.

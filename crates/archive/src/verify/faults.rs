@@ -7,7 +7,7 @@ use howdah_base::{Lsn, Timeline};
 use howdah_repo::RepoError;
 use howdah_repo::name::Label;
 
-use crate::proof::Fault;
+use crate::proof::{Fault, put_back};
 
 /// So many faults of a backup are named; the others are counted.
 pub const FAULTS_MAX: usize = 200;
@@ -78,13 +78,16 @@ impl Faults {
     }
 
     pub fn manifest(&self, error: RepoError) -> Result<(), RepoError> {
-        let (object, what) = match error {
-            RepoError::Absent { name } => (name, "it is missing".to_owned()),
-            RepoError::Damaged { name, what } => (name, what),
+        let means = format!("backup `{}` cannot be restored", self.label);
+        let next = "howdah backup --full; restore from another backup meanwhile";
+        let (object, what, next) = match error {
+            RepoError::Absent { name } => {
+                let next = format!("{}; otherwise {next}", put_back(&self.label));
+                (name, "it is missing".to_owned(), next)
+            }
+            RepoError::Damaged { name, what } => (name, what, next.to_owned()),
             other => return Err(other),
         };
-        let means = format!("backup `{}` cannot be restored", self.label);
-        let next = "howdah backup --full; restore from another backup meanwhile".to_owned();
         self.other(Fault { object, what, means, next });
         Ok(())
     }

@@ -27,7 +27,7 @@ pub use error::VerifyError;
 pub use faults::FAULTS_MAX;
 
 use crate::packs::OpenPacks;
-use crate::proof::{Counts, Verified};
+use crate::proof::{Counts, Missing, Verified, missing};
 use crate::stop::Stop;
 use faults::Faults;
 use pick::Pick;
@@ -80,7 +80,8 @@ pub async fn verify(
 ) -> Result<Vec<(Label, Verified)>, VerifyError> {
     let stop = Stop::default();
     let _given_up = stop.on_drop();
-    let labels = choose(lineage, &options.which).await?;
+    let missed = missing(lineage).await?;
+    let labels = choose(lineage, &options.which, &missed).await?;
     let there = Arc::new(listed(lineage).await?);
     let pick = Pick::new(options.percent, options.seed);
     // Packs that several backups share are read once; what was amiss is told of each.
@@ -93,8 +94,7 @@ pub async fn verify(
         let faults = Faults::of(&label);
         let manifest = match lineage.get_manifest(&label).await {
             Ok(manifest) => manifest,
-            // Expired meanwhile.
-            Err(RepoError::Absent { .. }) if options.which == Which::All => continue,
+            Err(RepoError::Absent { .. }) if is_expired(&label, options, &missed) => continue,
             Err(error) => {
                 faults.manifest(error)?;
                 found.push((label, verdict(&faults, options, Counts::default(), begun)));
@@ -124,9 +124,14 @@ pub async fn verify(
     Ok(found)
 }
 
+/// Whether it went while others were looked at: one that is missed was gone before.
+fn is_expired(label: &Label, options: &Options, missed: &[Missing]) -> bool {
+    options.which == Which::All && missed.iter().all(|missed| missed.label != *label)
+}
+
 /// A backup that expired while it was looked at has no faults: nobody restores it.
 async fn is_gone(lineage: &Lineage, label: &Label) -> Result<bool, RepoError> {
-    Ok(!lineage.repository().storage().exists(&lineage.id().manifest(label)).await?)
+    Ok(!lineage.has_backup(label).await?)
 }
 
 fn verdict(faults: &Faults, options: &Options, counts: Counts, begun: Instant) -> Verified {
@@ -141,14 +146,23 @@ fn verdict(faults: &Faults, options: &Options, counts: Counts, begun: Instant) -
     }
 }
 
-async fn choose(lineage: &Lineage, which: &Which) -> Result<Vec<Label>, VerifyError> {
-    let labels = lineage.backups().await?;
+async fn choose(
+    lineage: &Lineage,
+    which: &Which,
+    missed: &[Missing],
+) -> Result<Vec<Label>, VerifyError> {
+    let mut labels = lineage.backups().await?;
+    if *which != Which::Newest {
+        labels.extend(missed.iter().map(|missed| missed.label.clone()));
+        labels.sort_unstable();
+    }
     match which {
         Which::All if !labels.is_empty() => Ok(labels),
         Which::Of(label) if labels.contains(label) => Ok(vec![label.clone()]),
         Which::Of(label) => Err(VerifyError::Unknown(label.to_string())),
         Which::Newest => {
-            let mut newest = None;
+            let at = |missed: &Missing| (missed.committed_ms, missed.label.clone());
+            let mut newest = missed.iter().map(at).max();
             for label in labels {
                 let stopped = match lineage.about_backup(&label).await {
                     Ok(about) => about.stopped_ms,

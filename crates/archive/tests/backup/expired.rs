@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use howdah_archive::expire::reach::{Moments, Pack, bases, removal};
 use howdah_archive::expire::run::{self, Removed};
+use howdah_archive::proof;
 use howdah_archive::restore::plan::Target;
 use howdah_testkit::majors;
 
@@ -52,6 +53,10 @@ fn what_goes_is_not_missed() {
         let counts = Removed { backups: 2, packs: gone.packs.len(), wal: gone.wal.len() };
         assert_eq!(removed, counts);
         assert_eq!(place.labels(), ["third"]);
+        let missed = place.runtime.block_on(proof::missing(&place.lineage)).expect("looked");
+        assert_eq!(missed, [], "what expired is not missed");
+        let proofs = place.runtime.block_on(place.lineage.all_proofs()).expect("listed");
+        assert!(proofs.keys().all(|label| label.as_str() == "third"), "{proofs:?}");
 
         let restored = place.server(&node, "third", BTreeMap::new(), Target::Latest);
         assert_eq!(content(&restored, &["t"]), before);

@@ -77,6 +77,16 @@ fn what_is_sound_passes_and_each_kind_of_damage_is_named() {
                 assert!(of(&found[0].1, "second/manifest").means.contains("cannot be restored"));
             },
         );
+        // One that is gone altogether was committed, and nobody expired it.
+        hurt(&lineage.join("backups/second/manifest"), remove, || {
+            let second = || Which::Of("second".parse().expect("a label"));
+            for (which, place_of) in [(Which::All, 1), (Which::Newest, 0), (second(), 0)] {
+                let found = verified(&place, which, 100.0);
+                let fault = of(&found[place_of].1, "second/manifest");
+                assert_eq!((found.len(), &*fault.what), (place_of + 1, "it is missing"));
+                assert!(fault.next.contains("howdah expire --give-up second"), "{fault:?}");
+            }
+        });
         assert!(verified(&place, Which::All, 100.0).iter().all(|(_, found)| found.passed));
     });
 }

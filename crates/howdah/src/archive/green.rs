@@ -67,6 +67,12 @@ pub async fn look(
         let numbers = proofs.get(&label).map_or(&[][..], Vec::as_slice);
         backups.push(OfBackup { about, known: proof::known(lineage, &label, numbers).await? });
     }
+    for missing in proof::missing(lineage).await? {
+        let label = missing.label;
+        say(format!("howdah: backup `{label}` is missing: its manifest was taken away"));
+        say(format!("hint: {}", proof::put_back(label.as_str())));
+        unreadable = unreadable.max(Some((label, "its manifest is missing".to_owned())));
+    }
     backups.sort_by_key(|backup| backup.about.stopped_ms);
     Ok(Overview { backups, unreadable, key: key_is(spec, backup, &proofs) })
 }

@@ -7,13 +7,16 @@ use howdah_api::when;
 use howdah_archive::expire::keep::{Dated, Day, Rules, Why, keep};
 use howdah_archive::expire::reach::{Inventory, Moments, Removal, bases, removal};
 use howdah_archive::expire::run::{look, remove};
+use howdah_archive::proof::{self, put_back};
 use howdah_repo::Lineage;
+use howdah_repo::name::Label;
 use howdah_spec::backup::KeepSpec;
 use howdah_spec::schedule::{Date, Zone};
 use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::archive::{door, lease, words};
+use crate::failure::Failure;
 use crate::file::FileArg;
 use crate::order::Form;
 use crate::prepare::account;
@@ -24,6 +27,9 @@ pub struct Args {
     /// Say what would go, and touch nothing
     #[arg(long)]
     dry_run: bool,
+    /// This backup's manifest was taken away, and nobody will put it back
+    #[arg(long, value_name = "LABEL")]
+    give_up: Vec<Label>,
     /// Of this lineage [default: this cluster's]
     #[arg(long)]
     lineage: Option<String>,
@@ -61,6 +67,7 @@ async fn expire(
     let held = lease::acquire(lineage.repository(), holder).await?;
     let lease = held.lease().await;
     let work = async {
+        let given_up = given_up(lineage, args).await?;
         let all = look(lineage).await?;
         let now = when::now_unix_ms();
         let why = reasons(&all, rules, zone, now);
@@ -69,6 +76,9 @@ async fn expire(
         let gone = removal(&all, &stay, moments(rules, now));
         args.form.print(&shown(&why, &gone), &told(&why, &gone))?;
         if !args.dry_run {
+            for label in &given_up {
+                lineage.forget_proofs(label).await?;
+            }
             remove(lineage, &lease, &gone, lease::now_ms).await?;
         }
         anyhow::Ok(())
@@ -79,6 +89,28 @@ async fn expire(
     };
     held.release().await;
     done
+}
+
+/// Backups that are missed, when all of them are given up: what one needs that is not is known to nobody,
+/// and must not go before its manifest is back.
+async fn given_up(lineage: &Lineage, args: &Args) -> anyhow::Result<Vec<Label>> {
+    let missed = proof::missing(lineage).await?;
+    if let Some(label) = args.give_up.iter().find(|l| missed.iter().all(|m| m.label != **l)) {
+        let what = format!("backup `{label}` is not missing: nothing was removed");
+        return Err(Failure::bad_input(what).hint("howdah backups").into());
+    }
+    match missed.iter().find(|missed| !args.give_up.contains(&missed.label)) {
+        None => Ok(missed.into_iter().map(|missed| missed.label).collect()),
+        Some(missed) => {
+            let at = when::rfc3339(u64::try_from(missed.committed_ms).unwrap_or(0));
+            let what = format!(
+                "backup `{}` of {at} is missing, its manifest was taken away: nothing is removed, \
+                 because nobody knows what it needs",
+                missed.label
+            );
+            Err(Failure::failed(what).hint(put_back(missed.label.as_str())).into())
+        }
+    }
 }
 
 fn moments(rules: &KeepSpec, now: u64) -> Moments {

@@ -97,12 +97,63 @@ fn what_cannot_be_done_is_told_and_touches_nothing() {
     let today = &early[..10];
     story.no_restore(&["--to", &format!("time={early}")], &[older, &format!(", on {today}T")]);
     story.no_restore(&["--to", &format!("lsn={before}")], &[older]);
+    missing(&story);
     no_place(&story);
     no_key(&story);
     other_cipher(&mut story);
     anothers(&story);
     // At the end: it is WAL that never comes back.
     gap(&story);
+}
+
+/// A manifest that somebody took away is missed by every verb that would have used it, and nothing is
+/// removed until it is back or given up.
+fn missing(story: &Story) {
+    let Story { cluster, repository, .. } = story;
+    let labels = || {
+        let lineages =
+            fs::read_dir(repository).expect("listed").map(|entry| entry.expect("listed"));
+        let backups = lineages.map(|entry| entry.path().join("backups")).find(|path| path.exists());
+        backups.expect("a lineage")
+    };
+    let names = || {
+        let listed = fs::read_dir(labels()).expect("listed");
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("listed").file_name();
+        listed.map(name).collect::<Vec<_>>()
+    };
+    let before = names();
+    cluster.howdah_ok(&["backup"]);
+    let label = names().into_iter().find(|name| !before.contains(name)).expect("a new one");
+    let (manifest, away) = (labels().join(&label).join("manifest"), cluster.scratch().join("away"));
+    let label = label.into_string().expect("a label");
+    let says = |arguments: &[&str], parts: &[&str]| {
+        let output = cluster.howdah(arguments);
+        let (out, err) = (&output.stdout, &output.stderr);
+        let said = String::from_utf8_lossy(&[out.as_slice(), err].concat()).into_owned();
+        for part in parts.iter().chain(&[&*label, "--give-up"]) {
+            assert!(said.contains(part), "{arguments:?}: `{part}` is not in:\n{said}");
+        }
+        output.status.success()
+    };
+    story.refused(&["verify", "none"], &["no such backup"]);
+    fs::rename(&manifest, &away).expect("taken away");
+    let held = files(&labels());
+    assert!(says(&["backups"], &["not green: ", "its manifest is missing"]));
+    for verify in [&["verify"][..], &["verify", "--all"], &["verify", &label]] {
+        assert!(!says(verify, &["/manifest", "it is missing", "cannot be restored"]));
+    }
+    assert!(!says(&["expire"], &["its manifest was taken away: nothing is removed"]));
+    assert_eq!(files(&labels()), held);
+    fs::rename(&away, &manifest).expect("put back");
+    cluster.howdah_ok(&["verify", "--all"]);
+    let output = cluster.howdah(&["expire", "--give-up", &label]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("is not missing"), "{said}");
+    assert!(manifest.exists());
+    fs::remove_file(&manifest).expect("removed");
+    cluster.howdah_ok(&["expire", "--give-up", &label]);
+    cluster.howdah_ok(&["expire"]);
+    cluster.howdah_ok(&["verify", "--all"]);
 }
 
 fn lsn(cluster: &Cluster) -> String {

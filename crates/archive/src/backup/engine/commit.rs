@@ -13,6 +13,7 @@ use super::copy::{Copied, Out, Stored, Work, locked};
 use super::{BackupError, Ended, Report, Start, now_ms};
 use crate::backup::page::PAGE;
 use crate::backup::scan::Found;
+use crate::proof::note_commit;
 
 /// Waits until every pack is written.
 pub async fn finish(work: &Arc<Work>) -> Result<Vec<PackRef>, BackupError> {
@@ -66,6 +67,10 @@ pub async fn commit(
     };
     let manifest = Manifest { about, packs: listing.packs, files };
     lineage.put_manifest(lease, now_ms(), &begun.label, &manifest).await?;
+    if let Err(error) = note_commit(lineage, lease, &begun.label, now_ms()).await {
+        // The backup is whole without it; it is not missed, should its manifest be taken away.
+        tracing::warn!("that a backup was committed is not written down: {error}");
+    }
     let taken_over = work.data.taken_over();
     Ok(Report {
         about: manifest.about,
