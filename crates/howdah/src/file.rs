@@ -86,6 +86,21 @@ impl FileArg {
     pub fn load_for_backups(&self) -> anyhow::Result<ClusterFile> {
         let running = self.load_running()?;
         let written = self.load()?;
+        let place = |file: &ClusterFile| Some(file.spec.backup.as_ref()?.repository.place());
+        if let (Some(written_place), Some(place)) = (place(&written), place(&running))
+            && written_place != place
+        {
+            // Nobody is to look at one repository and be told of another.
+            let file = shown(&written.path);
+            let what =
+                format!("`{file}` names another repository than the one in force, `{place}`");
+            return Err(Failure::bad_input(what)
+                .hint(format!(
+                    "howdah apply{} takes it into force; howdah config shows what is",
+                    running.typed
+                ))
+                .into());
+        }
         if written.spec.backup != running.spec.backup {
             say(format!(
                 "note: `{}` says otherwise of `[backup]` than what is in force, which counts here\n\

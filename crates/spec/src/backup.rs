@@ -79,6 +79,19 @@ pub enum RepositorySpec {
     S3(S3Spec),
 }
 
+impl RepositorySpec {
+    /// Which one it is, however it is reached: a path, or a bucket's address and its server.
+    pub fn place(&self) -> String {
+        match self {
+            RepositorySpec::Directory(path) => path.display().to_string(),
+            RepositorySpec::S3(S3Spec { bucket, prefix, endpoint, .. }) => {
+                let at = endpoint.as_ref().map(|endpoint| format!(" at {endpoint}"));
+                format!("s3://{bucket}/{prefix}{}", at.unwrap_or_default())
+            }
+        }
+    }
+}
+
 /// A bucket of Amazon's S3, or of a server that speaks its protocol.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct S3Spec {

@@ -1,7 +1,5 @@
 //! Proofs into the repository, and the newest ones out of it.
 
-use std::collections::BTreeMap;
-
 use howdah_repo::name::Label;
 use howdah_repo::{Lineage, RepoError};
 
@@ -73,7 +71,7 @@ impl LastDrill {
 }
 
 /// Proofs of a backup that are read at most, from the newest on.
-const READ_MAX: usize = 64;
+pub(super) const READ_MAX: usize = 64;
 /// What proofs of the key are called, in the place of a backup's label. No backup is called so.
 pub(super) const KEY: &str = "repository-key";
 
@@ -134,52 +132,6 @@ pub(super) async fn read(
         Err(error) => {
             tracing::warn!("a proof is not understood, {error}: `{label}-{number}`");
             Ok(None)
-        }
-    }
-}
-
-/// The last drill of a lineage, of any backup, whoever began it: by hand, or by the schedule.
-#[derive(Clone, Default, Debug)]
-pub struct Drills {
-    /// By label: the newest proof that was read.
-    read: BTreeMap<String, u32>,
-    last: Option<(Label, Proof)>,
-}
-
-/// Backups whose proofs are looked at, from the newest on.
-const DRILLS_OF: usize = 16;
-
-impl Drills {
-    /// Reads what has come since the last time.
-    pub async fn read(&mut self, lineage: &Lineage) -> Result<(), RepoError> {
-        let all = lineage.all_proofs().await?;
-        for (label, numbers) in all.iter().rev().take(DRILLS_OF) {
-            let read_to = self.read.get(label.as_str()).copied();
-            let fresh = numbers.iter().rev().filter(|number| read_to < Some(**number));
-            for number in fresh.take(READ_MAX) {
-                let proof = read(lineage, label, *number).await?;
-                let Some(proof) = proof.filter(|proof| matches!(proof.found, Found::Drilled(_)))
-                else {
-                    continue;
-                };
-                if self.last.as_ref().is_none_or(|(_, last)| last.at_ms < proof.at_ms) {
-                    self.last = Some((label.clone(), proof));
-                }
-                break;
-            }
-            let newest = numbers.last().copied().unwrap_or_default();
-            self.read.insert(label.as_str().to_owned(), newest);
-        }
-        self.read.retain(|label, _| all.keys().any(|known| known.as_str() == label));
-        Ok(())
-    }
-
-    /// Of which backup, when and by whom, and what it found.
-    pub fn last(&self) -> Option<(&Label, &Proof, &Drilled)> {
-        let (label, proof) = self.last.as_ref()?;
-        match &proof.found {
-            Found::Drilled(found) => Some((label, proof, found)),
-            _ => None,
         }
     }
 }

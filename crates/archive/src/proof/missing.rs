@@ -47,17 +47,30 @@ pub async fn missing(lineage: &Lineage) -> Result<Vec<Missing>, RepoError> {
     // Proofs before backups: what expires meanwhile has none any more when it is looked at.
     let proofs = lineage.all_proofs().await?;
     let mut missed = Vec::new();
-    for (label, numbers) in proofs.iter().filter(|(label, _)| label.as_str() != KEY) {
-        if lineage.has_backup(label).await? {
-            continue;
-        }
-        for number in numbers.iter().take(LOOKED_AT_MAX) {
-            let proof = read(lineage, label, *number).await?;
-            if let Some(Proof { at_ms, found: Found::Committed, .. }) = proof {
-                missed.push(Missing { label: label.clone(), committed_ms: at_ms });
-                break;
-            }
+    for (label, numbers) in &proofs {
+        if !lineage.has_backup(label).await?
+            && let Some(committed_ms) = was_committed(lineage, label, numbers).await?
+        {
+            missed.push(Missing { label: label.clone(), committed_ms });
         }
     }
     Ok(missed)
+}
+
+/// When a backup whose proofs have these numbers was committed, if that is known.
+pub(super) async fn was_committed(
+    lineage: &Lineage,
+    label: &Label,
+    numbers: &[u32],
+) -> Result<Option<i64>, RepoError> {
+    if label.as_str() == KEY {
+        return Ok(None);
+    }
+    for number in numbers.iter().take(LOOKED_AT_MAX) {
+        let proof = read(lineage, label, *number).await?;
+        if let Some(Proof { at_ms, found: Found::Committed, .. }) = proof {
+            return Ok(Some(at_ms));
+        }
+    }
+    Ok(None)
 }

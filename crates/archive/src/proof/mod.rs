@@ -3,11 +3,13 @@
 
 pub mod green;
 mod keep;
+mod lately;
 mod missing;
 
 use serde::{Deserialize, Serialize};
 
-pub use keep::{Drills, Known, keep, known, note_export, was_exported};
+pub use keep::{Known, keep, known, note_export, was_exported};
+pub use lately::Lately;
 pub use missing::{Missing, missing, note_commit, put_back};
 
 /// One finding.

@@ -3,8 +3,8 @@
 //! ```text
 //! backup (timeline 1) ──WAL of 1──► fork ──WAL of 3──► target
 //! ```
-//! Decided before anything is touched. Of several backups that would do the newest is taken, but
-//! where nobody knows whether a target lies before it.
+//! Decided before anything is touched. Of several backups that would do the newest is taken; where
+//! nobody knows whether a target lies before it, the oldest whose WAL has no hole.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -204,13 +204,30 @@ fn choose<'h>(
     leading.sort_by_key(|backup| (backup.stop.lsn, backup.stopped_at));
     let first = leading.first().ok_or(Refusal::NoBackup)?;
     let chosen = match wish.target {
-        // Where they lie is known only when they are met.
-        Target::Xid(_) | Target::Name(_) => Some(first),
+        // Where they lie is known only when they are met: the longest way without a hole is taken.
+        Target::Xid(_) | Target::Name(_) => return longest(holding, history, &leading),
         _ => leading.iter().rev().find(|backup| !later(backup)),
     };
     let (stop, stopped_at) = (first.stop.lsn, first.stopped_at);
     let refused = || Refusal::BeforeFirst { first: first.label.clone(), stop, stopped_at };
     chosen.copied().ok_or_else(refused)
+}
+
+/// The oldest backup from which WAL is whole to its end.
+fn longest<'h>(
+    holding: &'h Holding,
+    history: &History,
+    leading: &[&'h BackupFacts],
+) -> Result<&'h BackupFacts, Refusal> {
+    let all = Wish { target: Target::Latest, timeline: None, backup: None };
+    let mut hole = Refusal::NoBackup;
+    for backup in leading {
+        match coverage(holding, &all, history, backup) {
+            Ok(_) => return Ok(backup),
+            Err(refusal) => hole = refusal,
+        }
+    }
+    Err(hole)
 }
 
 /// The WAL from the backup on, without a hole up to where it is consistent and to the target.

@@ -100,7 +100,18 @@ fn what_cannot_be_reached_is_refused() {
     assert_eq!(says(&all, &wish(Target::Lsn(Lsn(650)))), "c 3:500-650", "before the hole");
     // It may lie before the hole; PostgreSQL says so where it does not.
     assert_eq!(says(&all, &wish(Target::Time(50))), "c 3:500-650");
-    assert_eq!(says(&all, &wish(Target::Xid(5))), "a 1:100-400 3:400-650");
+    assert_eq!(
+        refusal(&all, Target::Xid(5)),
+        gap,
+        "nobody knows on which side of the hole it lies"
+    );
+    let named = Wish { backup: Some("a".into()), ..wish(Target::Xid(5)) };
+    assert_eq!(says(&all, &named), "a 1:100-400 3:400-650");
+    // As expiry leaves it: of the oldest backup there is its own WAL, and later WAL is whole.
+    let own = vec![(Lsn(90), Lsn(210)), (Lsn(290), Lsn(400))];
+    let wal = [(Timeline(1), own), (Timeline(3), vec![(Lsn(390), Lsn(900))])].into();
+    let expired = Holding { wal, ..all.clone() };
+    assert_eq!(says(&expired, &wish(Target::Name("x".into()))), "b 1:300-400 3:400-900");
     all.wal.remove(&Timeline(1));
     let missing = Refusal::Gap { timeline: Timeline(1), from: Lsn(300), to: Lsn(350) };
     assert_eq!(refusal(&all, Target::Time(39)), missing, "the backup's own");

@@ -8,7 +8,7 @@ use howdah_repo::runs::{self, Begun, Ended};
 use howdah_repo::{Lineage, RepoError};
 
 use super::{End, History, Made, Outcome, Run, Task, moment};
-use crate::proof::Drills;
+use crate::proof::Lately;
 
 /// Runs that stay; the newest that was done of each task stays besides.
 pub const RUNS_MAX: usize = 200;
@@ -28,7 +28,8 @@ pub struct Book {
     pub stored: u64,
     /// Ranges of WAL that are known to be missing.
     pub gaps: usize,
-    drills: Drills,
+    /// What was found of the newest backups.
+    pub lately: Lately,
 }
 
 impl Book {
@@ -59,7 +60,7 @@ impl Book {
             self.stored = listed.iter().map(|object| object.size).sum();
         }
         self.gaps = lineage.gaps().await?.len();
-        self.drills.read(lineage).await
+        self.lately.read(lineage).await
     }
 
     async fn read_runs(&mut self, lineage: &Lineage) -> Result<(), RepoError> {
@@ -90,7 +91,7 @@ impl Book {
 
     /// The last drill that left its finding, also one that nobody scheduled, as a run of its own.
     pub fn drill(&self) -> Option<Run> {
-        let (label, proof, found) = self.drills.last()?;
+        let (label, proof, found) = self.lately.drill()?;
         let at = moment(proof.at_ms);
         let why = found.why_red().map(|check| format!("{}, {}", check.name, check.said));
         let took = found.rto_ms.unwrap_or(0) + found.checks_ms.unwrap_or(0);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use howdah_archive::proof::{self, Fault, Found, Proof, Verified};
 use howdah_archive::restore::plan::Target;
 use howdah_testkit::majors;
 
@@ -50,6 +51,33 @@ fn few_changed_pages_cost_few_bytes_and_restore_as_a_full_backup_does() {
         let packs =
             fs::read_dir(place.folder.join("0000000000000003/backups/third")).expect("there");
         assert!(packs.count() <= 4, "a pack, a map, a manifest");
+    });
+}
+
+#[test]
+fn a_backup_that_cannot_be_restored_is_not_built_on() {
+    majors::each(|mut node| {
+        node.start();
+        let place = Place::of(&node);
+        let _ships = place.ships(&node);
+        node.query("create table t as select g from generate_series(1, 20000) g");
+        let base = |label: &str| place.backs_up(&node, label).about.base;
+        assert_eq!((base("first"), base("second").as_deref()), (None, Some("first")));
+        let folder = place.folder.join("0000000000000003/backups");
+        let (pack, away) = (folder.join("first/pack-0"), folder.join("away"));
+        fs::rename(&pack, &away).expect("taken away");
+        assert_eq!(base("third"), None, "both lack a pack");
+        assert_eq!(base("fourth").as_deref(), Some("third"));
+        fs::rename(&away, &pack).expect("put back");
+        // What a verification has found counts, whichever backup it was of.
+        let object = "0000000000000003/backups/third/pack-0".to_owned();
+        let text = String::new;
+        let fault = Fault { object, what: text(), means: text(), next: text() };
+        let found = Verified { faults: vec![fault], faults_total: 1, ..Verified::default() };
+        let proof = Proof { at_ms: 1, by: "n1".to_owned(), found: Found::Verified(found) };
+        let third = "third".parse().expect("a label");
+        place.runtime.block_on(proof::keep(&place.lineage, &third, &proof)).expect("kept");
+        assert_eq!(base("fifth").as_deref(), Some("second"));
     });
 }
 

@@ -1,6 +1,6 @@
 //! The last drill of a lineage, whichever backup it was of, read little by little.
 
-use howdah_archive::proof::{self, Check, Drilled, Drills, Found, Proof, Verified};
+use howdah_archive::proof::{self, Check, Drilled, Found, Lately, Proof, Verified};
 
 use crate::place::Place;
 
@@ -25,21 +25,34 @@ fn the_last_drill_is_the_last_of_all_backups() {
         let label = label.parse().expect("a label");
         place.runtime.block_on(proof::keep(&place.lineage, &label, &proof)).expect("kept");
     };
-    let mut drills = Drills::default();
-    let mut last = || {
-        place.runtime.block_on(drills.read(&place.lineage)).expect("read");
-        let (label, proof, found) = drills.last()?;
+    let mut lately = Lately::default();
+    let last = |lately: &mut Lately| {
+        place.runtime.block_on(lately.read(&place.lineage)).expect("read");
+        let (label, proof, found) = lately.drill()?;
         Some((label.to_string(), proof.at_ms, found.passed))
     };
-    assert_eq!(last(), None);
+    assert_eq!(last(&mut lately), None);
     keeps("20300101-000000", 5, drilled(true));
     keeps("20300102-000000", 7, Found::Verified(Verified::default()));
-    assert_eq!(last(), Some(("20300101-000000".to_owned(), 5, true)));
+    assert_eq!(last(&mut lately), Some(("20300101-000000".to_owned(), 5, true)));
     keeps("20300102-000000", 8, drilled(false));
     keeps("20300102-000000", 9, Found::Verified(Verified::default()));
-    assert_eq!(last(), Some(("20300102-000000".to_owned(), 8, false)));
+    assert_eq!(last(&mut lately), Some(("20300102-000000".to_owned(), 8, false)));
     // An older backup may be drilled later.
     keeps("20300101-000000", 12, drilled(true));
-    assert_eq!(last(), Some(("20300101-000000".to_owned(), 12, true)));
-    assert_eq!(last(), Some(("20300101-000000".to_owned(), 12, true)), "nothing has come");
+    assert_eq!(last(&mut lately), Some(("20300101-000000".to_owned(), 12, true)));
+    assert_eq!(
+        last(&mut lately),
+        Some(("20300101-000000".to_owned(), 12, true)),
+        "nothing has come"
+    );
+    // None of these has a manifest; of one it is known that there was one.
+    keeps("20300103-000000", 14, Found::Committed);
+    keeps("20300103-000000", 15, Found::Verified(Verified { passed: true, ..Verified::default() }));
+    place.runtime.block_on(lately.read(&place.lineage)).expect("read");
+    let labels: Vec<&str> = lately.missing().iter().map(|missing| missing.label.as_str()).collect();
+    assert_eq!(labels, ["20300103-000000"]);
+    let faulty: Vec<(&str, i64)> =
+        lately.faulty().map(|(label, proof, _)| (label.as_str(), proof.at_ms)).collect();
+    assert_eq!(faulty, [("20300102-000000", 9)]);
 }

@@ -61,6 +61,39 @@ fn without_its_wal_there_is_no_backup() {
     });
 }
 
+/// A standby's backup begins where it last made a restart point, which lies before the hole.
+#[test]
+fn wal_that_does_not_come_any_more_is_not_waited_for() {
+    majors::each(|mut node| {
+        node.set("wal_keep_size = '1GB'").start();
+        let mut standby = node.standby();
+        standby.start();
+        let place = Place::of(&node);
+        let ships = place.ships(&node);
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            names.extend(node.query("select pg_walfile_name(pg_current_wal_insert_lsn())"));
+            node.query("create table if not exists t (a int)");
+            node.query("insert into t select generate_series(1, 1000)");
+            node.query("select pg_switch_wal()");
+        }
+        node.query("insert into t values (1)");
+        let end = place.reaches(&ships, &node);
+        let replayed = format!("select pg_last_wal_replay_lsn() >= '{end}'");
+        let there = || (standby.query(&replayed) == ["t"]).then_some(());
+        wait::until("the standby is there", LONG, there, String::new);
+        let wal = place.folder.join("0000000000000003/wal/00000001");
+        let lost = wal.join(&names[1]);
+        wait::until("it is whole", LONG, || lost.is_file().then_some(()), String::new);
+        fs::remove_file(&lost).expect("removed");
+        let mut options = options("hole");
+        options.wal_within = LONG / 4;
+        let error = place.tries(&standby, &options).expect_err("a hole");
+        assert!(matches!(error, BackupError::WalLost { .. }), "{error}");
+        assert_eq!(place.labels(), Vec::<String>::new());
+    });
+}
+
 #[test]
 fn another_clusters_server_is_refused() {
     majors::each(|mut node| {

@@ -58,7 +58,16 @@ pub async fn lineage(file: &ClusterFile, named: Option<&str>) -> anyhow::Result<
             Failure::bad_input(format!("not the id of a lineage: `{named}`"))
                 .hint("16 hexadecimal digits")
         })?;
-        return Ok(repository.lineage(id));
+        let lineage = repository.lineage(id);
+        return match lineage.about().await {
+            Err(error) if error.is_absent() => {
+                let place = repository.storage().place();
+                Err(Failure::bad_input(format!("no such lineage in `{place}`: `{named}`"))
+                    .hint("without --lineage it is this cluster's")
+                    .into())
+            }
+            about => Ok(about.map(|_| lineage)?),
+        };
     }
     open::only_lineage(&repository, &file.spec, None).await
 }

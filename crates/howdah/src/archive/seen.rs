@@ -28,6 +28,8 @@ pub struct Seen {
     pub gaps: u64,
     /// The last drill that left its finding, also one by hand.
     pub drilled: Option<Run>,
+    /// Backups that cannot be restored as they are, as somebody found: when, and in a sentence.
+    pub faulty: Vec<(u64, String)>,
     /// Why this node cannot look any more, or could not yet.
     pub trouble: Option<String>,
 }
@@ -54,6 +56,7 @@ impl Seen {
             stored: book.stored,
             gaps: u64::try_from(book.gaps).unwrap_or(u64::MAX),
             drilled: book.drill(),
+            faulty: faulty(book),
             trouble: None,
         }
     }
@@ -118,6 +121,11 @@ impl Seen {
                 all.push(format!("the last {} failed, on {node} at {at}: {}", name(task), end.why));
             }
         }
+        // A verification of the schedule has named what it found.
+        let named = self.last_word(Task::Verify).and_then(|run| run.end.as_ref());
+        let named_at = named.map_or(0, |end| end.at);
+        let fresh = self.faulty.iter().filter(|(at, _)| *at > named_at);
+        all.extend(fresh.map(|(_, said)| said.clone()));
         if self.at > 0 && is_late(&self.schedule, &self.history, now) {
             let last = self.newest.as_ref().map_or_else(
                 || "there is none".to_owned(),
@@ -146,6 +154,24 @@ impl Seen {
         }
         counts
     }
+}
+
+fn faulty(book: &Book) -> Vec<(u64, String)> {
+    let at = |ms: i64| u64::try_from(ms).unwrap_or(0);
+    let verified = book.lately.faulty().map(|(label, proof, found)| {
+        let (by, when) = (&proof.by, moment(at(proof.at_ms)));
+        let first = found.faults.first();
+        let first = first.map(|fault| format!(": `{}`, {}", fault.object, fault.what));
+        let first = first.unwrap_or_default();
+        let said = format!("backup {label} failed its verification, on {by} at {when}{first}");
+        (at(proof.at_ms), said)
+    });
+    // Nobody has looked for these on purpose: no run names them.
+    let missing = book.lately.missing().iter().map(|missing| {
+        let said = format!("backup {} is missing: its manifest was taken away", missing.label);
+        (u64::MAX, said)
+    });
+    verified.chain(missing).collect()
 }
 
 /// Whether it says something of the task, and not of its node.
@@ -236,8 +262,18 @@ pub(super) mod tests {
         let mut schedule = spec.backup.expect("backups").schedule;
         schedule.backup = Cron::parse("0 * * * *").ok();
         let history = History { since: 0, made: Vec::new(), runs };
-        let (drilled, trouble) = (None, None);
-        Seen { at: 1, schedule, history, newest: None, stored: 0, gaps: 0, drilled, trouble }
+        let (drilled, faulty, trouble) = (None, Vec::new(), None);
+        Seen {
+            at: 1,
+            schedule,
+            history,
+            newest: None,
+            stored: 0,
+            gaps: 0,
+            drilled,
+            faulty,
+            trouble,
+        }
     }
 
     fn run(number: u64, task: Task, outcome: Outcome) -> Run {
@@ -270,6 +306,15 @@ pub(super) mod tests {
         assert_eq!(with((1, failed), (2, done)), (Some(done), 0));
         assert_eq!(with((2, done), (1, failed)), (Some(done), 0));
         assert_eq!(with((2, failed), (2, failed)), (Some(failed), 1), "it is the same one");
+    }
+
+    #[test]
+    fn what_a_verification_by_hand_found_is_a_problem_until_one_of_the_schedule_has_looked() {
+        let faulty = vec![(2_000, "backup b failed".to_owned())];
+        let told = |runs| Seen { faulty: faulty.clone(), ..seen(runs) }.problems(None, HOUR);
+        assert_eq!(told(Vec::new()), ["backup b failed"]);
+        assert_eq!(told(vec![run(1, Task::Verify, Outcome::Done)]), ["backup b failed"]);
+        assert!(told(vec![run(3, Task::Verify, Outcome::Done)]).is_empty());
     }
 
     #[test]

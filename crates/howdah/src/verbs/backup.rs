@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::archive::{door, lease, progress, words};
+use crate::ask::known_node;
 use crate::failure::{Exit, Failure};
 use crate::file::{ClusterFile, FileArg};
 use crate::order::Form;
@@ -103,6 +104,9 @@ async fn choose(
     named: Option<&NodeName>,
     file: &ClusterFile,
 ) -> anyhow::Result<(NodeName, Source, u64)> {
+    if let Some(named) = named {
+        known_node(&file.spec, named)?;
+    }
     let mut other = None;
     for (name, node) in here::here(&file.spec, &Layout::new(&file.spec.base_dir)) {
         if node.kind != NodeKind::Data || named.is_some_and(|named| *named != name) {

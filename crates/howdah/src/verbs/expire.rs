@@ -62,25 +62,19 @@ async fn expire(
     zone: &Zone,
     args: &Args,
 ) -> anyhow::Result<()> {
+    if args.dry_run {
+        return look_and_tell(lineage, rules, zone, args).await.map(drop);
+    }
     // Before anything is looked at: what is being made then is not there to be looked at.
     let holder = format!("expire, {}", words::process());
     let held = lease::acquire(lineage.repository(), holder).await?;
     let lease = held.lease().await;
     let work = async {
-        let given_up = given_up(lineage, args).await?;
-        let all = look(lineage).await?;
-        let now = when::now_unix_ms();
-        let why = reasons(&all, rules, zone, now);
-        let stay = why.iter().filter(|(_, why)| !why.is_empty());
-        let stay: BTreeSet<String> = stay.map(|(label, _)| label.clone()).collect();
-        let gone = removal(&all, &stay, moments(rules, now));
-        args.form.print(&shown(&why, &gone), &told(&why, &gone))?;
-        if !args.dry_run {
-            for label in &given_up {
-                lineage.forget_proofs(label).await?;
-            }
-            remove(lineage, &lease, &gone, lease::now_ms).await?;
+        let (given_up, gone) = look_and_tell(lineage, rules, zone, args).await?;
+        for label in &given_up {
+            lineage.forget_proofs(label).await?;
         }
+        remove(lineage, &lease, &gone, lease::now_ms).await?;
         anyhow::Ok(())
     };
     let done = tokio::select! {
@@ -89,6 +83,24 @@ async fn expire(
     };
     held.release().await;
     done
+}
+
+/// What is given up, and what goes.
+async fn look_and_tell(
+    lineage: &Lineage,
+    rules: &KeepSpec,
+    zone: &Zone,
+    args: &Args,
+) -> anyhow::Result<(Vec<Label>, Removal)> {
+    let given_up = given_up(lineage, args).await?;
+    let all = look(lineage).await?;
+    let now = when::now_unix_ms();
+    let why = reasons(&all, rules, zone, now);
+    let stay = why.iter().filter(|(_, why)| !why.is_empty());
+    let stay: BTreeSet<String> = stay.map(|(label, _)| label.clone()).collect();
+    let gone = removal(&all, &stay, moments(rules, now));
+    args.form.print(&shown(&why, &gone), &told(&why, &gone))?;
+    Ok((given_up, gone))
 }
 
 /// Backups that are missed, when all of them are given up: what one needs that is not is known to nobody,

@@ -42,7 +42,8 @@ enum What {
         /// Where the file lies; its name is the segment's
         path: PathBuf,
     },
-    /// Get it from there: `restore_command = 'howdah wal -f FILE get %f %p'`
+    /// Get it from there: `restore_command = 'howdah wal -f FILE get --whole %f %p'`; a standby, which
+    /// streams what is missing, goes without --whole
     Get {
         /// A segment, or a timeline's history
         name: WalFile,

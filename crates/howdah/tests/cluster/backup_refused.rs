@@ -97,10 +97,13 @@ fn what_cannot_be_done_is_told_and_touches_nothing() {
     let today = &early[..10];
     story.no_restore(&["--to", &format!("time={early}")], &[older, &format!(", on {today}T")]);
     story.no_restore(&["--to", &format!("lsn={before}")], &[older]);
+    story.refused(&["backups", "--lineage", "0000000000000000"], &["no such lineage"]);
+    story.refused(&["backup", "--node", "n9"], &["no such node: `n9`", "the nodes are n1"]);
     missing(&story);
     no_place(&story);
     no_key(&story);
     other_cipher(&mut story);
+    other_repository(&mut story);
     anothers(&story);
     // At the end: it is WAL that never comes back.
     gap(&story);
@@ -203,6 +206,16 @@ fn other_cipher(story: &mut Story) {
     story.cipher("aes-256-gcm");
     let output = story.cluster.howdah(&["backups"]);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("says otherwise"), "in force");
+}
+
+/// Nobody looks at one repository and is told of another.
+fn other_repository(story: &mut Story) {
+    story.cluster.file.set("backup", "repository", "\"archive/other\"");
+    story.cluster.write_file();
+    story.nothing_works(&story.cluster, &["names another repository than the one in force"]);
+    story.cluster.file.set("backup", "repository", "\"archive/shop\"");
+    story.cluster.write_file();
+    story.cluster.howdah_ok(&["backups"]);
 }
 
 /// A cluster that has never written there, and a folder that is no repository.

@@ -1,6 +1,6 @@
 //! The backup before this one, whose pages are kept where they have not changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use howdah_base::History;
 use howdah_repo::manifest::{About, Content, FileEntry, Manifest, MapRef, PackId, PackRef};
@@ -11,6 +11,7 @@ use howdah_repo::{Lineage, RepoError};
 use super::BackupError;
 use crate::backup::page::PAGE;
 use crate::packs::OpenPacks;
+use crate::proof;
 
 /// What there is of it, by path.
 #[derive(Debug)]
@@ -32,13 +33,14 @@ pub struct EarlierPages {
     pub sums: Vec<u64>,
 }
 
-/// The newest backup that `history` comes by; `None` when there is none.
+/// The newest backup that `history` comes by and whose packs are all there, as far as anybody knows;
+/// `None` when there is none.
 pub async fn newest(
     lineage: &Lineage,
     history: &History,
     system_identifier: u64,
 ) -> Result<Option<Earlier>, BackupError> {
-    let mut best: Option<(About, Label)> = None;
+    let mut leading: Vec<(About, Label)> = Vec::new();
     for label in lineage.backups().await? {
         let about = match lineage.about_backup(&label).await {
             // Expiry takes backups meanwhile, and one that cannot be read is none to build on.
@@ -49,17 +51,76 @@ pub async fn newest(
             }
             about => about?,
         };
-        let leads = history.contains(about.stop());
-        let newer = best.as_ref().is_none_or(|(best, _)| best.stop_lsn < about.stop_lsn);
-        if leads && newer && about.system_identifier == system_identifier {
-            best = Some((about, label));
+        if history.contains(about.stop()) && about.system_identifier == system_identifier {
+            leading.push((about, label));
         }
     }
-    let Some((about, label)) = best else { return Ok(None) };
-    let Manifest { packs: refs, files, .. } = lineage.get_manifest(&label).await?;
+    // Where nothing was written, several backups end at one place.
+    leading.sort_by_key(|(about, label)| (about.stop_lsn, about.stopped_ms, label.clone()));
+    let Some(sound) = sound(lineage, &leading).await? else { return Ok(None) };
+    let (about, label, Manifest { packs: refs, files, .. }) = sound;
     let packs = OpenPacks::new(lineage, &refs);
     let files = files.into_iter().map(|file| (file.path.clone(), file)).collect();
     Ok(Some(Earlier { label, about, files, refs, packs }))
+}
+
+/// The last of them that can be built on: what it refers to would be missing from the next one, too.
+async fn sound(
+    lineage: &Lineage,
+    leading: &[(About, Label)],
+) -> Result<Option<(About, Label, Manifest)>, BackupError> {
+    if leading.is_empty() {
+        return Ok(None);
+    }
+    let storage = lineage.repository().storage();
+    let listed = storage.list(&lineage.id().backups(), None).await?;
+    let there: BTreeMap<String, u64> =
+        listed.into_iter().map(|object| (object.name, object.size)).collect();
+    let faulty = faulty(lineage, leading).await?;
+    for (about, label) in leading.iter().rev() {
+        let manifest = match lineage.get_manifest(label).await {
+            Err(RepoError::Absent { .. }) => continue,
+            Err(RepoError::Damaged { name, what }) => {
+                tracing::warn!("a backup is not built on, {what}: `{name}`");
+                continue;
+            }
+            manifest => manifest?,
+        };
+        let amiss = manifest.packs.iter().find_map(|pack| {
+            let name = lineage.id().pack(&pack.id.label, pack.id.family, pack.id.number);
+            let what = match there.get(name.as_str()) {
+                None => "is missing",
+                Some(size) if *size != pack.footing.size => "has another size",
+                Some(_) if faulty.contains(name.as_str()) => "failed a verification",
+                Some(_) => return None,
+            };
+            Some((name, what))
+        });
+        match amiss {
+            None => return Ok(Some((about.clone(), label.clone(), manifest))),
+            Some((name, what)) => tracing::warn!(
+                "backup `{label}` is not built on, one of its packs {what}, and it cannot be \
+                 restored: `{name}`"
+            ),
+        }
+    }
+    Ok(None)
+}
+
+/// Objects that the last verifications of these backups found fault with.
+async fn faulty(
+    lineage: &Lineage,
+    leading: &[(About, Label)],
+) -> Result<BTreeSet<String>, BackupError> {
+    let proofs = lineage.all_proofs().await?;
+    let mut objects = BTreeSet::new();
+    for (_, label) in leading {
+        let numbers = proofs.get(label).map_or(&[][..], Vec::as_slice);
+        let known = proof::known(lineage, label, numbers).await?;
+        let faults = known.verified.into_iter().flat_map(|(_, found)| found.faults);
+        objects.extend(faults.map(|fault| fault.object));
+    }
+    Ok(objects)
 }
 
 impl Earlier {

@@ -32,7 +32,11 @@ pub enum BackupError {
          missing from `{from}`\nhint: see why WAL is not shipped, then take the backup again"
     )]
     NoWal { timeline: Timeline, from: Lsn, within: Duration },
-    #[error("WAL of the backup is lost for good: timeline {timeline}, from `{from}`")]
+    #[error(
+        "WAL of the backup is not in the repository, and later WAL is: timeline {timeline}, missing \
+         from `{from}`\nhint: howdah backup --node PRIMARY; a standby's backup begins where it \
+         restarts, which may lie before the hole"
+    )]
     WalLost { timeline: Timeline, from: Lsn },
     #[error(
         "the standby was promoted while the backup was taken from it, so nothing of it counts\n\

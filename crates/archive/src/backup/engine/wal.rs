@@ -13,6 +13,9 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
+/// WAL that lies there behind what is missing may just have been quicker, for such a part of the patience.
+const PASSED_FOR: u32 = 5;
+
 /// WAL of one timeline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Needed {
@@ -46,13 +49,23 @@ pub async fn arrived(
     let begun = Instant::now();
     let (mut told, mut wait) = (begun, LOOK_AGAIN_MIN);
     for stretch in needed {
+        let mut hole: Option<(Lsn, Instant)> = None;
         loop {
-            let Some(from) = missing(lineage, stretch, segment).await? else { break };
+            let Some(Missing { from, is_passed }) = missing(lineage, stretch, segment).await?
+            else {
+                break;
+            };
             let timeline = stretch.timeline;
             for gap in lineage.gaps().await? {
                 if gap.timeline == timeline && gap.from < stretch.to && gap.to > from {
                     return Err(BackupError::WalLost { timeline, from: gap.from.max(from) });
                 }
+            }
+            let since =
+                hole.filter(|(at, _)| *at == from).map_or_else(Instant::now, |(_, since)| since);
+            hole = is_passed.then_some((from, since));
+            if is_passed && since.elapsed() > within / PASSED_FOR {
+                return Err(BackupError::WalLost { timeline, from });
             }
             if begun.elapsed() > within {
                 return Err(BackupError::NoWal { timeline, from, within });
@@ -68,12 +81,19 @@ pub async fn arrived(
     Ok(())
 }
 
-/// From where on WAL is not there; `None`: all of it is.
+/// WAL that is not there.
+struct Missing {
+    from: Lsn,
+    /// A later segment is.
+    is_passed: bool,
+}
+
+/// From where on it is not there; `None`: all of it is.
 async fn missing(
     lineage: &Lineage,
     stretch: &Needed,
     segment: u64,
-) -> Result<Option<Lsn>, BackupError> {
+) -> Result<Option<Missing>, BackupError> {
     let Needed { timeline, from, to } = *stretch;
     let first = WalFile::of(timeline, from, segment);
     let listed = lineage.segments(timeline, Some(&first)).await?;
@@ -84,7 +104,8 @@ async fn missing(
         let end = Lsn(start.0 + u64::from(reach.map_or(0, |listed| listed.reach(size))));
         let needed = Lsn(start.0 + segment).min(to);
         if end < needed {
-            return Ok(Some(end.max(from)));
+            let is_passed = listed.iter().any(|listed| listed.segment > file);
+            return Ok(Some(Missing { from: end.max(from), is_passed }));
         }
     }
     Ok(None)

@@ -12,7 +12,7 @@ use crate::threads::Fails;
 
 #[derive(Debug, Error)]
 pub enum RestoreError {
-    #[error(transparent)]
+    #[error("{}{}", .0, next(.0))]
     Repository(#[from] RepoError),
     #[error(transparent)]
     Server(#[from] PgError),
@@ -97,6 +97,17 @@ impl RestoreError {
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
         let path = path.to_owned();
         move |source| RestoreError::Io { doing, path, source }
+    }
+}
+
+/// What is there by then is nobody's data directory yet, and a good ground for another backup.
+fn next(error: &RepoError) -> &'static str {
+    match error {
+        RepoError::Damaged { .. } | RepoError::Absent { .. } => {
+            "\nhint: restore another backup (--backup), with --delta where this one has begun to write; \
+             howdah verify names all that is wrong"
+        }
+        _ => "",
     }
 }
 
